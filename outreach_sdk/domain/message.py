@@ -1,0 +1,373 @@
+"""Addresses and messages: building RFC 5322 bytes and reading them back."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import email
+import email.policy
+import email.utils
+import hashlib
+import html as html_lib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from email.headerregistry import Address as _HeaderAddress
+from email.message import EmailMessage, Message
+
+import nh3
+
+from outreach_sdk.errors import HeaderInjection, InvalidInput, NaiveDatetime
+
+__all__ = [
+    "KEY_HEADER",
+    "Address",
+    "IncomingMessage",
+    "OutgoingMessage",
+    "build",
+    "check_header_value",
+    "clean_html",
+    "html_to_text",
+    "parse_incoming",
+    "text_hash",
+    "text_to_html",
+]
+
+KEY_HEADER = "X-Outreach-Key"
+"""Carries the send key. Gmail keeps custom X- headers on API sends."""
+
+# Default folding breaks long In-Reply-To and List-Unsubscribe values, so lines may reach RFC 5322's limit.
+POLICY = email.policy.SMTP.clone(max_line_length=998)
+
+_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029]")
+_ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
+_ADDRESS = re.compile(r"^[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+$")
+_MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mailbox address: `email` is local@domain, `name` the display name or ''."""
+
+    email: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return email.utils.formataddr((self.name, self.email)) if self.name else self.email
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message about to be prepared at a provider. `html` is already clean; `text` always exists.
+
+    `in_reply_to` and `references` are header ids *as the provider reported them after sending*; with
+    `provider_thread_id` they keep the reply in the thread. `subject` must equal the thread's then.
+    """
+
+    sender: Address
+    to: tuple[Address, ...]
+    subject: str
+    text: str
+    html: str | None = None
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    provider_thread_id: str | None = None
+    rfc_message_id: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    date: dt.datetime | None = None
+
+    def recipients(self) -> frozenset[str]:
+        """Lower-cased addresses in To and Cc."""
+        return frozenset(a.email.lower() for a in (*self.to, *self.cc))
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMessage:
+    """A message found in a mailbox. `headers` holds every header, decoded, in order; `raw` the bytes."""
+
+    provider_message_id: str
+    provider_thread_id: str | None
+    rfc_message_id: str | None
+    in_reply_to: tuple[str, ...]
+    references: tuple[str, ...]
+    sender: Address | None
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    subject: str
+    text: str
+    html: str | None
+    date: dt.datetime | None
+    received_at: dt.datetime
+    headers: tuple[tuple[str, str], ...] = ()
+    raw: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str | None:
+        """First value of a header, whatever its case, or None."""
+        wanted = name.lower()
+        return next((v for k, v in self.headers if k.lower() == wanted), None)
+
+
+def check_header_value(field_name: str, value: str) -> str:
+    """`value`, if it can stand in a header; raises HeaderInjection for control characters, U+2028/2029
+    and RFC 2047 encoded words (a decoder may turn those into line breaks, CVE-2024-6923)."""
+    if _FORBIDDEN.search(value):
+        raise HeaderInjection(
+            field_name, value, "Take out line breaks and control characters: they would forge headers."
+        )
+    if _ENCODED_WORD.search(value):
+        raise HeaderInjection(field_name, value, "Write the text itself, not an encoded word (=?…?=).")
+    return value
+
+
+def _address(field_name: str, address: Address) -> _HeaderAddress:
+    check_header_value(f"{field_name} name", address.name)
+    check_header_value(field_name, address.email)
+    if not _ADDRESS.match(address.email):
+        raise InvalidInput(field_name, address.email, "Give one e-mail address like ana@example.com.")
+    local, _, domain = address.email.rpartition("@")
+    try:
+        domain = domain.encode("idna").decode("ascii") if not domain.isascii() else domain
+        return _HeaderAddress(address.name, local, domain)
+    except (ValueError, UnicodeError, IndexError) as exc:
+        raise InvalidInput(
+            field_name, address.email, "Give one e-mail address like ana@example.com."
+        ) from exc
+
+
+def build(message: OutgoingMessage, *, send_key: str | None = None, with_bcc: bool = True) -> bytes:
+    """RFC 5322 bytes of `message`. The bytes are parsed again and must show exactly the headers and
+    recipients meant, else HeaderInjection or InvalidInput is raised and nothing leaves.
+
+    `with_bcc`: Gmail reads the recipients off the raw message, so Bcc must be in it there.
+    """
+    if not message.to:
+        raise InvalidInput("to", (), "A message needs at least one recipient.")
+    out = EmailMessage(policy=POLICY)
+    wanted: dict[str, str] = {}
+
+    def put(name: str, value: str) -> None:
+        out[name] = value
+        wanted[name.lower()] = value
+
+    out["From"] = _address("from", message.sender)
+    out["To"] = [_address("to", a) for a in message.to]
+    if message.cc:
+        out["Cc"] = [_address("cc", a) for a in message.cc]
+    if message.bcc and with_bcc:
+        out["Bcc"] = [_address("bcc", a) for a in message.bcc]
+    put("Subject", check_header_value("subject", message.subject))
+    if message.date is not None:
+        if message.date.tzinfo is None:
+            raise NaiveDatetime("date", message.date, "Give it a time zone.")
+        put("Date", email.utils.format_datetime(message.date))
+    if message.rfc_message_id:
+        put("Message-ID", check_header_value("message id", message.rfc_message_id))
+    if message.in_reply_to:
+        put("In-Reply-To", check_header_value("in-reply-to", message.in_reply_to))
+    if message.references:
+        put("References", check_header_value("references", " ".join(message.references)))
+    for name, value in message.headers:
+        check_header_value(name, value)
+        if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+            raise HeaderInjection("header name", name, "Use letters, digits and hyphens.")
+        put(name, value)
+    if send_key is not None:
+        put(KEY_HEADER, send_key)
+    out.set_content(message.text)
+    if message.html is not None:
+        out.add_alternative(message.html, subtype="html")
+    raw = out.as_bytes()
+    _check_built(raw, message, wanted, with_bcc=with_bcc)
+    return raw
+
+
+_STRUCTURAL = {"from", "to", "cc", "bcc", "mime-version", "content-type", "content-transfer-encoding"}
+
+
+def _check_built(
+    raw: bytes, message: OutgoingMessage, wanted: dict[str, str], *, with_bcc: bool
+) -> None:
+    parsed = email.message_from_bytes(raw, policy=POLICY)
+    names = [k.lower() for k in parsed.keys()]
+    extra = set(names) - set(wanted) - _STRUCTURAL
+    if extra or len(names) != len(set(names)):
+        raise HeaderInjection("headers", sorted(extra or names), "The built message has headers nobody meant.")
+    for name, value in wanted.items():
+        got = parsed[name]
+        if got is None or " ".join(str(got).split()) != " ".join(value.split()):
+            raise HeaderInjection(name, value, "The built header reads back differently.")
+    meant = {
+        "to": message.to,
+        "cc": message.cc,
+        "bcc": message.bcc if with_bcc else (),
+    }
+    for name, addresses in meant.items():
+        header = parsed[name]
+        found = [a.addr_spec.lower() for a in header.addresses] if header is not None else []
+        expected = [_address(name, a).addr_spec.lower() for a in addresses]
+        if found != expected:
+            raise HeaderInjection(name, [str(a) for a in addresses], "The recipients read back differently.")
+
+
+_ALLOWED_TAGS = {
+    "a", "b", "blockquote", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "hr", "i", "img", "li", "ol",
+    "p", "pre", "s", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr",
+    "u", "ul",
+}  # fmt: skip
+_ALLOWED_ATTRIBUTES = {
+    "a": {"href", "title"},
+    "img": {"src", "alt", "width", "height"},
+    "td": {"align", "colspan", "rowspan"},
+    "th": {"align", "colspan", "rowspan"},
+}
+
+
+def clean_html(value: str) -> str:
+    """`value` with only harmless tags, and links that are https or mailto."""
+    return nh3.clean(
+        value,
+        tags=_ALLOWED_TAGS,
+        attributes=_ALLOWED_ATTRIBUTES,
+        url_schemes={"https", "mailto"},
+        link_rel=None,
+    )
+
+
+_HAS_TAG = re.compile(r"<(?:/?(?:p|br|div|a|b|i|em|strong|ul|ol|li|table|span|h[1-4])\b[^<>]*)>", re.I)
+
+
+def text_to_html(body: str) -> str:
+    """What a person typed, as clean HTML: kept if it already is HTML, else paragraphs and line breaks."""
+    if _HAS_TAG.search(body):
+        return clean_html(body)
+    paragraphs = re.split(r"\n\s*\n", body.strip("\n"))
+    return "".join(f"<p>{html_lib.escape(p, quote=False).replace(chr(10), '<br>')}</p>" for p in paragraphs)
+
+
+_BREAKS = re.compile(r"<\s*(?:br|/p|/div|/li|/tr|/h[1-6]|hr)\b[^>]*>", re.I)
+_LINK = re.compile(r"<a\b[^>]*?href=\"([^\"]*)\"[^>]*>(.*?)</a\s*>", re.I | re.S)
+_TAGS = re.compile(r"<[^>]*>")
+_HIDDEN = re.compile(r"<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)", re.I | re.S)
+
+
+def html_to_text(value: str) -> str:
+    """A plain reading of HTML: blocks become lines, links show their address after their text."""
+
+    def link(match: re.Match[str]) -> str:
+        href, label = match.group(1), _TAGS.sub("", match.group(2)).strip()
+        return label if not href or href == label or href == f"mailto:{label}" else f"{label} ({href})"
+
+    text = _HIDDEN.sub("", value)
+    text = re.sub(r"[\r\n]+", " ", text)
+    text = _LINK.sub(link, text)
+    text = re.sub(r"</p\s*>", "\n\n", text, flags=re.I)
+    text = _BREAKS.sub("\n", text)
+    text = html_lib.unescape(_TAGS.sub("", text)).replace("\xa0", " ")
+    lines = [re.sub(r"[ \t]+", " ", line).strip() for line in text.split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def text_hash(text: str) -> str:
+    """Fingerprint of the visible words, blind to white space, wrapping and quoting marks, which
+    providers and relays change."""
+    words = re.sub(r"[\s>]+", " ", text).strip()
+    return hashlib.sha256(words.encode("utf-8", "replace")).hexdigest()
+
+
+def message_ids(value: str | None) -> tuple[str, ...]:
+    """The <…> ids of a References or In-Reply-To header, in order."""
+    return tuple(_MESSAGE_ID.findall(value or ""))
+
+
+def _addresses(values: Iterable[str]) -> tuple[Address, ...]:
+    # Split first, decode names after: a decoded name may hold a comma.
+    pairs = email.utils.getaddresses([" ".join(v.split()) for v in values if v])
+    return tuple(Address(a.strip(), " ".join(_decoded(n).split())) for n, a in pairs if "@" in a)
+
+
+def _decoded(value: object) -> str:
+    try:
+        return str(email.header.make_header(email.header.decode_header(str(value))))
+    except (LookupError, ValueError, UnicodeError, email.errors.MessageError):
+        return str(value)
+
+
+def _part_text(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    if not isinstance(payload, bytes):
+        return str(part.get_payload() or "")
+    charset = part.get_content_charset() or "utf-8"
+    for name in (charset, "utf-8", "cp1252"):
+        try:
+            return payload.decode(name)
+        except (LookupError, UnicodeDecodeError):
+            continue
+    return payload.decode("latin-1")
+
+
+def parse_incoming(
+    raw: bytes,
+    *,
+    provider_message_id: str,
+    provider_thread_id: str | None,
+    received_at: dt.datetime,
+) -> IncomingMessage:
+    """Read a message as it came, however malformed: never raises on content.
+
+    `text` is the first text/plain body, or the plain reading of the HTML; attachments are left out.
+    """
+    # The compat32 parser: the newer one raises on malformed headers that real mail has.
+    parsed = email.message_from_bytes(raw, policy=email.policy.compat32)
+    headers = tuple((k, " ".join(_decoded(v).split())) for k, v in parsed.items())
+    plain: list[str] = []
+    rich: list[str] = []
+    for part in parsed.walk():
+        if part.is_multipart() or part.get_content_disposition() == "attachment":
+            continue
+        if part.get_content_type() == "text/plain":
+            plain.append(_part_text(part))
+        elif part.get_content_type() == "text/html":
+            rich.append(_part_text(part))
+    html = rich[0] if rich else None
+    text = plain[0] if plain else (html_to_text(html) if html else "")
+
+    def every(name: str) -> list[str]:
+        return [v for k, v in headers if k.lower() == name]
+
+    def people(name: str) -> tuple[Address, ...]:
+        return _addresses([str(v) for v in parsed.get_all(name) or []])
+
+    date: dt.datetime | None = None
+    for value in every("date")[:1]:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+            date = date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date
+        except (ValueError, TypeError, IndexError, OverflowError):
+            date = None
+    ids = message_ids(" ".join(every("message-id")))
+    senders = people("from")
+    return IncomingMessage(
+        provider_message_id=provider_message_id,
+        provider_thread_id=provider_thread_id,
+        rfc_message_id=ids[0] if ids else None,
+        in_reply_to=message_ids(" ".join(every("in-reply-to"))),
+        references=message_ids(" ".join(every("references"))),
+        sender=senders[0] if senders else None,
+        to=people("to"),
+        cc=people("cc"),
+        subject=" ".join((every("subject") or [""])[0].split()),
+        text=text.replace("\r\n", "\n"),
+        html=html,
+        date=date,
+        received_at=received_at,
+        headers=headers,
+        raw=raw,
+    )
+
+
+def new_rfc_message_id(send_key: str, sender: str) -> str:
+    """A Message-ID of our own for providers that keep it, drawn from the send key."""
+    local = base64.b32encode(hashlib.sha256(send_key.encode()).digest()[:15]).decode().lower()
+    return f"<{local}@{sender.rpartition('@')[2] or 'localhost'}>"

@@ -1,0 +1,190 @@
+"""One tree of errors.
+
+    OutreachError                 every error this package raises on purpose
+    ├── ConfigError               a setting is missing or wrong (names the variable)
+    ├── InvalidInput              an argument is wrong (names field, value and remedy)
+    │   ├── NaiveDatetime         a datetime without a zone
+    │   ├── UnknownTimezone       a zone name nobody knows
+    │   ├── HeaderInjection       a header value that would break out of its header
+    │   ├── TemplateError         a template that doesn't parse or reaches where it may not
+    │   ├── MissingField          a template needs fields the candidate doesn't have
+    │   └── ImportRefused         a file that can't be read as people
+    ├── NotFound                  it doesn't exist, or not for you
+    ├── IncompleteSequence        activation refused; `.problems` says why
+    ├── TransitionRefused         the journey or step can't go from here to there
+    ├── StorageError              the database can't be used
+    │   └── DatabaseUnavailable   it can't be reached right now (try again)
+    ├── EngineError               the runtime can't start or isn't running
+    └── MailError                 a mailbox said no, or said nothing
+        ├── MailRefused           a definite no for this message (permanent)
+        ├── MailRateLimited       a definite "not now" (`retry_after` seconds)
+        ├── MailTemporary         nothing was accepted; trying again may help
+        ├── MailAuthError         the grant is dead: reconnect the mailbox (permanent)
+        ├── MailNotFound          the draft or message isn't there
+        └── MailOutcomeUnknown    nobody can say whether it was accepted: never repeat blindly
+
+Every error has `permanent` (trying the same again can't help) and `retry_after`
+(seconds after which trying again may help, or None).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from typing import Any
+
+__all__ = [
+    "ConfigError",
+    "DatabaseUnavailable",
+    "EngineError",
+    "HeaderInjection",
+    "ImportRefused",
+    "IncompleteSequence",
+    "InvalidInput",
+    "MailAuthError",
+    "MailError",
+    "MailNotFound",
+    "MailOutcomeUnknown",
+    "MailRateLimited",
+    "MailRefused",
+    "MailTemporary",
+    "MissingField",
+    "NaiveDatetime",
+    "NotFound",
+    "OutreachError",
+    "StorageError",
+    "TemplateError",
+    "TransitionRefused",
+    "UnknownTimezone",
+]
+
+
+class OutreachError(Exception):
+    """Base of every error raised on purpose. `str(error)` is a sentence for a person."""
+
+    permanent: bool = True
+    retry_after: float | None = None
+
+    def __init__(
+        self, message: str, *, permanent: bool | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        if permanent is not None:
+            self.permanent = permanent
+        if retry_after is not None:
+            self.retry_after = retry_after
+            if permanent is None:
+                self.permanent = False
+
+
+class ConfigError(OutreachError):
+    """A setting is missing or wrong; the sentence names the variable."""
+
+
+class InvalidInput(OutreachError, ValueError):
+    """An argument is wrong. `field` names it, `value` shows it, `remedy` says what to do."""
+
+    def __init__(self, field: str, value: Any, remedy: str) -> None:
+        self.field, self.value, self.remedy = field, value, remedy
+        shown = repr(value)
+        if len(shown) > 120:
+            shown = shown[:117] + "…"
+        super().__init__(f"{field}: {shown}. {remedy}")
+
+
+class NaiveDatetime(InvalidInput):
+    """A datetime without a time zone, where none was said."""
+
+
+class UnknownTimezone(InvalidInput):
+    """A time zone name that the zone database doesn't have."""
+
+
+class HeaderInjection(InvalidInput):
+    """A header value with control characters or encoded words, refused before any message is built."""
+
+
+class TemplateError(InvalidInput):
+    """A template that doesn't parse, loops, reaches attributes, or is too large."""
+
+
+class MissingField(InvalidInput):
+    """A template needs fields that aren't there; `fields` names them."""
+
+    def __init__(self, fields: Seq[str]) -> None:
+        self.fields = tuple(fields)
+        super().__init__(
+            "merge fields",
+            ", ".join(self.fields),
+            "Fill them in on the candidate, or give the template a fallback: {{ field | fallback('…') }}.",
+        )
+
+
+class ImportRefused(InvalidInput):
+    """A file that can't be read as a list of people; nothing was written."""
+
+
+class NotFound(OutreachError, LookupError):
+    """It doesn't exist, or it isn't yours to see: the two look the same on purpose."""
+
+
+class IncompleteSequence(OutreachError):
+    """Activation refused. `problems` has one sentence for each cause."""
+
+    def __init__(self, name: str, problems: Seq[str]) -> None:
+        self.problems = list(problems)
+        super().__init__(f"{name!r} can't be activated yet: " + " ".join(self.problems))
+
+
+class TransitionRefused(OutreachError):
+    """The journey or step can't go from where it is to where it was asked to go."""
+
+
+class StorageError(OutreachError):
+    """The database can't be used."""
+
+
+class DatabaseUnavailable(StorageError):
+    """The database can't be reached right now."""
+
+    permanent = False
+    retry_after = 5.0
+
+
+class EngineError(OutreachError):
+    """The runtime can't start, or isn't running."""
+
+
+class MailError(OutreachError):
+    """A mailbox said no, or said nothing."""
+
+
+class MailRefused(MailError):
+    """A definite no for this message: nothing was sent and repeating won't help."""
+
+
+class MailRateLimited(MailError):
+    """A definite "not now": nothing was sent; `retry_after` seconds may be the provider's own figure."""
+
+    permanent = False
+    retry_after = 60.0
+
+
+class MailTemporary(MailError):
+    """A call that reads or prepares failed on the way; nothing was sent, trying again may help."""
+
+    permanent = False
+    retry_after = 15.0
+
+
+class MailAuthError(MailError):
+    """The mailbox's grant is dead (revoked, expired, password changed): its owner must reconnect."""
+
+
+class MailNotFound(MailError):
+    """The draft or message asked for isn't in the mailbox."""
+
+
+class MailOutcomeUnknown(MailError):
+    """The send may or may not have been accepted. Look it up; never repeat it blindly."""
+
+    permanent = False

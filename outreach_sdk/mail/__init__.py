@@ -1,0 +1,1 @@
+"""Mailboxes: the port, and a folder for each vendor behind it."""

@@ -1,0 +1,123 @@
+"""The port every mailbox stands behind.
+
+An adapter is given its token (a callable), HTTP session and base URL. It never reads settings or
+the database, and raises only errors of the `MailError` family. What each call promises is checked by
+one contract suite (`tests/mail/test_contract.py`) on every implementation.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from outreach_sdk.domain.message import IncomingMessage, OutgoingMessage
+
+__all__ = ["Draft", "Fingerprint", "MailTransport", "PollResult", "SentMessage"]
+
+SEND_TIMEOUT = 30.0
+"""Seconds after which a send without an answer counts as unknown (docs/sending.md, step 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message prepared at the provider, not sent."""
+
+    provider_draft_id: str
+    provider_message_id: str | None = None
+    provider_thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """What the provider says of a message it accepted. `rfc_message_id` is the header as it left,
+    which the provider may have replaced."""
+
+    provider_message_id: str
+    provider_thread_id: str | None
+    rfc_message_id: str | None
+    sent_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """The second witness of a send, for providers or relays that drop the marker: same recipients,
+    same subject, same visible text (hashed by `domain.message.text_hash`), same thread if there was one."""
+
+    recipients: frozenset[str]
+    subject: str
+    text_hash: str
+    provider_thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """Messages that came in since the cursor (possibly some seen before: the reader dedupes by
+    `provider_message_id`), the next cursor, and whether the cursor had expired and a bounded resync
+    was done instead."""
+
+    messages: list[IncomingMessage] = field(default_factory=list)
+    cursor: str = ""
+    resynced: bool = False
+
+
+@runtime_checkable
+class MailTransport(Protocol):
+    """Sends from and reads one mailbox. Safe to use from several threads."""
+
+    provider: str
+
+    def address(self) -> str:
+        """The mailbox's own address as the provider knows it. Raises MailAuthError, MailTemporary."""
+        ...
+
+    def create_draft(self, message: OutgoingMessage, *, send_key: str) -> Draft:
+        """Prepare `message` at the provider, marked with `send_key` so that `find_draft` and
+        `find_sent` see it. Raises MailRefused (the message can't be accepted), MailRateLimited,
+        MailTemporary (it may or may not exist now: look by key before making another), MailAuthError."""
+        ...
+
+    def find_draft(self, send_key: str) -> Draft | None:
+        """The draft marked with `send_key`, or None. Never a sent message."""
+        ...
+
+    def draft_exists(self, provider_draft_id: str) -> bool:
+        """Whether the draft is still there, unsent."""
+        ...
+
+    def delete_draft(self, provider_draft_id: str) -> None:
+        """Remove the draft. One that isn't there is fine; a sent message is never removed."""
+        ...
+
+    def send_draft(self, provider_draft_id: str) -> SentMessage:
+        """Send it, once, with no retry of any kind and a time-out of `SEND_TIMEOUT`. Raises
+        MailRefused / MailRateLimited (definitely not sent, the draft still stands), MailAuthError
+        (definitely not sent), MailNotFound (gone: sent earlier or deleted) and MailOutcomeUnknown
+        (time-out, 5xx, reset: look it up)."""
+        ...
+
+    def find_sent(
+        self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint
+    ) -> SentMessage | None:
+        """The message in Sent bearing `send_key`, else one sent at or after `since` with the same
+        fingerprint, else None. Lists Sent itself, not the search index, which lags."""
+        ...
+
+    def read_sent(self, provider_message_id: str) -> SentMessage:
+        """Ids of a sent message as the provider has them now. Raises MailNotFound."""
+        ...
+
+    def read_thread(self, provider_thread_id: str) -> list[IncomingMessage]:
+        """Every message of the thread in this mailbox, oldest first, drafts left out, one's own
+        included. An unknown thread is an empty list."""
+        ...
+
+    def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
+        """What arrived after `cursor`, oldest first; with None, or where the cursor has expired, what
+        arrived at or after `since`. One provider call where nothing arrived, at most two more per
+        message. Sent messages and drafts are left out; everything else is told, spam included."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
