@@ -1,0 +1,1 @@
+"""The database, the only truth: models, migrations, claims, transitions, bulk enrolment."""

@@ -1,0 +1,55 @@
+"""Schema changes, in order, each applied once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from outreach_sdk.errors import StorageError
+from outreach_sdk.storage.models import PARTIAL_INDEXES, TABLES
+from outreach_sdk.storage.store import Store
+
+__all__ = ["LATEST", "migrate", "version"]
+
+
+def _first(store: Store) -> None:
+    for model in TABLES:
+        with model.bind_ctx(store.db, bind_refs=False, bind_backrefs=False):
+            model.create_table(safe=False)
+    for sql in PARTIAL_INDEXES:
+        store.write(sql)
+    store.write("INSERT INTO installation (armed) VALUES (?)", True)
+
+
+MIGRATIONS: tuple[tuple[str, Callable[[Store], None]], ...] = (("0001_first", _first),)
+LATEST = len(MIGRATIONS)
+
+
+def version(store: Store) -> int:
+    """How many migrations this database has had."""
+    with store.tx():
+        store.write(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+            "applied_at BIGINT NOT NULL)"
+        )
+        return int(store.value("SELECT COALESCE(MAX(number), 0) FROM schema_migrations"))
+
+
+def migrate(store: Store, now: dt.datetime) -> list[str]:
+    """Bring the schema up to date; the names of what was applied. Two at once: one does it."""
+    done: list[str] = []
+    with store.tx():
+        store.claim_lock()
+        current = version(store)
+        if current > LATEST:
+            raise StorageError(
+                "This database was made by a newer version of outreach-sdk. Upgrade the package to use it."
+            )
+        for number, (name, apply) in enumerate(MIGRATIONS, 1):
+            if number > current:
+                apply(store)
+                store.write(
+                    "INSERT INTO schema_migrations (number, name, applied_at) VALUES (?, ?, ?)", number, name, now
+                )
+                done.append(name)
+    return done

@@ -1,0 +1,405 @@
+"""Every table. Each row bears its workspace and, where it belongs to somebody, its owner.
+
+The models describe and create the schema; queries run against an explicit database (`Store`), never
+against one bound globally.
+"""
+
+from __future__ import annotations
+
+import peewee as pw
+
+from outreach_sdk.storage.fields import JsonField, UtcField
+
+__all__ = ["TABLES", "Row"]
+
+
+class Row(pw.Model):
+    """Base of all tables."""
+
+    id = pw.BigAutoField()
+
+
+class Workspace(Row):
+    name = pw.TextField()
+    settings = JsonField(default=dict)
+    created_at = UtcField()
+
+
+class User(Row):
+    workspace = pw.BigIntegerField(column_name="workspace_id", index=True)
+    name = pw.TextField()
+    email = pw.TextField(null=True)
+    role = pw.TextField(default="member")
+    api_key_hash = pw.TextField(null=True, unique=True)
+    sequences_access = pw.BooleanField(default=True)
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "users"
+        indexes = ((("workspace", "name"), True),)
+
+
+class Owned(Row):
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    owner = pw.BigIntegerField(column_name="owner_id")
+
+
+class Mailbox(Owned):
+    provider = pw.TextField()
+    address = pw.TextField()
+    name = pw.TextField(default="")
+    status = pw.TextField(default="connected")  # connected | reauthorise | disconnected
+    status_detail = pw.TextField(null=True)
+    credentials = pw.TextField(null=True)  # encrypted
+    config = JsonField(default=dict)
+    signature = pw.TextField(null=True)
+    is_default = pw.BooleanField(default=False)
+    cursor = pw.TextField(null=True)
+    polled_at = UtcField(null=True)
+    next_poll_at = UtcField()
+    next_slot_at = UtcField()
+    last_call_at = UtcField()
+    spacing_us = pw.BigIntegerField()
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "mailboxes"
+        indexes = ((("workspace", "address", "owner"), True),)
+
+
+class Candidate(Owned):
+    first_name = pw.TextField(default="")
+    last_name = pw.TextField(default="")
+    company = pw.TextField(default="")
+    title = pw.TextField(default="")
+    linkedin = pw.TextField(null=True)
+    phone = pw.TextField(null=True)
+    timezone = pw.TextField(null=True)
+    fields = JsonField(default=dict)
+    source = pw.TextField(default="")
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "candidates"
+        indexes = ((("workspace", "linkedin"), True),)
+
+
+class CandidateEmail(Owned):
+    candidate = pw.BigIntegerField(column_name="candidate_id", index=True)
+    address = pw.TextField()
+    kind = pw.TextField(default="other")
+    verified = pw.BooleanField(null=True)
+    invalid = pw.BooleanField(default=False)
+    source = pw.TextField(default="")
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "candidate_emails"
+        indexes = ((("workspace", "address"), True),)
+
+
+class Contacted(Row):
+    """Who wrote to whom, when last: for the colleague rule and the last look."""
+
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    candidate = pw.BigIntegerField(column_name="candidate_id")
+    owner = pw.BigIntegerField(column_name="owner_id")
+    last_at = UtcField()
+
+    class Meta:
+        table_name = "contacted"
+        indexes = ((("candidate", "owner"), True),)
+
+
+class Sequence(Owned):
+    name = pw.TextField(default="")
+    active = pw.BooleanField(default=False)
+    timezone = pw.TextField()
+    mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
+    created_at = UtcField()
+    activated_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "sequences"
+        indexes = ((("workspace", "owner"), False),)
+
+
+class Step(Owned):
+    """`rank` orders steps and is never renumbered, so a journey can remember how far it got."""
+
+    sequence = pw.BigIntegerField(column_name="sequence_id")
+    rank = pw.DoubleField()
+    kind = pw.TextField()
+    manual = pw.BooleanField(default=False)
+    schedule = JsonField()
+    thread = pw.TextField(default="new")
+    subject = pw.TextField(null=True)
+    body = pw.TextField(null=True)
+    skip_after = pw.DoubleField(null=True)
+    cc = JsonField(default=list)
+    bcc = JsonField(default=list)
+    mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
+    alias = pw.TextField(null=True)
+    removed_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "steps"
+        indexes = ((("sequence", "rank"), False),)
+
+
+class Journey(Owned):
+    """`next_due_at` is set only while active with nothing in the outbox open for it.
+    `lane` is the mailbox the next step leaves from; null for a task."""
+
+    sequence = pw.BigIntegerField(column_name="sequence_id")
+    candidate = pw.BigIntegerField(column_name="candidate_id")
+    email = pw.TextField(null=True)
+    status = pw.TextField()
+    reason = pw.TextField(null=True)
+    detail = pw.TextField(null=True)
+    generation = pw.IntegerField(default=0)
+    last_rank = pw.DoubleField(default=-1e300)
+    anchor_at = UtcField()
+    next_step = pw.BigIntegerField(column_name="next_step_id", null=True)
+    next_due_at = UtcField(null=True)
+    lane = pw.BigIntegerField(null=True)
+    priority = pw.SmallIntegerField(default=2)
+    resume_at = UtcField(null=True)
+    thread_mailbox = pw.BigIntegerField(column_name="thread_mailbox_id", null=True)
+    provider_thread_id = pw.TextField(null=True)
+    thread_subject = pw.TextField(null=True)
+    thread_refs = JsonField(default=list)
+    enrolled_at = UtcField()
+    ended_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "journeys"
+        indexes = ((("sequence", "candidate"), True), (("candidate", "owner"), False))
+
+
+class JourneyStep(Owned):
+    journey = pw.BigIntegerField(column_name="journey_id")
+    step = pw.BigIntegerField(column_name="step_id")
+    candidate = pw.BigIntegerField(column_name="candidate_id")
+    kind = pw.TextField()
+    rank = pw.DoubleField()
+    status = pw.TextField()
+    due_at = UtcField(null=True)
+    handled_at = UtcField(null=True)
+    skip_at = UtcField(null=True)
+    skip_left_us = pw.BigIntegerField(null=True)
+    draft_subject = pw.TextField(null=True)
+    draft_body = pw.TextField(null=True)
+    note = pw.TextField(null=True)
+
+    class Meta:
+        table_name = "journey_steps"
+        indexes = ((("journey", "step"), True),)
+
+
+class Outbox(Owned):
+    """One intended send, never deleted (docs/sending.md)."""
+
+    journey = pw.BigIntegerField(column_name="journey_id")
+    step = pw.BigIntegerField(column_name="step_id")
+    candidate = pw.BigIntegerField(column_name="candidate_id")
+    attempt = pw.IntegerField(default=1)
+    send_key = pw.TextField(unique=True)
+    state = pw.TextField()
+    generation = pw.IntegerField(default=0)
+    journey_generation = pw.IntegerField()
+    lease_until = UtcField(null=True)
+    priority = pw.SmallIntegerField(default=2)
+    mailbox = pw.BigIntegerField(column_name="mailbox_id")
+    recipient = pw.TextField()
+    subject = pw.TextField(null=True)
+    body_html = pw.TextField(null=True)
+    body_text = pw.TextField(null=True)
+    content_hash = pw.TextField(null=True)
+    cc = JsonField(default=list)
+    bcc = JsonField(default=list)
+    provider_draft_id = pw.TextField(null=True)
+    provider_message_id = pw.TextField(null=True)
+    provider_thread_id = pw.TextField(null=True)
+    rfc_message_id = pw.TextField(null=True)
+    tries = pw.IntegerField(default=0)
+    looks = pw.IntegerField(default=0)
+    error = pw.TextField(null=True)
+    due_at = UtcField()
+    claimed_at = UtcField(null=True)
+    drafted_at = UtcField(null=True)
+    sending_at = UtcField(null=True)
+    sent_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "outbox"
+        indexes = (
+            (("journey", "step", "attempt"), True),
+            (("candidate", "sent_at"), False),
+            (("provider_message_id",), False),
+            (("provider_thread_id",), False),
+            (("rfc_message_id",), False),
+        )
+
+
+class Inbound(Owned):
+    """A message that came in: UNIQUE(mailbox, provider_message_id), so it counts once."""
+
+    mailbox = pw.BigIntegerField(column_name="mailbox_id")
+    provider_message_id = pw.TextField()
+    provider_thread_id = pw.TextField(null=True)
+    rfc_message_id = pw.TextField(null=True)
+    journey = pw.BigIntegerField(column_name="journey_id", null=True)
+    candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
+    sender = pw.TextField(null=True)
+    subject = pw.TextField(default="")
+    body_text = pw.TextField(default="")
+    kind = pw.TextField(null=True)  # bounce | complaint | auto_reply | delivery_notice | human | own
+    matched_by = pw.TextField(null=True)
+    verdict = JsonField(null=True)
+    received_at = UtcField()
+    processed_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "inbound"
+        indexes = ((("mailbox", "provider_message_id"), True), (("journey",), False))
+
+
+class Suppression(Owned):
+    kind = pw.TextField()  # address | domain
+    value = pw.TextField()
+    reason = pw.TextField()
+    source = pw.TextField(default="")
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "suppressions"
+        indexes = ((("workspace", "kind", "value"), True),)
+
+
+class Notification(Owned):
+    kind = pw.TextField()
+    text = pw.TextField()
+    journey = pw.BigIntegerField(column_name="journey_id", null=True)
+    sequence = pw.BigIntegerField(column_name="sequence_id", null=True)
+    dedupe = pw.TextField(unique=True)
+    created_at = UtcField()
+    read_at = UtcField(null=True)
+    mailed_at = UtcField(null=True)
+    mail_lease = UtcField(null=True)
+    mail_tries = pw.IntegerField(default=0)
+
+    class Meta:
+        table_name = "notifications"
+        indexes = ((("owner", "created_at"), False),)
+
+
+class Event(Owned):
+    """Append-only: what happened to journeys, and who did it."""
+
+    journey = pw.BigIntegerField(column_name="journey_id", null=True)
+    kind = pw.TextField()
+    detail = pw.TextField(null=True)
+    at = UtcField()
+
+    class Meta:
+        table_name = "events"
+        indexes = ((("journey", "at"), False),)
+
+
+class Import(Owned):
+    """A job that enrols a file or frame; `progress` counts rows done."""
+
+    sequence = pw.BigIntegerField(column_name="sequence_id")
+    source = pw.TextField()
+    state = pw.TextField()  # waiting | running | done | failed
+    options = JsonField(default=dict)
+    rows = pw.BigIntegerField(default=0)
+    progress = pw.BigIntegerField(default=0)
+    error = pw.TextField(null=True)
+    lease_until = UtcField(null=True)
+    created_at = UtcField()
+    finished_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "imports"
+
+
+class ImportRow(Row):
+    """What became of one row, by name; also the staging area of bulk enrolment."""
+
+    import_id = pw.BigIntegerField()
+    row = pw.BigIntegerField()
+    first_name = pw.TextField(default="")
+    last_name = pw.TextField(default="")
+    company = pw.TextField(default="")
+    title = pw.TextField(default="")
+    email = pw.TextField(null=True)
+    email_kind = pw.TextField(default="other")
+    linkedin = pw.TextField(null=True)
+    phone = pw.TextField(null=True)
+    timezone = pw.TextField(null=True)
+    fields = JsonField(default=dict)
+    candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
+    outcome = pw.TextField(null=True)
+    reason = pw.TextField(null=True)
+
+    class Meta:
+        table_name = "import_rows"
+        indexes = ((("import_id", "row"), True),)
+
+
+class Heartbeat(Row):
+    """Who is alive: clock, workers, web. In the database, since Redis may be lost."""
+
+    role = pw.TextField()
+    name = pw.TextField(unique=True)
+    seen_at = UtcField(index=True)
+    started_at = UtcField()
+
+    class Meta:
+        table_name = "heartbeats"
+
+
+class Outage(Row):
+    """A stretch in which no clock was alive."""
+
+    started_at = UtcField()
+    ended_at = UtcField(index=True)
+
+    class Meta:
+        table_name = "outages"
+
+
+class Installation(Row):
+    """One row: the halt, and whether this database is the one that was armed to send."""
+
+    identity = pw.TextField(null=True)
+    armed = pw.BooleanField(default=True)
+    disarmed_why = pw.TextField(null=True)
+    halted_at = UtcField(null=True)
+    halted_by = pw.TextField(null=True)
+    clock_seen_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "installation"
+
+
+TABLES: tuple[type[Row], ...] = (
+    Workspace, User, Mailbox, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
+    Outbox, Inbound, Suppression, Notification, Event, Import, ImportRow, Heartbeat, Outage, Installation,
+)  # fmt: skip
+
+PARTIAL_INDEXES = (
+    # A mailbox's due e-mails, in the order of rule 7; and any due journey at all.
+    "CREATE INDEX journeys_lane_due ON journeys (lane, priority, next_due_at, id) "
+    "WHERE next_due_at IS NOT NULL",
+    "CREATE INDEX journeys_task_due ON journeys (next_due_at, id) "
+    "WHERE next_due_at IS NOT NULL AND lane IS NULL",
+    "CREATE INDEX journeys_resume ON journeys (resume_at) WHERE resume_at IS NOT NULL",
+    "CREATE INDEX outbox_lease ON outbox (state, lease_until) WHERE lease_until IS NOT NULL",
+    "CREATE INDEX journey_steps_skip ON journey_steps (skip_at) WHERE skip_at IS NOT NULL",
+    "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
+    "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",
+    "CREATE INDEX notifications_unsent ON notifications (id) WHERE mailed_at IS NULL",
+)

@@ -1,0 +1,252 @@
+"""One database, SQLite or PostgreSQL, and the transactions on it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence as Seq
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import peewee as pw
+
+from outreach_sdk.errors import ConfigError, DatabaseUnavailable, StorageError
+from outreach_sdk.storage.fields import from_us, to_us
+
+__all__ = ["Store", "open_store"]
+
+T = TypeVar("T")
+Record = dict[str, Any]
+
+_locks: dict[str, threading.RLock] = {}
+_locks_guard = threading.Lock()
+
+
+@functools.lru_cache(maxsize=2048)
+def _postgres_sql(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+class Store:
+    """The database. Reads and writes are SQL with `?` for every value, the same text on both kinds;
+    datetimes go in and come out aware (columns ending in `_at` or `_until`).
+
+    SQLite: WAL, synchronous=FULL (a `sending` commit must outlive a power cut), IMMEDIATE for every
+    write transaction, and one lock a process around them, since SQLite's own back-off is unfair.
+    """
+
+    def __init__(self, db: pw.Database, dialect: str, url: str) -> None:
+        self.db = db
+        self.dialect = dialect
+        self.url = url
+        with _locks_guard:
+            self._lock = _locks.setdefault(url, threading.RLock())
+        self._local = threading.local()
+        self.statements = 0
+        """Statements run so far: tests count queries with it."""
+
+    # -- running SQL ---------------------------------------------------------------------------
+    def _execute(self, sql: str, params: Seq[Any]) -> Any:
+        self.statements += 1
+        bound = tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in params)
+        text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
+        try:
+            return self.db.execute_sql(text, bound)
+        except (pw.OperationalError, pw.InterfaceError) as exc:
+            if self.depth == 0 and not self.db.is_closed():
+                self.db.close()
+            if "readonly" in str(exc):
+                raise StorageError(
+                    f"The database can't be written: {self.shown_url} is read-only. Make its folder writable."
+                ) from exc
+            if _is_deadlock(exc):
+                raise
+            raise DatabaseUnavailable(
+                f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
+            ) from exc
+
+    @property
+    def shown_url(self) -> str:
+        """The address without its password."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+
+    @property
+    def depth(self) -> int:
+        return getattr(self._local, "depth", 0)
+
+    def rows(self, sql: str, *params: Any) -> list[Record]:
+        """All rows as dicts."""
+        cursor = self._execute(sql, params)
+        names = [c[0] for c in cursor.description]
+        moments = [n.endswith(("_at", "_until")) for n in names]
+        return [
+            {
+                n: (from_us(v) if m and isinstance(v, int) else v)
+                for n, m, v in zip(names, moments, row, strict=True)
+            }
+            for row in cursor.fetchall()
+        ]
+
+    def one(self, sql: str, *params: Any) -> Record | None:
+        """The first row, or None."""
+        found = self.rows(sql, *params)
+        return found[0] if found else None
+
+    def value(self, sql: str, *params: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = self._execute(sql, params).fetchone()
+        return None if row is None else row[0]
+
+    def write(self, sql: str, *params: Any) -> int:
+        """Run a change; how many rows it touched. Outside a transaction it is one of its own."""
+        if self.depth == 0:
+            with self.tx():
+                return self.write(sql, *params)
+        return int(self._execute(sql, params).rowcount)
+
+    def insert(self, table: str, values: Record) -> int:
+        """Insert one row; its id."""
+        names = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        sql = f"INSERT INTO {table} ({names}) VALUES ({marks}) RETURNING id"
+        if self.depth == 0:
+            with self.tx():
+                return int(self.value(sql, *values.values()))
+        return int(self.value(sql, *values.values()))
+
+    def insert_many(self, table: str, names: Seq[str], rows: Seq[Seq[Any]]) -> None:
+        """Insert many rows the fastest way: executemany on SQLite, COPY on PostgreSQL. In a transaction."""
+        if not rows:
+            return
+        self.statements += 1
+        connection = self.db.connection()
+        columns = ", ".join(names)
+        if self.dialect == "sqlite":
+            marks = ", ".join("?" * len(names))
+            connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+        else:
+            with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+    # -- transactions --------------------------------------------------------------------------
+    @contextmanager
+    def tx(self) -> Iterator[None]:
+        """A write transaction; nested ones join it."""
+        if self.depth:
+            yield
+            return
+        lock = self._lock if self.dialect == "sqlite" else None
+        if lock is not None:
+            lock.acquire()
+        try:
+            self._local.depth = 1
+            try:
+                with self._atomic():
+                    yield
+            finally:
+                self._local.depth = 0
+        finally:
+            if lock is not None:
+                lock.release()
+
+    @contextmanager
+    def _atomic(self) -> Iterator[None]:
+        atomic = self.db.atomic("IMMEDIATE") if self.dialect == "sqlite" else self.db.atomic()
+        try:
+            with atomic:
+                yield
+        except (pw.OperationalError, pw.InterfaceError) as exc:
+            if _is_deadlock(exc):
+                raise
+            if not self.db.is_closed():
+                self.db.close()
+            raise DatabaseUnavailable(
+                f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
+            ) from exc
+
+    def run(self, work: Callable[[], T]) -> T:
+        """`work` in one transaction, again when PostgreSQL chose it as a deadlock's victim."""
+        for attempt in range(6):
+            try:
+                with self.tx():
+                    return work()
+            except pw.OperationalError as exc:
+                if self.depth or attempt == 5 or not _is_deadlock(exc):
+                    raise
+                time.sleep(0.01 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    @property
+    def for_update(self) -> str:
+        """What locks the rows of a SELECT. SQLite's IMMEDIATE transaction has locked all already."""
+        return " FOR UPDATE" if self.dialect == "postgresql" else ""
+
+    def claim_lock(self) -> None:
+        """Let one transaction at a time count what is in flight and claim. Held until it ends."""
+        if self.dialect == "postgresql":
+            self._execute("SELECT pg_advisory_xact_lock(727001)", ())
+
+    def close(self) -> None:
+        """Close this thread's connection, and on PostgreSQL the pool."""
+        if not self.db.is_closed():
+            self.db.close()
+        if hasattr(self.db, "close_all"):
+            self.db.close_all()
+
+    def close_thread(self) -> None:
+        """Give this thread's connection back."""
+        if not self.db.is_closed():
+            self.db.close()
+
+
+def _is_deadlock(exc: BaseException) -> bool:
+    text = str(exc).lower()
+    return "deadlock detected" in text or "could not serialize" in text
+
+
+def in_marks(values: Seq[Any]) -> str:
+    """`(?, ?, …)` for an IN clause."""
+    return "(" + ", ".join("?" * len(values)) + ")"
+
+
+def open_store(url: str) -> Store:
+    """Open `sqlite:///path` or `postgresql://…`; raises ConfigError for anything else. Connects lazily."""
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        path = Path(url.removeprefix("sqlite:///"))
+        if not path.parent.is_dir():
+            raise ConfigError(f"DATABASE_URL: the folder {path.parent} doesn't exist. Create it first.")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise StorageError(f"The database can't be written: {path} is read-only. Make it writable.")
+        db = pw.SqliteDatabase(
+            str(path),
+            pragmas={
+                "journal_mode": "wal",
+                "synchronous": "full",
+                "foreign_keys": 1,
+                "busy_timeout": 30_000,
+                "cache_size": -16_000,
+            },
+            timeout=30,
+        )
+        return Store(db, "sqlite", url)
+    if scheme in ("postgresql", "postgres"):
+        from playhouse import db_url
+
+        database = db_url.connect(
+            "psycopg3+pool://" + url.partition("://")[2],
+            unquote_password=True,
+            unquote_user=True,
+            max_connections=64,
+            stale_timeout=300,
+            timeout=30,
+        )
+        return Store(database, "postgresql", url)
+    raise ConfigError(f"DATABASE_URL: {scheme!r} databases aren't supported. Use sqlite:///… or postgresql://….")

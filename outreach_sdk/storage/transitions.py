@@ -1,0 +1,132 @@
+"""Changes of status, each a compare-and-set whose WHERE clause is the domain's table.
+
+These are the only statements in the package that assign a journey's, step's or outbox entry's status.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Any
+
+from outreach_sdk.domain.journey import (
+    JourneyStatus,
+    OutboxState,
+    StepStatus,
+    allowed_from,
+    outbox_from,
+    step_from,
+)
+from outreach_sdk.storage.store import Store, in_marks
+
+__all__ = ["event", "move_journey", "move_journeys", "move_outbox", "move_step"]
+
+FINAL = (JourneyStatus.COMPLETED, JourneyStatus.CANCELLED)
+
+
+def move_journeys(
+    store: Store,
+    where: str,
+    params: tuple[Any, ...],
+    to: JourneyStatus,
+    reason: StrEnum | None,
+    now: dt.datetime,
+    *,
+    detail: str | None = None,
+    resume_at: dt.datetime | None = None,
+    bump: bool = True,
+) -> list[dict[str, Any]]:
+    """Move every journey matching `where` that may go to `to`; those moved (id, owner_id, …).
+
+    The generation goes up, which voids claims made before; due times are cleared, so nothing stays
+    scheduled. The final status of a journey that waits is decided by a person's or engine's later call.
+    """
+    froms = allowed_from(to, reason)
+    ended = now if to in FINAL else None
+    return store.rows(
+        f"UPDATE journeys SET status = ?, reason = ?, detail = ?, generation = generation + {int(bump)}, "
+        f"next_due_at = NULL, resume_at = ?, ended_at = ? WHERE {where} AND status IN {in_marks(froms)} "
+        "RETURNING id, workspace_id, owner_id, sequence_id, candidate_id, generation, email",
+        to,
+        reason,
+        detail,
+        resume_at,
+        ended,
+        *params,
+        *froms,
+    )
+
+
+def move_journey(
+    store: Store,
+    journey_id: int,
+    to: JourneyStatus,
+    reason: StrEnum | None,
+    now: dt.datetime,
+    *,
+    detail: str | None = None,
+    resume_at: dt.datetime | None = None,
+    bump: bool = True,
+) -> bool:
+    """One journey, with its event; False if it may not go there from where it is."""
+    moved = move_journeys(
+        store, "id = ?", (journey_id,), to, reason, now, detail=detail, resume_at=resume_at, bump=bump
+    )
+    for row in moved:
+        event(store, row, f"journey_{to}", now, " ".join(x for x in (reason, detail) if x) or None)
+    return bool(moved)
+
+
+def move_step(
+    store: Store, journey_id: int, step_id: int, to: StepStatus, now: dt.datetime, **columns: Any
+) -> bool:
+    """One recorded step of a journey; False if it may not go there."""
+    froms = step_from(to)
+    handled = to in (StepStatus.SENT, StepStatus.DONE, StepStatus.SKIPPED)
+    if handled:
+        columns = {"handled_at": now, "skip_at": None, **columns}
+    sets = "".join(f", {name} = ?" for name in columns)
+    return (
+        store.write(
+            f"UPDATE journey_steps SET status = ?{sets} WHERE journey_id = ? AND step_id = ? "
+            f"AND status IN {in_marks(froms)}",
+            to,
+            *columns.values(),
+            journey_id,
+            step_id,
+            *froms,
+        )
+        == 1
+    )
+
+
+def move_outbox(
+    store: Store, outbox_id: int, generation: int, to: OutboxState, **columns: Any
+) -> bool:
+    """One outbox entry, if it is still in this claim's hands; False: walk away."""
+    froms = outbox_from(to)
+    sets = "".join(f", {name} = ?" for name in columns)
+    return (
+        store.write(
+            f"UPDATE outbox SET state = ?{sets} WHERE id = ? AND generation = ? AND state IN {in_marks(froms)}",
+            to,
+            *columns.values(),
+            outbox_id,
+            generation,
+            *froms,
+        )
+        == 1
+    )
+
+
+def event(store: Store, row: dict[str, Any], kind: str, now: dt.datetime, detail: str | None = None) -> None:
+    """Append to what happened. `row` has workspace_id, owner_id and id (the journey's)."""
+    store.write(
+        "INSERT INTO events (workspace_id, owner_id, journey_id, kind, detail, at) VALUES (?, ?, ?, ?, ?, ?)",
+        row["workspace_id"],
+        row["owner_id"],
+        row.get("journey_id", row.get("id")),
+        kind,
+        detail,
+        now,
+    )
