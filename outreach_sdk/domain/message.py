@@ -28,6 +28,7 @@ __all__ = [
     "check_header_value",
     "clean_html",
     "html_to_text",
+    "is_html",
     "parse_incoming",
     "text_hash",
     "text_to_html",
@@ -238,9 +239,15 @@ def clean_html(value: str) -> str:
 _HAS_TAG = re.compile(r"<(?:/?(?:p|br|div|a|b|i|em|strong|ul|ol|li|table|span|h[1-4])\b[^<>]*)>", re.I)
 
 
-def text_to_html(body: str) -> str:
-    """What a person typed, as clean HTML: kept if it already is HTML, else paragraphs and line breaks."""
-    if _HAS_TAG.search(body):
+def is_html(body: str) -> bool:
+    """Whether a person typed HTML rather than plain text."""
+    return bool(_HAS_TAG.search(body))
+
+
+def text_to_html(body: str, *, rich: bool | None = None) -> str:
+    """What a person typed, as clean HTML: kept if it already is HTML, else paragraphs and line breaks.
+    `rich` says which it is, where `body` has had values merged into it since it was typed."""
+    if is_html(body) if rich is None else rich:
         return clean_html(body)
     paragraphs = re.split(r"\n\s*\n", body.strip("\n"))
     return "".join(f"<p>{html_lib.escape(p, quote=False).replace(chr(10), '<br>')}</p>" for p in paragraphs)

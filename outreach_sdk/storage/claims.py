@@ -10,6 +10,7 @@ from typing import Any
 
 from outreach_sdk.domain.journey import OPEN_OUTBOX, OutboxState, StepStatus
 from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store, in_marks
 
 __all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon"]
@@ -72,7 +73,8 @@ def claim_sends(
             return Claims([])
         in_flight = int(
             store.value(
-                f"SELECT COUNT(*) FROM outbox WHERE state IN {in_marks(_IN_FLIGHT)} AND lease_until > ?",
+                f"SELECT COUNT(*) FROM outbox WHERE state IN {in_marks(_IN_FLIGHT)} AND claimed_at IS NOT NULL "
+                "AND lease_until > ?",
                 *_IN_FLIGHT,
                 now,
             )
@@ -141,11 +143,12 @@ def _take_over(
         return []
     wanted = [r["id"] for r in ids]
     rows = store.rows(
-        "UPDATE outbox SET generation = generation + 1, lease_until = ?, "
+        "UPDATE outbox SET generation = generation + 1, lease_until = ?, claimed_at = ?, "
         "state = CASE WHEN state = 'planned' THEN 'claimed' ELSE state END, "
         "journey_generation = (SELECT j.generation FROM journeys j WHERE j.id = outbox.journey_id) "
         f"WHERE id IN {in_marks(wanted)} RETURNING *",
         until,
+        now,
         *wanted,
     )
     rows.sort(key=lambda r: wanted.index(r["id"]))
@@ -264,8 +267,6 @@ def due_soon(store: Store, now: dt.datetime) -> dt.datetime | None:
     known = [m for m in moments if m is not None]
     if not known:
         return None
-    from outreach_sdk.storage.fields import from_us
-
     return max(now, from_us(min(known)))
 
 

@@ -394,6 +394,7 @@ PARTIAL_INDEXES = (
     # A mailbox's due e-mails, in the order of rule 7; and any due journey at all.
     "CREATE INDEX journeys_lane_due ON journeys (lane, priority, next_due_at, id) "
     "WHERE next_due_at IS NOT NULL",
+    "CREATE INDEX journeys_mail_due ON journeys (next_due_at) WHERE next_due_at IS NOT NULL AND lane IS NOT NULL",
     "CREATE INDEX journeys_task_due ON journeys (next_due_at, id) "
     "WHERE next_due_at IS NOT NULL AND lane IS NULL",
     "CREATE INDEX journeys_resume ON journeys (resume_at) WHERE resume_at IS NOT NULL",

@@ -1,0 +1,39 @@
+"""What every use case is given."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from outreach_sdk.mail.port import MailTransport
+from outreach_sdk.storage.store import Store
+
+__all__ = ["Engine", "utc_now"]
+
+
+def utc_now() -> dt.datetime:
+    """The clock of everything but tests."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(slots=True)
+class Engine:
+    """The store, the way to a mailbox's transport, and the installation's numbers.
+
+    `transport` takes a mailbox's row and gives its transport; what it gives is reused and thread-safe.
+    """
+
+    store: Store
+    transport: Callable[[dict[str, Any]], MailTransport]
+    now: Callable[[], dt.datetime] = utc_now
+    new_key: Callable[[], str] = lambda: secrets.token_hex(16)
+    spacing: dt.timedelta = dt.timedelta(seconds=3)
+    cap: int = 50
+    lease: dt.timedelta = dt.timedelta(seconds=120)
+    poll_every: dt.timedelta = dt.timedelta(seconds=300)
+    drain_for: dt.timedelta = dt.timedelta(seconds=30)
+    overdue_after: dt.timedelta = dt.timedelta(days=7)
+    unknown_for: dt.timedelta = dt.timedelta(hours=2)

@@ -1,0 +1,160 @@
+"""What comes next for a journey: the one place that sets a due time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, OutboxState, PauseReason, StepStatus
+from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.domain.schedule import next_due
+from outreach_sdk.domain.sequence import schedule_from_dict
+from outreach_sdk.engine.notify import notify
+from outreach_sdk.storage.store import Store, in_marks
+from outreach_sdk.storage.transitions import move_journey
+
+__all__ = ["NEVER", "handled", "next_step", "person_name", "plan_next", "reschedule"]
+
+NEVER = -1e300
+"""`last_rank` of a journey that has handled no step."""
+
+
+def next_step(store: Store, journey: dict[str, Any]) -> dict[str, Any] | None:
+    """The first live step after the last handled one that isn't handled itself. A step inserted or moved
+    before the last handled one doesn't run; one moved behind it after it ran doesn't run again."""
+    return store.one(
+        "SELECT s.* FROM steps s WHERE s.sequence_id = ? AND s.removed_at IS NULL AND s.rank > ? "
+        "AND NOT EXISTS (SELECT 1 FROM journey_steps x WHERE x.journey_id = ? AND x.step_id = s.id "
+        "AND x.status IN ('sent', 'done', 'skipped')) ORDER BY s.rank LIMIT 1",
+        journey["sequence_id"],
+        journey["last_rank"],
+        journey["id"],
+    )
+
+
+def person_name(store: Store, candidate_id: int) -> str:
+    """How a candidate is called in a sentence."""
+    row = store.one("SELECT first_name, last_name FROM candidates WHERE id = ?", candidate_id)
+    name = f"{row['first_name']} {row['last_name']}".strip() if row else ""
+    if name:
+        return name
+    found = store.value(
+        "SELECT address FROM candidate_emails WHERE candidate_id = ? ORDER BY id LIMIT 1", candidate_id
+    )
+    return str(found or "a candidate")
+
+
+def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
+    """Schedule an active journey's next step by its own timing, or complete it. Does nothing while an
+    outbox entry is open (its outcome will call this) or a task is open (a person or its timer will)."""
+    journey = store.one(
+        "SELECT j.*, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone "
+        "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
+        "WHERE j.id = ?",
+        journey_id,
+    )
+    if journey is None or journey["status"] != JourneyStatus.ACTIVE:
+        return
+    unsettled = (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON)
+    if store.value(
+        f"SELECT 1 FROM outbox WHERE journey_id = ? AND state IN {in_marks(unsettled)} LIMIT 1",
+        journey_id,
+        *unsettled,
+    ):
+        return
+    step = next_step(store, journey)
+    if step is None:
+        move_journey(store, journey_id, JourneyStatus.COMPLETED, None, now, bump=False)
+        return
+    if _resume_task(store, journey_id, step["id"], now):
+        return
+    due = next_due(
+        schedule_from_dict(json.loads(step["schedule"])),
+        anchor=journey["anchor_at"],
+        now=now,
+        sequence_zone=journey["sequence_zone"],
+        candidate_zone=journey["candidate_zone"],
+    )
+    if due is None:
+        pause_overdue(store, journey, now, "its date and time had passed when the step came up")
+        return
+    automatic = step["kind"] == "email" and not step["manual"]
+    follows = journey["last_rank"] > NEVER
+    store.write(
+        "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ? WHERE id = ? AND status = ?",
+        step["id"],
+        due,
+        (step["mailbox_id"] or journey["sequence_mailbox"]) if automatic else None,
+        int(Priority.FOLLOW_UP if follows else Priority.FIRST),
+        journey_id,
+        JourneyStatus.ACTIVE,
+    )
+
+
+def _resume_task(store: Store, journey_id: int, step_id: int, now: dt.datetime) -> bool:
+    """Thaw the task that is open at this step, its timer going on with the time it had left; a Send now
+    that was waiting goes out. False: no task is open."""
+    task = store.one(
+        "SELECT id, status, skip_left_us FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id
+    )
+    if task is None:
+        return False
+    if task["status"] == StepStatus.WAITING:
+        if task["skip_left_us"] is not None:
+            store.write(
+                "UPDATE journey_steps SET skip_at = ?, skip_left_us = NULL WHERE id = ?",
+                now + dt.timedelta(microseconds=task["skip_left_us"]),
+                task["id"],
+            )
+        return True
+    return (
+        store.write(
+            "UPDATE outbox SET lease_until = ? WHERE journey_id = ? AND step_id = ? AND state = 'planned' "
+            "AND priority = ?",
+            now,
+            journey_id,
+            step_id,
+            int(Priority.PERSON),
+        )
+        > 0
+    )
+
+
+def pause_overdue(store: Store, journey: dict[str, Any], now: dt.datetime, why: str) -> None:
+    """Pause as overdue and tell the owner."""
+    if move_journey(store, journey["id"], JourneyStatus.PAUSED, PauseReason.OVERDUE, now, detail=why):
+        notify(
+            store,
+            workspace_id=journey["workspace_id"],
+            owner_id=journey["owner_id"],
+            kind="overdue",
+            text=f"The journey of {person_name(store, journey['candidate_id'])} is paused as overdue: {why}. "
+            "Resume it to send, or cancel it.",
+            dedupe=f"overdue:{journey['id']}:{journey['generation']}",
+            now=now,
+            journey_id=journey["id"],
+            sequence_id=journey["sequence_id"],
+        )
+
+
+def handled(store: Store, journey_id: int, rank: float, at: dt.datetime, now: dt.datetime) -> None:
+    """A step was sent, done or skipped at `at`: remember how far the journey got, plan what follows."""
+    store.write(
+        "UPDATE journeys SET last_rank = CASE WHEN last_rank < ? THEN ? ELSE last_rank END, anchor_at = ?, "
+        "next_due_at = NULL WHERE id = ?",
+        rank,
+        rank,
+        at,
+        journey_id,
+    )
+    plan_next(store, journey_id, now)
+
+
+def reschedule(store: Store, journey_id: int, at: dt.datetime) -> None:
+    """Let an active journey's current step come up again at `at`."""
+    store.write(
+        "UPDATE journeys SET next_due_at = ? WHERE id = ? AND status = 'active' AND next_step_id IS NOT NULL",
+        at,
+        journey_id,
+    )
