@@ -1,0 +1,404 @@
+"""A mailbox in a folder, after the Maildir++ rules.
+
+    root/{new,cur,tmp}            what came in; a message counts once it is renamed into `new`
+    root/.Drafts/{new,cur,tmp}    prepared, not sent
+    root/.Sent/{new,cur,tmp}      sent: one plain RFC 5322 file each, in `cur`
+    root/.outreach-index/         which files belong to which thread; may be deleted, is then rebuilt
+
+Names are `<unique>,K=<key>,T=<thread>:2,<flags>`: a hash of the send key and the thread id, so that looking
+something up costs a directory listing and never a reading of every file. The part before the colon is the
+provider_message_id; mail clients that change the flags or move `new` to `cur` don't change it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email
+import email.policy
+import hashlib
+import itertools
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from outreach_sdk.domain.message import (
+    KEY_HEADER,
+    IncomingMessage,
+    OutgoingMessage,
+    build,
+    message_ids,
+    new_rfc_message_id,
+    parse_incoming,
+    text_hash,
+)
+from outreach_sdk.errors import InvalidInput, MailNotFound, MailOutcomeUnknown, MailRefused, MailTemporary
+from outreach_sdk.mail.port import Draft, Fingerprint, PollResult, SentMessage
+
+__all__ = ["LocalTransport"]
+
+OVERLAP = 2.0
+"""Seconds told again by the next poll: file systems stamp changes with a clock coarser than ours."""
+
+_HEAD = 65536
+_NAME = re.compile(r"^(?P<unique>[^:]+?)(?::2,(?P<flags>[A-Za-z]*))?$")
+_TAG = re.compile(r",([KT])=([0-9a-f]+)")
+_counter = itertools.count()
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+
+
+def _unique(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _tags(name: str) -> dict[str, str]:
+    return dict(_TAG.findall(name))
+
+
+def _root_reference(head: bytes) -> tuple[str | None, tuple[str, ...]]:
+    """The message's own id, and every id it refers to, the thread's first message first."""
+    parsed = email.message_from_bytes(head, policy=email.policy.compat32)
+
+    def ids(name: str) -> tuple[str, ...]:
+        return message_ids(" ".join(str(v) for v in parsed.get_all(name) or []))
+
+    own = ids("Message-ID")
+    return (own[0] if own else None), (*ids("References"), *ids("In-Reply-To"))
+
+
+def _fsync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class LocalTransport:
+    """The mailbox of `address` kept under `root`, which is made if missing. Any number of threads and
+    processes may use the same folder."""
+
+    provider = "local"
+
+    def __init__(self, root: Path, address: str) -> None:
+        self.root = Path(root)
+        self._address = address
+        self._lock = threading.Lock()
+        self._incoming_threads: dict[str, str] = {}
+        self._incoming_stamp: tuple[int, int] | None = None
+        with _as_mail_error("open"):
+            for folder in (self.root, self._drafts, self._sent):
+                for part in ("tmp", "new", "cur"):
+                    (folder / part).mkdir(parents=True, exist_ok=True)
+            for folder in (self._drafts, self._sent):
+                (folder / "maildirfolder").touch()
+            self._ensure_index()
+
+    @property
+    def _drafts(self) -> Path:
+        return self.root / ".Drafts"
+
+    @property
+    def _sent(self) -> Path:
+        return self.root / ".Sent"
+
+    def address(self) -> str:
+        return self._address
+
+    def create_draft(self, message: OutgoingMessage, *, send_key: str) -> Draft:
+        ready = replace(
+            message,
+            rfc_message_id=message.rfc_message_id or new_rfc_message_id(send_key, message.sender.email),
+            date=message.date or dt.datetime.now(dt.UTC),
+        )
+        try:
+            raw = build(ready, send_key=send_key)
+        except InvalidInput as exc:
+            raise MailRefused(str(exc)) from exc
+        own, references = _root_reference(raw)
+        thread = message.provider_thread_id or self._thread_of(own, references)
+        if not re.fullmatch(r"[0-9a-f]+", thread):
+            raise MailRefused(f"{thread!r} isn't a thread of this mailbox.")
+        unique = f"{_new_unique()},K={_digest(send_key)},T={thread}"
+        with _as_mail_error("write a draft"):
+            _write(self._drafts / "tmp" / unique, raw)
+            # Indexed first: a line that points nowhere is harmless, a message without its line is not.
+            self._index(unique, thread, *([_digest(own)] if own else []))
+            os.rename(self._drafts / "tmp" / unique, self._drafts / "cur" / f"{unique}:2,D")
+            _fsync_directory(self._drafts / "cur")
+        return Draft(unique, unique, thread)
+
+    def find_draft(self, send_key: str) -> Draft | None:
+        with _as_mail_error("list drafts"):
+            for path in _marked(self._drafts, send_key):
+                unique = _unique(path.name)
+                return Draft(unique, unique, _tags(unique).get("T"))
+        return None
+
+    def draft_exists(self, provider_draft_id: str) -> bool:
+        with _as_mail_error("look for a draft"):
+            return _locate(self._drafts, provider_draft_id, "D") is not None
+
+    def delete_draft(self, provider_draft_id: str) -> None:
+        with _as_mail_error("delete a draft"):
+            path = _locate(self._drafts, provider_draft_id, "D")
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+    def send_draft(self, provider_draft_id: str) -> SentMessage:
+        target = self._sent / "cur" / f"{provider_draft_id}:2,S"
+        try:
+            path = _locate(self._drafts, provider_draft_id, "D")
+            if path is None:
+                raise FileNotFoundError(provider_draft_id)
+            # The one moment that decides: of two senders, one finds the file gone.
+            os.rename(path, target)
+            _fsync_directory(self._sent / "cur")
+            _fsync_directory(self._drafts / "cur")
+        except FileNotFoundError as exc:
+            raise MailNotFound(f"There is no draft {provider_draft_id!r}: it was sent or deleted.") from exc
+        except OSError as exc:
+            raise MailOutcomeUnknown(
+                f"The mailbox folder failed during the send: {exc.strerror or exc}."
+            ) from exc
+        with _as_mail_error("read a sent message back"):
+            return _sent_message(target)
+
+    def find_sent(self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint) -> SentMessage | None:
+        with _as_mail_error("list sent messages"):
+            for path in _marked(self._sent, send_key):
+                return _sent_message(path)
+            for path in _entries(self._sent):
+                if path.stat().st_ctime >= since.timestamp():
+                    found = _read(path)
+                    if found is not None and _same(found, fingerprint):
+                        return _sent_message(path)
+        return None
+
+    def read_sent(self, provider_message_id: str) -> SentMessage:
+        with _as_mail_error("read a sent message"):
+            path = _locate(self._sent, provider_message_id, "S")
+            if path is None:
+                raise MailNotFound(f"There is no sent message {provider_message_id!r}.")
+            return _sent_message(path)
+
+    def read_thread(self, provider_thread_id: str) -> list[IncomingMessage]:
+        with _as_mail_error("read a thread"):
+            self._look_at_incoming()
+            paths: list[Path] = []
+            for unique in self._indexed(provider_thread_id):
+                path = self._sent / "cur" / f"{unique}:2,S"
+                found = path if path.exists() else self._moved(unique)
+                if found is not None:
+                    paths.append(found)
+            with self._lock:
+                mine = [u for u, t in self._incoming_threads.items() if t == provider_thread_id]
+            paths += [p for p in (_locate(self.root, unique, "") for unique in mine) if p is not None]
+            messages = [m for m in map(_read, paths) if m is not None]
+        messages = [replace(m, provider_thread_id=provider_thread_id) for m in messages]
+        return sorted(messages, key=lambda m: (m.received_at, m.provider_message_id))
+
+    def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
+        with _as_mail_error("list new messages"):
+            before = time.time()
+            stamps = self._stamps()
+            known = _parse_cursor(cursor)
+            if known is not None and known[1] == stamps:
+                return PollResult([], cursor or "")
+            floor = since.timestamp() if known is None else known[0] - OVERLAP
+            messages: list[IncomingMessage] = []
+            for path in _entries(self.root):
+                try:
+                    changed = path.stat().st_ctime
+                except FileNotFoundError:
+                    # Moved from new to cur under our hands: the next poll's listing shows it.
+                    stamps = (0, 0)
+                    continue
+                if changed >= floor and (message := _read(path)) is not None:
+                    messages.append(replace(message, provider_thread_id=self._incoming_thread(path)))
+        # A folder changed this recently may change again within the same tick of the file system's clock.
+        settled = max(stamps) / 1e9 < before - OVERLAP
+        new_cursor = f"{before:.6f}/{stamps[0]}/{stamps[1]}" if settled else f"{before:.6f}/0/0"
+        messages.sort(key=lambda m: (m.received_at, m.provider_message_id))
+        return PollResult(messages, new_cursor, resynced=cursor is not None and known is None)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def deliver(self, raw: bytes) -> str:
+        """Put a message into the inbox the way a delivery agent does; its provider_message_id."""
+        own, references = _root_reference(raw)
+        unique = f"{_new_unique()},T={self._thread_of(own, references)}"
+        _write(self.root / "tmp" / unique, raw)
+        os.rename(self.root / "tmp" / unique, self.root / "new" / unique)
+        return unique
+
+    def _stamps(self) -> tuple[int, int]:
+        return (self.root / "new").stat().st_mtime_ns, (self.root / "cur").stat().st_mtime_ns
+
+    def _thread_of(self, own: str | None, references: tuple[str, ...]) -> str:
+        """The thread of a message we sent that is referred to, else a hash of the first reference."""
+        for reference in references:
+            for unique in self._indexed(_digest(reference)):
+                if thread := _tags(unique).get("T"):
+                    return thread
+        return _digest((*references, own or f"<{_new_unique()}>")[0])
+
+    def _incoming_thread(self, path: Path) -> str:
+        unique = _unique(path.name)
+        with self._lock:
+            known = self._incoming_threads.get(unique)
+        if known is None:
+            known = _tags(unique).get("T")
+        if known is None:
+            with path.open("rb") as file:
+                known = self._thread_of(*_root_reference(file.read(_HEAD)))
+        with self._lock:
+            self._incoming_threads[unique] = known
+        return known
+
+    def _look_at_incoming(self) -> None:
+        """Learn the threads of messages not seen yet; reads the head of each foreign file once."""
+        stamps, before = self._stamps(), time.time()
+        if stamps == self._incoming_stamp:
+            return
+        for path in _entries(self.root):
+            try:
+                self._incoming_thread(path)
+            except FileNotFoundError:
+                continue
+        self._incoming_stamp = stamps if max(stamps) / 1e9 < before - OVERLAP else None
+
+    def _bucket(self, digest: str) -> Path:
+        return self.root / ".outreach-index" / digest[:3]
+
+    def _index(self, unique: str, *digests: str) -> None:
+        for digest in dict.fromkeys(digests):
+            # One short write with O_APPEND: lines of several processes don't mix.
+            with self._bucket(digest).open("ab", buffering=0) as file:
+                file.write(f"{digest} {unique}\n".encode())
+
+    def _indexed(self, digest: str) -> list[str]:
+        try:
+            lines = self._bucket(digest).read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        found = (line.partition(" ") for line in lines)
+        return list(dict.fromkeys(unique for first, _, unique in found if first == digest))
+
+    def _ensure_index(self) -> None:
+        if (self._bucket("complete")).exists():
+            return
+        self._bucket("x").parent.mkdir(exist_ok=True)
+        for path in (*_entries(self._sent), *_entries(self._drafts)):
+            with path.open("rb") as file:
+                own, references = _root_reference(file.read(_HEAD))
+            unique = _unique(path.name)
+            thread = _tags(unique).get("T") or _digest((*references, own or unique)[0])
+            self._index(unique, thread, *([_digest(own)] if own else []))
+        (self.root / ".outreach-index" / "complete").touch()
+
+    def _moved(self, unique: str) -> Path | None:
+        """Where a sent message went whose flags a mail client changed; None for a draft."""
+        if (self._drafts / "cur" / f"{unique}:2,D").exists():
+            return None
+        return _locate(self._sent, unique, "S")
+
+
+@contextmanager
+def _as_mail_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise MailTemporary(f"The mailbox folder couldn't {what}: {exc.strerror or exc}.") from exc
+
+
+def _new_unique() -> str:
+    now = time.time_ns()
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
+    seconds, micro = now // 10**9, now % 10**9 // 1000
+    return f"{seconds}.M{micro:06d}P{os.getpid()}Q{next(_counter)}R{os.urandom(4).hex()}.{host}"
+
+
+def _write(path: Path, raw: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    for part in ("new", "cur"):
+        for name in os.listdir(folder / part):
+            if not name.startswith("."):
+                yield folder / part / name
+
+
+def _marked(folder: Path, send_key: str) -> Iterator[Path]:
+    """Files whose name says they carry the key, confirmed by their header."""
+    mark = f",K={_digest(send_key)}"
+    for path in _entries(folder):
+        if (
+            mark in path.name
+            and (message := _read(path)) is not None
+            and message.header(KEY_HEADER) == send_key
+        ):
+            yield path
+
+
+def _locate(folder: Path, unique: str, flags: str) -> Path | None:
+    if not _NAME.match(unique) or "/" in unique or unique.startswith("."):
+        return None
+    path = folder / "cur" / f"{unique}:2,{flags}"
+    if path.exists():
+        return path
+    return next((p for p in _entries(folder) if _unique(p.name) == unique), None)
+
+
+def _read(path: Path) -> IncomingMessage | None:
+    """The message in a file, or None if it has just been moved or removed."""
+    try:
+        raw, stat = path.read_bytes(), path.stat()
+    except FileNotFoundError:
+        return None
+    unique = _unique(path.name)
+    # A rename keeps mtime and moves ctime: delivery is the first, sending (a rename) the second.
+    moment = stat.st_ctime if path.parent.parent.name == ".Sent" else stat.st_mtime
+    return parse_incoming(
+        raw,
+        provider_message_id=unique,
+        provider_thread_id=_tags(unique).get("T"),
+        received_at=dt.datetime.fromtimestamp(moment, dt.UTC),
+    )
+
+
+def _sent_message(path: Path) -> SentMessage:
+    unique = _unique(path.name)
+    with path.open("rb") as file:
+        own, _ = _root_reference(file.read(_HEAD))
+        sent_at = dt.datetime.fromtimestamp(os.fstat(file.fileno()).st_ctime, dt.UTC)
+    return SentMessage(unique, _tags(unique).get("T"), own, sent_at)
+
+
+def _same(message: IncomingMessage, wanted: Fingerprint) -> bool:
+    return (
+        # Another send's marker is proof that it isn't this one.
+        message.header(KEY_HEADER) is None
+        and frozenset(a.email.lower() for a in (*message.to, *message.cc)) == wanted.recipients
+        and message.subject == " ".join(wanted.subject.split())
+        and text_hash(message.text) == wanted.text_hash
+        and wanted.provider_thread_id in (None, message.provider_thread_id)
+    )
+
+
+def _parse_cursor(cursor: str | None) -> tuple[float, tuple[int, int]] | None:
+    match = re.fullmatch(r"(\d+\.\d+)/(\d+)/(\d+)", cursor or "")
+    return (float(match[1]), (int(match[2]), int(match[3]))) if match else None
