@@ -1,0 +1,134 @@
+"""Settling what a crash or a lost answer left behind, by asking the provider (docs/sending.md)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from outreach_sdk.domain.journey import JourneyStatus, OutboxState, PauseReason, StepStatus
+from outreach_sdk.domain.message import text_hash
+from outreach_sdk.engine import failpoints, send
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import notify
+from outreach_sdk.engine.progress import person_name
+from outreach_sdk.errors import MailAuthError, MailError
+from outreach_sdk.mail.port import Fingerprint, MailTransport
+from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step
+
+__all__ = ["recover"]
+
+
+def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    """An entry that had `sending` committed: never build a second draft. The same draft may go out again
+    while it still stands; a message found in Sent settles it; neither means wait and look again."""
+    failpoints.hit("during_recovery")
+    try:
+        found = transport.find_sent(
+            send_key=entry["send_key"], since=entry["sending_at"] - dt.timedelta(minutes=5), fingerprint=_print(entry)
+        )
+        if found is not None:
+            return send.accepted(engine, entry, found)
+        if entry["provider_draft_id"] and transport.draft_exists(entry["provider_draft_id"]):
+            return _draft_stands(engine, entry, transport)
+    except MailAuthError as exc:
+        send.mailbox_dead(engine, entry["mailbox_id"], str(exc))
+        return _look_again(engine, entry)
+    except MailError:
+        return _look_again(engine, entry)
+    return _look_again(engine, entry)
+
+
+def _print(entry: dict[str, Any]) -> Fingerprint:
+    people = {entry["recipient"].lower()}
+    people |= {a.rpartition("<")[2].rstrip(">").lower() for a in json.loads(entry["cc"] or "[]")}
+    return Fingerprint(
+        recipients=frozenset(people),
+        subject=entry["subject"] or "",
+        text_hash=text_hash(entry["body_text"] or ""),
+        provider_thread_id=entry["provider_thread_id"],
+    )
+
+
+def _draft_stands(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    """The draft is there, so it wasn't sent: send that one, or take it away if the journey has ended."""
+    store = engine.store
+    journey = store.one("SELECT status, generation FROM journeys WHERE id = ?", entry["journey_id"])
+    going_on = journey is not None and journey["status"] == JourneyStatus.ACTIVE
+    with store.tx():
+        if entry["state"] == OutboxState.UNKNOWN and not move_outbox(
+            store, entry["id"], entry["generation"], OutboxState.SENDING
+        ):
+            return "gone"
+        if not move_outbox(
+            store,
+            entry["id"],
+            entry["generation"],
+            OutboxState.DRAFTED,
+            **({"journey_generation": journey["generation"]} if journey is not None else {}),
+        ):
+            return "gone"
+    entry["state"] = OutboxState.DRAFTED
+    if journey is not None:
+        entry["journey_generation"] = journey["generation"]
+    if going_on:
+        return send.deliver(engine, entry, transport)
+    transport.delete_draft(entry["provider_draft_id"])
+    send.release(engine, entry, reschedule_it=False)
+    return "released"
+
+
+def _look_again(engine: Engine, entry: dict[str, Any]) -> str:
+    """Neither draft nor message: it may still surface. Look on a growing interval, then ask a person."""
+    store, now = engine.store, engine.now()
+    looks = int(entry["looks"]) + 1
+    if now - entry["sending_at"] >= engine.unknown_for:
+        return _ask(engine, entry)
+    wait = dt.timedelta(seconds=min(2.0 * 2**looks, 900.0))
+    with store.tx():
+        if not move_outbox(
+            store,
+            entry["id"],
+            entry["generation"],
+            OutboxState.UNKNOWN,
+            looks=looks,
+            lease_until=min(now + wait, entry["sending_at"] + engine.unknown_for),
+            claimed_at=None,
+        ):
+            return "gone"
+        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.UNKNOWN, now)
+    return "unknown"
+
+
+def _ask(engine: Engine, entry: dict[str, Any]) -> str:
+    store, now = engine.store, engine.now()
+    with store.tx():
+        if entry["state"] == OutboxState.SENDING:
+            move_outbox(store, entry["id"], entry["generation"], OutboxState.UNKNOWN)
+        if not move_outbox(
+            store, entry["id"], entry["generation"], OutboxState.NEEDS_PERSON, lease_until=None, claimed_at=None
+        ):
+            return "gone"
+        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.NEEDS_PERSON, now)
+        move_journey(
+            store,
+            entry["journey_id"],
+            JourneyStatus.PAUSED,
+            PauseReason.UNKNOWN_SEND,
+            now,
+            detail="nobody can say whether the last e-mail left",
+        )
+        who = person_name(store, entry["candidate_id"])
+        notify(
+            store,
+            workspace_id=entry["workspace_id"],
+            owner_id=entry["owner_id"],
+            kind="unknown_send",
+            text=f"Nobody can say whether the e-mail to {who} left. Look in the Sent folder of "
+            f"{entry['mailbox_address']}, then say journey.resolve(step, sent=True) or sent=False.",
+            dedupe=f"unknown_send:{entry['id']}",
+            now=now,
+            journey_id=entry["journey_id"],
+            sequence_id=entry["sequence_id"],
+        )
+    return "needs_person"

@@ -1,0 +1,528 @@
+"""One e-mail, once: the outbox protocol (docs/sending.md).
+
+Every commit here is chosen so that a kill -9 on the line after it leaves something that recovery can
+settle by asking the provider, and nothing that it could only guess.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from typing import Any
+
+from outreach_sdk.domain.journey import (
+    CancelReason,
+    JourneyStatus,
+    OutboxState,
+    PauseReason,
+    StepStatus,
+)
+from outreach_sdk.domain.message import OutgoingMessage
+from outreach_sdk.domain.pacing import next_slot, wait_for_slot
+from outreach_sdk.domain.schedule import downtime
+from outreach_sdk.engine import compose, failpoints, look
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import notify
+from outreach_sdk.engine.progress import handled, pause_overdue, person_name, plan_next, reschedule
+from outreach_sdk.errors import (
+    MailAuthError,
+    MailError,
+    MailNotFound,
+    MailOutcomeUnknown,
+    MailRateLimited,
+    MailRefused,
+    MissingField,
+    OutreachError,
+)
+from outreach_sdk.mail.port import MailTransport, SentMessage
+from outreach_sdk.storage.claims import Claim
+from outreach_sdk.storage.transitions import move_journey, move_journeys, move_outbox, move_step
+
+__all__ = ["accepted", "deliver", "mailbox_dead", "process", "refused", "release"]
+
+MAX_TRIES = 8
+"""Temporary refusals in a row before the journey is paused."""
+
+LATE_ENOUGH_TO_ASK = dt.timedelta(hours=1)
+
+
+def process(engine: Engine, claim: Claim) -> str:
+    """Take one claimed entry as far as it goes now; the name of how it ended."""
+    failpoints.hit("after_claim")
+    entry = load(engine, claim)
+    if entry is None:
+        return "gone"
+    transport = engine.transport(_mailbox(engine, entry["mailbox_id"]))
+    if claim.recover:
+        from outreach_sdk.engine.recover import recover
+
+        return recover(engine, entry, transport)
+    try:
+        return _prepare_and_send(engine, entry, transport)
+    except MailAuthError as exc:
+        release(engine, entry)
+        mailbox_dead(engine, entry["mailbox_id"], str(exc))
+        return "reauthorise"
+    except MailRefused as exc:
+        return refused(engine, entry, str(exc))
+    except MailError as exc:  # nothing was sent: drafts and looks only
+        return retry_later(engine, entry, exc)
+
+
+def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
+    """The entry with all it takes to send it, in one query."""
+    return engine.store.one(
+        "SELECT o.*, j.status AS journey_status, j.generation AS current_generation, j.email AS current_email, "
+        "j.provider_thread_id AS journey_thread, j.thread_mailbox_id, j.thread_subject, j.thread_refs, "
+        "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.name AS sequence_name, "
+        "t.rank, t.kind, t.manual, t.thread, t.subject AS step_subject, t.body AS step_body, t.cc AS step_cc, "
+        "t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, c.first_name, c.last_name, "
+        "c.company, c.title, c.linkedin, c.phone, c.fields, m.address AS mailbox_address, m.name AS mailbox_name, "
+        "m.signature, m.polled_at, m.status AS mailbox_status, u.name AS owner_name FROM outbox o "
+        "JOIN journeys j ON j.id = o.journey_id JOIN sequences s ON s.id = j.sequence_id "
+        "JOIN steps t ON t.id = o.step_id JOIN candidates c ON c.id = o.candidate_id "
+        "JOIN mailboxes m ON m.id = o.mailbox_id JOIN users u ON u.id = o.owner_id "
+        "LEFT JOIN journey_steps js ON js.journey_id = o.journey_id AND js.step_id = o.step_id "
+        "WHERE o.id = ? AND o.generation = ?",
+        claim.outbox_id,
+        claim.generation,
+    )
+
+
+def _mailbox(engine: Engine, mailbox_id: int) -> dict[str, Any]:
+    row = engine.store.one("SELECT * FROM mailboxes WHERE id = ?", mailbox_id)
+    if row is None:
+        raise OutreachError(f"Mailbox {mailbox_id} isn't there any more.")
+    return row
+
+
+def _stale(entry: dict[str, Any]) -> bool:
+    return bool(
+        entry["journey_status"] != JourneyStatus.ACTIVE
+        or entry["current_generation"] != entry["journey_generation"]
+        or not entry["sequence_active"]
+        or entry["removed_at"] is not None
+    )
+
+
+def _prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    if _stale(entry):
+        return _let_go(engine, entry, transport)
+    if not entry["current_email"]:
+        return _pause(engine, entry, PauseReason.NO_EMAIL, "there is no e-mail address to write to")
+    if _overdue(engine, entry):
+        release(engine, entry, reschedule_it=False)
+        with engine.store.tx():
+            pause_overdue(engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running")
+        return "overdue"
+    try:
+        message = compose.message(engine.store, entry)
+    except MissingField as exc:
+        return _pause(engine, entry, PauseReason.MISSING_FIELD, f"{', '.join(exc.fields)} is missing")
+    except OutreachError as exc:
+        return _pause(engine, entry, PauseReason.SEND_FAILED, str(exc))
+    if message is None:  # the sequence broke after activation: it waits, its problems shown
+        release(engine, entry, after=dt.timedelta(minutes=1))
+        return "incomplete"
+    if not _ensure_draft(engine, entry, transport, message):
+        return "gone"
+    why = look.last_look(engine, entry, transport)
+    if why is not None:
+        return _let_go(engine, entry, transport) if why == "answered" else retry_later(engine, entry, None)
+    failpoints.hit("after_look")
+    return deliver(engine, entry, transport)
+
+
+def _as_journey(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "id": entry["journey_id"], "generation": entry["current_generation"]}
+
+
+def _overdue(engine: Engine, entry: dict[str, Any]) -> bool:
+    now, due = engine.now(), entry["due_at"]
+    if now - due < LATE_ENOUGH_TO_ASK:
+        return False
+    outages = engine.store.rows("SELECT started_at, ended_at FROM outages WHERE ended_at > ?", due)
+    late = downtime([(o["started_at"], o["ended_at"]) for o in outages], since=due, until=now)
+    schedule = engine.store.value("SELECT schedule FROM steps WHERE id = ?", entry["step_id"])
+    limit = LATE_ENOUGH_TO_ASK if "specific_time" in str(schedule) else engine.overdue_after
+    return late > limit
+
+
+def _ensure_draft(
+    engine: Engine, entry: dict[str, Any], transport: MailTransport, message: OutgoingMessage
+) -> bool:
+    """One draft at the provider bearing the send key, its id committed. A draft that an earlier claim
+    left is removed first, since what it says may be out of date; it was never sent, for `sending` was
+    never committed."""
+    if entry["provider_draft_id"]:
+        transport.delete_draft(entry["provider_draft_id"])
+    elif entry["generation"] > 1:
+        stray = transport.find_draft(entry["send_key"])
+        if stray is not None:
+            transport.delete_draft(stray.provider_draft_id)
+    failpoints.hit("before_draft")
+    draft = transport.create_draft(message, send_key=entry["send_key"])
+    failpoints.hit("after_draft")
+    columns = {
+        "provider_draft_id": draft.provider_draft_id,
+        "provider_thread_id": message.provider_thread_id,
+        "recipient": message.to[0].email,
+        "subject": message.subject,
+        "body_html": message.html,
+        "body_text": message.text,
+        "content_hash": compose.content_hash(message),
+        "cc": json.dumps([str(a) for a in message.cc]),
+        "bcc": json.dumps([str(a) for a in message.bcc]),
+        "drafted_at": engine.now(),
+    }
+    if not move_outbox(engine.store, entry["id"], entry["generation"], OutboxState.DRAFTED, **columns):
+        transport.delete_draft(draft.provider_draft_id)
+        return False
+    entry.update(columns, state=OutboxState.DRAFTED)
+    failpoints.hit("after_drafted")
+    return True
+
+
+def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    """Fence, send the draft, record what came of it."""
+    deadline = time.monotonic() + max(10.0, engine.spacing.total_seconds() * 4)
+    while True:
+        verdict, free_at = fence(engine, entry)
+        if verdict == "ok":
+            break
+        if verdict == "wait" and free_at is not None and time.monotonic() < deadline:
+            time.sleep(min(wait_for_slot(free_at, engine.now()) + 0.001, 1.0))
+            continue
+        if verdict == "wait":
+            return retry_later(engine, entry, None)
+        return _let_go(engine, entry, transport)
+    failpoints.hit("after_sending")
+    began = engine.now()
+    try:
+        sent = transport.send_draft(entry["provider_draft_id"])
+    except MailRateLimited as exc:
+        _slot_after(engine, entry, began)
+        return retry_later(engine, entry, exc)
+    except MailAuthError as exc:
+        release(engine, entry)
+        mailbox_dead(engine, entry["mailbox_id"], str(exc))
+        return "reauthorise"
+    except MailRefused as exc:
+        return refused(engine, entry, str(exc))
+    except (MailOutcomeUnknown, MailNotFound) as exc:
+        return left_unknown(engine, entry, str(exc))
+    failpoints.hit("after_accept")
+    return accepted(engine, entry, sent, began=began)
+
+
+def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | None]:
+    """The last decision before the call, in one transaction that locks the journey: ("ok", None) has
+    committed `sending`; ("wait", t) the mailbox's slot is free at t; (reason, None) it may not leave."""
+    store, now = engine.store, engine.now()
+
+    def work() -> tuple[str, dt.datetime | None]:
+        journey = store.one(
+            f"SELECT status, generation, sequence_id FROM journeys WHERE id = ?{store.for_update}", entry["journey_id"]
+        )
+        if journey is None or journey["status"] != JourneyStatus.ACTIVE:
+            return "journey", None
+        if journey["generation"] != entry["journey_generation"]:
+            return "generation", None
+        gate = store.one(
+            "SELECT i.armed, i.halted_at, s.active, m.status, m.last_call_at, m.next_slot_at, m.spacing_us "
+            "FROM installation i, sequences s, mailboxes m WHERE s.id = ? AND m.id = ?",
+            journey["sequence_id"],
+            entry["mailbox_id"],
+        )
+        if gate is None or not gate["armed"] or gate["halted_at"] is not None:
+            return "halted", None
+        if not gate["active"] or gate["status"] != "connected":
+            return "inactive", None
+        if suppressed(engine, entry["workspace_id"], entry["recipient"]):
+            return "suppressed", None
+        spacing = dt.timedelta(microseconds=gate["spacing_us"])
+        free_at = gate["last_call_at"] + spacing
+        if spacing and free_at > now:
+            return "wait", free_at
+        store.write(
+            "UPDATE mailboxes SET last_call_at = ?, next_slot_at = CASE WHEN next_slot_at < ? THEN ? "
+            "ELSE next_slot_at END WHERE id = ?",
+            now,
+            now + spacing,
+            now + spacing,
+            entry["mailbox_id"],
+        )
+        if not move_outbox(
+            store,
+            entry["id"],
+            entry["generation"],
+            OutboxState.SENDING,
+            sending_at=now,
+            lease_until=now + engine.lease,
+        ):
+            return "claim", None
+        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENDING, now)
+        return "ok", None
+
+    result = store.run(work)
+    if result[0] == "suppressed":
+        with store.tx():
+            move_journey(
+                store, entry["journey_id"], JourneyStatus.CANCELLED, CancelReason.SUPPRESSED, engine.now()
+            )
+    return result
+
+
+def suppressed(engine: Engine, workspace_id: int, address: str) -> bool:
+    """Whether this address or its domain is on the do-not-contact list."""
+    lowered = address.lower()
+    return bool(
+        engine.store.value(
+            "SELECT 1 FROM suppressions WHERE workspace_id = ? AND ((kind = 'address' AND value = ?) "
+            "OR (kind = 'domain' AND value = ?)) LIMIT 1",
+            workspace_id,
+            lowered,
+            lowered.rpartition("@")[2],
+        )
+    )
+
+
+def _slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> None:
+    spacing = dt.timedelta(
+        microseconds=int(engine.store.value("SELECT spacing_us FROM mailboxes WHERE id = ?", entry["mailbox_id"]))
+    )
+    if not spacing:
+        return
+    # The call's own time counts from its answer, so that acceptances are spaced as well as calls.
+    answered = engine.now()
+    free = next_slot(began, answered, spacing)
+    engine.store.write(
+        "UPDATE mailboxes SET last_call_at = CASE WHEN last_call_at < ? THEN ? ELSE last_call_at END, "
+        "next_slot_at = CASE WHEN next_slot_at < ? THEN ? ELSE next_slot_at END WHERE id = ?",
+        answered,
+        answered,
+        free,
+        free,
+        entry["mailbox_id"],
+    )
+
+
+def accepted(
+    engine: Engine, entry: dict[str, Any], sent: SentMessage, *, began: dt.datetime | None = None
+) -> str:
+    """The provider has it: record that, and plan what follows, in one transaction."""
+    store, now = engine.store, engine.now()
+    at = sent.sent_at if began is None and sent.sent_at is not None else now
+
+    def work() -> bool:
+        store.one(f"SELECT id FROM journeys WHERE id = ?{store.for_update}", entry["journey_id"])
+        if began is not None:
+            _slot_after(engine, entry, began)
+        moved = move_outbox(
+            store,
+            entry["id"],
+            entry["generation"],
+            OutboxState.SENT,
+            sent_at=at,
+            lease_until=None,
+            claimed_at=None,
+            error=None,
+            provider_message_id=sent.provider_message_id,
+            provider_thread_id=sent.provider_thread_id,
+            rfc_message_id=sent.rfc_message_id,
+        )
+        if not moved:
+            return False
+        _record_thread(engine, entry, sent)
+        store.write(
+            "INSERT INTO contacted (workspace_id, candidate_id, owner_id, last_at) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (candidate_id, owner_id) DO UPDATE SET last_at = excluded.last_at",
+            entry["workspace_id"],
+            entry["candidate_id"],
+            entry["owner_id"],
+            at,
+        )
+        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENT, at)
+        handled(store, entry["journey_id"], entry["rank"], at, now)
+        return True
+
+    if not store.run(work):
+        return "gone"
+    failpoints.hit("after_sent")
+    return "sent"
+
+
+def _record_thread(engine: Engine, entry: dict[str, Any], sent: SentMessage) -> None:
+    opened = entry["provider_thread_id"] is None
+    refs = [] if opened else json.loads(entry["thread_refs"] or "[]")
+    if sent.rfc_message_id:
+        refs.append(sent.rfc_message_id)
+    engine.store.write(
+        "UPDATE journeys SET thread_mailbox_id = ?, provider_thread_id = ?, thread_subject = ?, thread_refs = ? "
+        "WHERE id = ?",
+        entry["mailbox_id"],
+        sent.provider_thread_id,
+        entry["subject"] if opened else entry["thread_subject"],
+        json.dumps(refs[-20:]),
+        entry["journey_id"],
+    )
+
+
+def release(
+    engine: Engine,
+    entry: dict[str, Any],
+    *,
+    after: dt.timedelta = dt.timedelta(0),
+    reschedule_it: bool = True,
+) -> bool:
+    """Put the entry back as `planned`: not sent, and to be sent by a later claim if its journey goes on."""
+    store, now = engine.store, engine.now()
+
+    def work() -> bool:
+        if entry["state"] == OutboxState.SENDING:
+            move_outbox(store, entry["id"], entry["generation"], OutboxState.DRAFTED)
+        moved = move_outbox(
+            store,
+            entry["id"],
+            entry["generation"],
+            OutboxState.PLANNED,
+            lease_until=None,
+            claimed_at=None,
+            provider_draft_id=None,
+        )
+        if moved:
+            move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
+            if reschedule_it:
+                if after:
+                    reschedule(store, entry["journey_id"], now + after)
+                else:
+                    plan_next(store, entry["journey_id"], now)
+        return moved
+
+    entry["state"] = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
+    return store.run(work)
+
+
+def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    """It may not leave now: take its draft away and give the entry back."""
+    if entry["provider_draft_id"]:
+        transport.delete_draft(entry["provider_draft_id"])
+    release(engine, entry, after=dt.timedelta(seconds=5) if not _stale(entry) else dt.timedelta(0))
+    return "released"
+
+
+def _pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> str:
+    release(engine, entry, reschedule_it=False)
+    _pause_and_tell(engine, entry, reason, why)
+    return str(reason)
+
+
+def _pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> None:
+    store, now = engine.store, engine.now()
+    with store.tx():
+        if move_journey(store, entry["journey_id"], JourneyStatus.PAUSED, reason, now, detail=why):
+            notify(
+                store,
+                workspace_id=entry["workspace_id"],
+                owner_id=entry["owner_id"],
+                kind=str(reason),
+                text=f"The journey of {person_name(store, entry['candidate_id'])} in "
+                f"{entry['sequence_name']} is paused: {why}.",
+                dedupe=f"{reason}:{entry['id']}:{entry['generation']}",
+                now=now,
+                journey_id=entry["journey_id"],
+                sequence_id=entry["sequence_id"],
+            )
+
+
+def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
+    """A definite, lasting no: the attempt failed, the journey pauses, the owner hears why (rule 13)."""
+    store, now = engine.store, engine.now()
+    with store.tx():
+        if not move_outbox(
+            store,
+            entry["id"],
+            entry["generation"],
+            OutboxState.FAILED,
+            error=why,
+            lease_until=None,
+            claimed_at=None,
+        ):
+            return "gone"
+        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.FAILED, now)
+        _pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
+    return "failed"
+
+
+def retry_later(engine: Engine, entry: dict[str, Any], exc: MailError | None) -> str:
+    """Not now: the entry waits for the provider's own time, or one that doubles; too often, it pauses."""
+    store, now = engine.store, engine.now()
+    tries = int(entry["tries"]) + (exc is not None)
+    if exc is not None and tries >= MAX_TRIES:
+        return _pause(engine, entry, PauseReason.SEND_FAILED, f"the mailbox kept saying no: {exc}")
+    wait = (exc.retry_after if exc is not None else None) or min(5.0 * 2 ** max(tries - 1, 0), 900.0)
+    with store.tx():
+        current = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
+        state = OutboxState.DRAFTED if current == OutboxState.SENDING else OutboxState(str(current))
+        move_outbox(
+            store,
+            entry["id"],
+            entry["generation"],
+            state,
+            tries=tries,
+            error=str(exc) if exc is not None else None,
+            lease_until=now + dt.timedelta(seconds=wait),
+            claimed_at=None,
+        )
+        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
+    return "later"
+
+
+def left_unknown(engine: Engine, entry: dict[str, Any], why: str) -> str:
+    """Nobody can say whether it was accepted: stay `sending`, look it up soon."""
+    engine.store.write(
+        "UPDATE outbox SET lease_until = ?, claimed_at = NULL, error = ? WHERE id = ? AND generation = ? "
+        "AND state = 'sending'",
+        engine.now() + dt.timedelta(seconds=2),
+        why,
+        entry["id"],
+        entry["generation"],
+    )
+    return "unknown"
+
+
+def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
+    """A dead grant: the mailbox shows `reauthorise`, its journeys pause, each owner is told once."""
+    store, now = engine.store, engine.now()
+    with store.tx():
+        box = store.one(
+            "UPDATE mailboxes SET status = 'reauthorise', status_detail = ? WHERE id = ? AND status = 'connected' "
+            "RETURNING *",
+            why,
+            mailbox_id,
+        )
+        if box is None:
+            return
+        moved = move_journeys(
+            store,
+            "(lane = ? OR id IN (SELECT journey_id FROM outbox WHERE mailbox_id = ? AND state IN "
+            "('planned', 'claimed', 'drafted'))) AND status = 'active'",
+            (mailbox_id, mailbox_id),
+            JourneyStatus.PAUSED,
+            PauseReason.REAUTHORISE,
+            now,
+            detail=why,
+        )
+        for owner in {(m["workspace_id"], m["owner_id"]) for m in moved} | {
+            (box["workspace_id"], box["owner_id"])
+        }:
+            notify(
+                store,
+                workspace_id=owner[0],
+                owner_id=owner[1],
+                kind="reauthorise",
+                text=f"{box['address']} has to be connected again: {why}. Its journeys wait until then.",
+                dedupe=f"reauthorise:{mailbox_id}:{owner[1]}:{now.isoformat()}",
+                now=now,
+            )

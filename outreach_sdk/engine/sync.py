@@ -1,0 +1,318 @@
+"""Reading mailboxes: what came in, whose journey it belongs to, and what that means for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from outreach_sdk.domain import classify, threading
+from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason
+from outreach_sdk.domain.message import IncomingMessage
+from outreach_sdk.domain.schedule import out_of_office_until
+from outreach_sdk.domain.sequence import zone
+from outreach_sdk.engine import send
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import notify
+from outreach_sdk.engine.progress import person_name
+from outreach_sdk.errors import MailAuthError, MailError
+from outreach_sdk.storage.store import Store, in_marks
+from outreach_sdk.storage.transitions import event, move_journey, move_journeys
+
+__all__ = ["poll_mailbox", "process_open", "take_in"]
+
+REPLY_WINDOW = dt.timedelta(days=180)
+FIRST_LOOK_BACK = dt.timedelta(hours=1)
+
+
+def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
+    """One reply and bounce check; how many new messages. The cursor moves only after they are stored."""
+    store, now = engine.store, engine.now()
+    box = store.one("SELECT * FROM mailboxes WHERE id = ?", mailbox_id)
+    if box is None or box["status"] != "connected":
+        return 0
+    since = (box["polled_at"] or box["created_at"] or now) - FIRST_LOOK_BACK
+    try:
+        result = engine.transport(box).poll(box["cursor"], since=since)
+    except MailAuthError as exc:
+        send.mailbox_dead(engine, mailbox_id, str(exc))
+        raise
+    except MailError as exc:
+        store.write("UPDATE mailboxes SET status_detail = ? WHERE id = ?", str(exc), mailbox_id)
+        raise
+    new = sum(take_in(engine, box, message) for message in result.messages)
+    process_open(engine)
+    store.write(
+        "UPDATE mailboxes SET cursor = ?, polled_at = ?, next_poll_at = ?, status_detail = NULL WHERE id = ?",
+        result.cursor,
+        now,
+        now + engine.poll_every,
+        mailbox_id,
+    )
+    return new
+
+
+def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bool:
+    """Store a message with its journey and its verdict, once; False if it was known."""
+    store, now = engine.store, engine.now()
+    if store.value(
+        "SELECT 1 FROM inbound WHERE mailbox_id = ? AND provider_message_id = ?", box["id"], message.provider_message_id
+    ):
+        return False
+    team = {r["address"].lower() for r in store.rows(
+        "SELECT address FROM mailboxes WHERE workspace_id = ?", box["workspace_id"]
+    )}  # fmt: skip
+    if threading.is_own(message, team):
+        kind, found, verdict = "own", None, None
+    else:
+        verdict = classify.classify(message, now=now.date())
+        found = _match(store, box, message, verdict)
+        kind = verdict.kind
+    stored = store.write(
+        "INSERT INTO inbound (workspace_id, owner_id, mailbox_id, provider_message_id, provider_thread_id, "
+        "rfc_message_id, journey_id, candidate_id, sender, subject, body_text, kind, matched_by, verdict, "
+        "received_at, processed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (mailbox_id, provider_message_id) DO NOTHING",
+        box["workspace_id"],
+        box["owner_id"],
+        box["id"],
+        message.provider_message_id,
+        message.provider_thread_id,
+        message.rfc_message_id,
+        found["id"] if found else None,
+        found["candidate_id"] if found else None,
+        message.sender.email if message.sender else None,
+        message.subject,
+        message.text if found else "",  # other people's mail is nobody's business here
+        kind,
+        found["how"] if found else None,
+        _verdict_json(verdict) if verdict is not None and found else None,
+        message.received_at,
+        None if found else now,
+    )
+    return stored == 1
+
+
+def _verdict_json(verdict: classify.Verdict) -> str:
+    return json.dumps(
+        {
+            "hard": verdict.hard,
+            "recipients": list(verdict.recipients),
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "return_date": verdict.return_date.isoformat() if verdict.return_date else None,
+            "left_company": verdict.left_company,
+            "opt_out": verdict.opt_out,
+            "evidence": verdict.evidence,
+        }
+    )
+
+
+def _refs(rows: list[dict[str, Any]]) -> dict[int, threading.JourneyRef]:
+    return {
+        r["id"]: threading.JourneyRef(journey_id=r["id"], started_at=r["enrolled_at"], ended_at=r["ended_at"])
+        for r in rows
+    }
+
+
+def _match(
+    store: Store, box: dict[str, Any], message: IncomingMessage, verdict: classify.Verdict
+) -> dict[str, Any] | None:
+    keys = threading.keys(message)
+    columns = "j.id, j.candidate_id, j.owner_id, j.enrolled_at, j.ended_at"
+    by_thread: dict[str, threading.JourneyRef] = {}
+    by_id: dict[str, threading.JourneyRef] = {}
+    by_address: dict[str, list[threading.JourneyRef]] = {}
+    rows: dict[int, dict[str, Any]] = {}
+    if keys.thread_id:
+        for r in store.rows(
+            f"SELECT {columns} FROM outbox o JOIN journeys j ON j.id = o.journey_id "
+            "WHERE o.provider_thread_id = ? AND o.mailbox_id = ? ORDER BY o.id DESC LIMIT 1",
+            keys.thread_id,
+            box["id"],
+        ):
+            rows[r["id"]] = r
+            by_thread[keys.thread_id] = _refs([r])[r["id"]]
+    ids = sorted(keys.message_ids)[:200]
+    if ids:
+        for r in store.rows(
+            f"SELECT o.rfc_message_id, {columns} FROM outbox o JOIN journeys j ON j.id = o.journey_id "
+            f"WHERE o.rfc_message_id IN {in_marks(ids)} AND o.workspace_id = ?",
+            *ids,
+            box["workspace_id"],
+        ):
+            rows[r["id"]] = r
+            by_id[r["rfc_message_id"]] = _refs([r])[r["id"]]
+    addresses = {a.lower() for a in keys.addresses}
+    if verdict.kind in ("bounce", "delivery_notice", "complaint"):
+        addresses = {a.lower() for a in verdict.recipients}
+    if addresses:
+        found = sorted(addresses)[:50]
+        for r in store.rows(
+            f"SELECT e.address, {columns} FROM candidate_emails e JOIN journeys j ON j.candidate_id = e.candidate_id "
+            f"WHERE e.workspace_id = ? AND e.address IN {in_marks(found)} AND EXISTS (SELECT 1 FROM outbox o "
+            "WHERE o.journey_id = j.id AND o.sending_at IS NOT NULL) ORDER BY j.enrolled_at DESC, j.id DESC",
+            box["workspace_id"],
+            *found,
+        ):
+            rows[r["id"]] = r
+            by_address.setdefault(r["address"], []).append(_refs([r])[r["id"]])
+    hit = threading.match(message, by_thread=by_thread, by_message_id=by_id, by_address=by_address)
+    if hit is None and verdict.kind in ("bounce", "delivery_notice", "complaint"):
+        # A bounce comes from a postmaster: its journey is the one of the recipient it names.
+        named = [ref for a in sorted(addresses) for ref in by_address.get(a, [])]
+        return {**rows[named[0].journey_id], "how": "recipient"} if named else None
+    return None if hit is None else {**rows[hit.journey_id], "how": hit.how}
+
+
+def process_open(engine: Engine) -> int:
+    """Act on every stored message that nothing was done about yet; how many."""
+    store = engine.store
+    done = 0
+    for row in store.rows(
+        "SELECT i.*, j.sequence_id, j.owner_id AS journey_owner, j.enrolled_at, j.ended_at, j.status AS journey_status, "
+        "j.email AS journey_email, c.timezone AS candidate_zone, s.timezone AS sequence_zone FROM inbound i "
+        "JOIN journeys j ON j.id = i.journey_id JOIN candidates c ON c.id = j.candidate_id "
+        "JOIN sequences s ON s.id = j.sequence_id WHERE i.processed_at IS NULL ORDER BY i.received_at, i.id LIMIT 500"
+    ):
+
+        def work(row: dict[str, Any] = row) -> bool:
+            now = engine.now()
+            taken = store.write(
+                "UPDATE inbound SET processed_at = ? WHERE id = ? AND processed_at IS NULL", now, row["id"]
+            )
+            if taken == 1:
+                _act(engine, row, json.loads(row["verdict"] or "{}"), now)
+            return taken == 1
+
+        done += store.run(work)
+    return done
+
+
+def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.datetime) -> None:
+    store = engine.store
+    kind = row["kind"]
+    who = person_name(store, row["candidate_id"])
+    if verdict.get("opt_out") or kind == "complaint":
+        address = row["sender"] if kind == "human" else row["journey_email"]
+        _suppress(engine, row, address or row["journey_email"], "opted_out" if kind == "human" else "complaint", now)
+        stop = "complained about" if kind == "complaint" else "asked not to be written to again by"
+        _stop_everyone(engine, row, CancelReason.OPTED_OUT, f"{who} {stop} your e-mails.", now)
+    elif kind == "human":
+        _replied(engine, row, who, now)
+    elif kind == "bounce" and verdict.get("hard"):
+        _bounced(engine, row, who, verdict, now)
+    elif kind == "bounce":
+        event(store, _for_event(row), "soft_bounce", now, verdict.get("reason"))
+        _tell(engine, row, "soft_bounce", f"An e-mail to {who} came back for now: {verdict.get('reason')}.", now)
+    elif kind == "auto_reply" and verdict.get("left_company"):
+        _bounced(engine, row, who, {**verdict, "reason": "has left the company", "recipients": []}, now)
+    elif kind == "auto_reply":
+        stated = verdict.get("return_date")
+        until = out_of_office_until(
+            dt.date.fromisoformat(stated) if stated else None,
+            received=row["received_at"],
+            tz=zone(row["candidate_zone"] or row["sequence_zone"]),
+        )
+        if until > now:
+            move_journey(
+                store,
+                row["journey_id"],
+                JourneyStatus.PAUSED,
+                PauseReason.OUT_OF_OFFICE,
+                now,
+                detail=f"away until {until:%d %b %Y}",
+                resume_at=until,
+            )
+    else:
+        event(store, _for_event(row), str(kind), now, row["subject"])
+
+
+def _for_event(row: dict[str, Any]) -> dict[str, Any]:
+    return {"workspace_id": row["workspace_id"], "owner_id": row["journey_owner"], "journey_id": row["journey_id"]}
+
+
+def _tell(engine: Engine, row: dict[str, Any], kind: str, text: str, now: dt.datetime) -> None:
+    notify(
+        engine.store,
+        workspace_id=row["workspace_id"],
+        owner_id=row["journey_owner"],
+        kind=kind,
+        text=text,
+        dedupe=f"{kind}:{row['mailbox_id']}:{row['provider_message_id']}",
+        now=now,
+        journey_id=row["journey_id"],
+        sequence_id=row["sequence_id"],
+    )
+
+
+def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) -> None:
+    """Rule 15: the candidate's journeys of that owner stop; a completed one stays completed."""
+    store = engine.store
+    if row["ended_at"] is not None and now - row["ended_at"] > REPLY_WINDOW:
+        return
+    settings = store.value("SELECT settings FROM workspace WHERE id = ?", row["workspace_id"])
+    everyone = json.loads(settings or "{}").get("reply_stops") == "workspace"
+    where = "candidate_id = ? AND workspace_id = ?" + ("" if everyone else " AND owner_id = ?")
+    params: tuple[Any, ...] = (row["candidate_id"], row["workspace_id"])
+    moved = move_journeys(
+        store,
+        where,
+        params if everyone else (*params, row["journey_owner"]),
+        JourneyStatus.CANCELLED,
+        CancelReason.REPLIED,
+        now,
+    )
+    for journey in moved:
+        event(store, journey, "journey_cancelled", now, CancelReason.REPLIED)
+    event(store, _for_event(row), "replied", now, row["subject"])
+    first = " ".join((row["body_text"] or "").split())[:200]
+    _tell(engine, row, "replied", f"{who} answered: “{first}”", now)
+
+
+def _bounced(engine: Engine, row: dict[str, Any], who: str, verdict: dict[str, Any], now: dt.datetime) -> None:
+    store = engine.store
+    addresses = [a.lower() for a in verdict.get("recipients", [])] or [row["journey_email"]]
+    for address in addresses:
+        store.write(
+            "UPDATE candidate_emails SET invalid = ? WHERE candidate_id = ? AND address = ?",
+            True,
+            row["candidate_id"],
+            address,
+        )
+    for journey in move_journeys(
+        store,
+        "candidate_id = ? AND workspace_id = ? AND LOWER(email) IN " + in_marks(addresses),
+        (row["candidate_id"], row["workspace_id"], *addresses),
+        JourneyStatus.CANCELLED,
+        CancelReason.BOUNCED,
+        now,
+        detail=verdict.get("reason"),
+    ):
+        event(store, journey, "journey_cancelled", now, CancelReason.BOUNCED)
+    _tell(engine, row, "bounced", f"The e-mail to {who} came back: {verdict.get('reason') or 'no such address'}.", now)
+
+
+def _suppress(engine: Engine, row: dict[str, Any], address: str, reason: str, now: dt.datetime) -> None:
+    engine.store.write(
+        "INSERT INTO suppressions (workspace_id, owner_id, kind, value, reason, source, created_at) "
+        "VALUES (?, ?, 'address', ?, ?, 'reply', ?) ON CONFLICT (workspace_id, kind, value) DO NOTHING",
+        row["workspace_id"],
+        row["journey_owner"],
+        address.lower(),
+        reason,
+        now,
+    )
+
+
+def _stop_everyone(engine: Engine, row: dict[str, Any], reason: CancelReason, text: str, now: dt.datetime) -> None:
+    for journey in move_journeys(
+        engine.store,
+        "candidate_id = ? AND workspace_id = ?",
+        (row["candidate_id"], row["workspace_id"]),
+        JourneyStatus.CANCELLED,
+        reason,
+        now,
+    ):
+        event(engine.store, journey, "journey_cancelled", now, reason)
+    _tell(engine, row, str(reason), text, now)
