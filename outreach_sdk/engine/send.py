@@ -37,7 +37,7 @@ from outreach_sdk.errors import (
 )
 from outreach_sdk.mail.port import MailTransport, SentMessage
 from outreach_sdk.storage.claims import Claim
-from outreach_sdk.storage.transitions import move_journey, move_journeys, move_outbox, move_step
+from outreach_sdk.storage.transitions import move_journey, move_journeys, move_outbox, move_step, open_attempt
 
 __all__ = ["accepted", "deliver", "mailbox_dead", "process", "refused", "release"]
 
@@ -450,6 +450,7 @@ def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
             claimed_at=None,
         ):
             return "gone"
+        open_attempt(store, entry["id"], engine.new_key())
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.FAILED, now)
         _pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
     return "failed"

@@ -207,7 +207,8 @@ def _open_entry(
     store.write(
         "INSERT INTO journey_steps (workspace_id, owner_id, journey_id, step_id, candidate_id, kind, rank, status, "
         "due_at) SELECT ?, ?, ?, s.id, ?, s.kind, s.rank, ?, ? FROM steps s WHERE s.id = ? "
-        "ON CONFLICT (journey_id, step_id) DO NOTHING",
+        "ON CONFLICT (journey_id, step_id) DO UPDATE SET status = excluded.status "
+        "WHERE journey_steps.status IN ('planned', 'failed', 'needs_person', 'unknown')",
         journey["workspace_id"],
         journey["owner_id"],
         journey["id"],

@@ -19,7 +19,7 @@ from outreach_sdk.domain.journey import (
 )
 from outreach_sdk.storage.store import Store, in_marks
 
-__all__ = ["event", "move_journey", "move_journeys", "move_outbox", "move_step"]
+__all__ = ["event", "move_journey", "move_journeys", "move_outbox", "move_step", "open_attempt"]
 
 FINAL = (JourneyStatus.COMPLETED, JourneyStatus.CANCELLED)
 
@@ -43,7 +43,7 @@ def move_journeys(
     """
     froms = allowed_from(to, reason)
     ended = now if to in FINAL else None
-    return store.rows(
+    moved = store.rows(
         f"UPDATE journeys SET status = ?, reason = ?, detail = ?, generation = generation + {int(bump)}, "
         f"next_due_at = NULL, resume_at = ?, ended_at = ? WHERE {where} AND status IN {in_marks(froms)} "
         "RETURNING id, workspace_id, owner_id, sequence_id, candidate_id, generation, email",
@@ -55,6 +55,22 @@ def move_journeys(
         *params,
         *froms,
     )
+    if to is JourneyStatus.PAUSED:
+        _freeze_timers(store, [m["id"] for m in moved], now)
+    return moved
+
+
+def _freeze_timers(store: Store, journeys: list[int], now: dt.datetime) -> None:
+    """Auto-skip timers keep what they have left while their journey is paused."""
+    for start in range(0, len(journeys), 500):
+        ids = journeys[start : start + 500]
+        store.write(
+            "UPDATE journey_steps SET skip_left_us = CASE WHEN skip_at > ? THEN skip_at - ? ELSE 0 END, skip_at = NULL "
+            f"WHERE skip_at IS NOT NULL AND journey_id IN {in_marks(ids)}",
+            now,
+            now,
+            *ids,
+        )
 
 
 def move_journey(
@@ -116,6 +132,19 @@ def move_outbox(
             *froms,
         )
         == 1
+    )
+
+
+def open_attempt(store: Store, entry_id: int, send_key: str) -> None:
+    """One more attempt at a step, `planned`. Only in the transaction that records the one before as
+    definitely refused, finally bounced, or settled by a person."""
+    store.write(
+        "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
+        "generation, journey_generation, priority, mailbox_id, recipient, cc, bcc, tries, looks, due_at) "
+        "SELECT workspace_id, owner_id, journey_id, step_id, candidate_id, attempt + 1, ?, 'planned', 0, "
+        "journey_generation, priority, mailbox_id, recipient, '[]', '[]', 0, 0, due_at FROM outbox WHERE id = ?",
+        send_key,
+        entry_id,
     )
 
 

@@ -1,0 +1,188 @@
+"""The clock's tick and the workers' drains."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Protocol
+
+from outreach_sdk.domain.journey import JourneyStatus, PauseReason
+from outreach_sdk.engine import send, sync, tasks
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.progress import plan_next
+from outreach_sdk.errors import OutreachError
+from outreach_sdk.storage.claims import claim_mailbox_polls, claim_sends, due_soon
+from outreach_sdk.storage.transitions import move_journey
+
+__all__ = ["alive", "beat", "drain_polls", "drain_sends", "start_clock", "tick"]
+
+OUTAGE = dt.timedelta(seconds=60)
+"""A clock silent for longer than this was an outage, which counts as lateness."""
+
+ALIVE = dt.timedelta(seconds=15)
+"""A heartbeat younger than this means the process is alive."""
+
+
+class Wake(Protocol):
+    """How the clock wakes workers: True if the job is in the queue now."""
+
+    def enqueue(self, queue: str, function: str, bucket: int) -> bool: ...
+
+
+def beat(engine: Engine, role: str, name: str, started: dt.datetime) -> None:
+    """Say in the database that this process is alive."""
+    engine.store.write(
+        "INSERT INTO heartbeats (role, name, seen_at, started_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at",
+        role,
+        name,
+        engine.now(),
+        started,
+    )
+
+
+def alive(engine: Engine) -> dict[str, int]:
+    """How many processes of each role are alive: {"clock": 1, "send": 2, …}."""
+    rows = engine.store.rows(
+        "SELECT role, COUNT(*) AS n FROM heartbeats WHERE seen_at > ? GROUP BY role", engine.now() - ALIVE
+    )
+    return {r["role"]: r["n"] for r in rows}
+
+
+def start_clock(engine: Engine) -> dt.timedelta | None:
+    """Note how long no clock was alive, where that was an outage; old heartbeats are swept."""
+    store, now = engine.store, engine.now()
+    with store.tx():
+        seen = store.one("SELECT clock_seen_at FROM installation")
+        last = seen["clock_seen_at"] if seen else None
+        store.write("UPDATE installation SET clock_seen_at = ?", now)
+        store.write("DELETE FROM heartbeats WHERE seen_at < ?", now - dt.timedelta(hours=1))
+        if last is None or now - last < OUTAGE:
+            return None
+        store.write("INSERT INTO outages (started_at, ended_at) VALUES (?, ?)", last, now)
+        return now - last
+
+
+def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
+    """One pass: open and skip tasks, end pauses, act on what came in, wake workers for what is due.
+    Its work follows what is due, not what is stored."""
+    store, now = engine.store, engine.now()
+    start_clock(engine)
+    done = {
+        "tasks_opened": tasks.open_due(engine),
+        "tasks_skipped": tasks.auto_skip(engine),
+        "resumed": _end_pauses(engine),
+        "inbound": sync.process_open(engine),
+        "drains": 0,
+    }
+    due = due_soon(store, now)
+    if due is not None and due <= now + dt.timedelta(seconds=1):
+        bucket = int(now.timestamp() // 2)
+        done["drains"] += sum(wake.enqueue("send", "drain_sends", bucket * 64 + n) for n in range(workers))
+    if store.value("SELECT 1 FROM mailboxes WHERE status = 'connected' AND next_poll_at <= ? LIMIT 1", now):
+        done["drains"] += wake.enqueue("read", "drain_polls", int(now.timestamp() // 2))
+    if store.value(
+        "SELECT 1 FROM imports WHERE state IN ('waiting', 'running') AND (lease_until IS NULL OR lease_until <= ?) LIMIT 1",
+        now,
+    ):
+        done["drains"] += wake.enqueue("bulk", "drain_imports", int(now.timestamp() // 2))
+    return done
+
+
+def _end_pauses(engine: Engine) -> int:
+    """Journeys whose out-of-office time is over go on."""
+    store, now = engine.store, engine.now()
+    count = 0
+    for row in store.rows(
+        "SELECT j.id, s.active FROM journeys j JOIN sequences s ON s.id = j.sequence_id "
+        "WHERE j.resume_at <= ? AND j.status = 'paused' ORDER BY j.resume_at LIMIT 200",
+        now,
+    ):
+        with store.tx():
+            if not row["active"]:
+                move_journey(
+                    store, row["id"], JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now
+                )
+            elif move_journey(store, row["id"], JourneyStatus.ACTIVE, None, now):
+                plan_next(store, row["id"], now)
+                count += 1
+    return count
+
+
+def drain_sends(
+    engine: Engine, *, threads: int = 50, log: Callable[[str], None] = lambda _: None
+) -> dict[str, int]:
+    """Claim due e-mails a few at a time and keep `threads` threads fed until nothing is due or the time
+    budget is spent; how many ended how. Refills as each ends: one slow send holds nobody up."""
+    ends: dict[str, int] = {}
+    guard = threading.Lock()
+    deadline = time.monotonic() + engine.drain_for.total_seconds()
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
+    busy: set[Future[None]] = set()
+
+    def one(claim: object) -> None:
+        try:
+            end = send.process(engine, claim)  # type: ignore[arg-type]
+        except OutreachError as exc:
+            end = type(exc).__name__
+            log(f"{end}: {exc}")
+        finally:
+            engine.store.close_thread() if engine.store.dialect == "postgresql" else None
+        with guard:
+            ends[end] = ends.get(end, 0) + 1
+
+    try:
+        while time.monotonic() < deadline:
+            room = min(10, threads - len(busy))
+            got = (
+                claim_sends(
+                    engine.store, engine.now(), limit=room, cap=engine.cap, lease=engine.lease, new_key=engine.new_key
+                ).items
+                if room > 0
+                else []
+            )
+            busy |= {pool.submit(one, claim) for claim in got}
+            if got and len(busy) < threads:
+                continue
+            if busy:
+                finished, busy = wait(busy, timeout=0.1, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                continue
+            soon = due_soon(engine.store, engine.now())
+            if soon is None or soon > engine.now() + dt.timedelta(seconds=1):
+                break
+            time.sleep(min(0.1, max(engine.spacing.total_seconds() / 10, 0.01)))
+        finished, _ = wait(busy, timeout=engine.lease.total_seconds())
+        for future in finished:
+            future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return ends
+
+
+def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:
+    """Check every mailbox whose check is due; how many were read and how many couldn't be."""
+    ends = {"read": 0, "failed": 0, "messages": 0}
+
+    def one(mailbox_id: int) -> int | None:
+        try:
+            return sync.poll_mailbox(engine, mailbox_id)
+        except OutreachError:
+            return None
+        finally:
+            engine.store.close_thread() if engine.store.dialect == "postgresql" else None
+
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
+        while True:
+            boxes = claim_mailbox_polls(
+                engine.store, engine.now(), limit=threads, lease=dt.timedelta(seconds=60)
+            )
+            if not boxes:
+                return ends
+            for result in pool.map(one, [b["id"] for b in boxes]):
+                ends["failed" if result is None else "read"] += 1
+                ends["messages"] += result or 0

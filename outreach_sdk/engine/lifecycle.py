@@ -1,0 +1,324 @@
+"""Sequences and journeys set going, held, stopped and settled; and the installation's halt."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from outreach_sdk.domain.journey import CancelReason, JourneyStatus, OutboxState, PauseReason, StepStatus
+from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.domain.schedule import next_due
+from outreach_sdk.domain.sequence import (
+    Later,
+    NextBusinessDay,
+    Problem,
+    StepKind,
+    StepPlan,
+    problems,
+    schedule_from_dict,
+)
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.progress import NEVER, handled, plan_next
+from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
+from outreach_sdk.storage.store import Store
+from outreach_sdk.storage.transitions import (
+    event,
+    move_journey,
+    move_journeys,
+    move_outbox,
+    move_step,
+    open_attempt,
+)
+
+__all__ = [
+    "activate",
+    "cancel",
+    "deactivate",
+    "halt",
+    "pause",
+    "plan_first",
+    "resolve",
+    "resume",
+    "sequence_problems",
+    "step_plan",
+    "unhalt",
+]
+
+
+def step_plan(row: dict[str, Any]) -> StepPlan:
+    """A step's row as the domain reads it."""
+    return StepPlan(
+        kind=StepKind(row["kind"]),
+        schedule=schedule_from_dict(json.loads(row["schedule"])),
+        subject=row["subject"],
+        body=row["body"],
+        thread=row["thread"],
+        manual=bool(row["manual"]),
+        skip_after=row["skip_after"],
+        cc=tuple(json.loads(row["cc"] or "[]")),
+        bcc=tuple(json.loads(row["bcc"] or "[]")),
+        mailbox_id=row["mailbox_id"],
+        alias=row["alias"],
+    )
+
+
+def live_steps(store: Store, sequence_id: int) -> list[dict[str, Any]]:
+    """A sequence's steps in order."""
+    return store.rows(
+        "SELECT * FROM steps WHERE sequence_id = ? AND removed_at IS NULL ORDER BY rank", sequence_id
+    )
+
+
+def sequence_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
+    """What keeps a sequence incomplete."""
+    box = None
+    if sequence["mailbox_id"] is not None:
+        box = store.one("SELECT address, status FROM mailboxes WHERE id = ?", sequence["mailbox_id"])
+    trouble = None
+    if box is not None and box["status"] != "connected":
+        verb = "has to be connected again" if box["status"] == "reauthorise" else "is disconnected"
+        trouble = f"The mailbox {box['address']} {verb}."
+    return problems(
+        sequence["name"],
+        [step_plan(s) for s in live_steps(store, sequence["id"])],
+        sender=box["address"] if box else None,
+        sender_problem=trouble,
+    )
+
+
+def activate(engine: Engine, sequence_id: int) -> int:
+    """Set a complete sequence going (rule 2); how many journeys got going. IncompleteSequence lists why not."""
+    store, now = engine.store, engine.now()
+
+    def work() -> int:
+        sequence = store.one(f"SELECT * FROM sequences WHERE id = ?{store.for_update}", sequence_id)
+        if sequence is None:
+            raise NotFound("There is no such sequence.")
+        found = sequence_problems(store, sequence)
+        if found:
+            raise IncompleteSequence(sequence["name"] or "This sequence", [p.text for p in found])
+        if sequence["active"]:
+            return 0
+        store.write("UPDATE sequences SET active = ?, activated_at = ? WHERE id = ?", True, now, sequence_id)
+        fresh = move_journeys(
+            store, "sequence_id = ? AND status = 'pending'", (sequence_id,), JourneyStatus.ACTIVE, None, now
+        )
+        plan_first(engine, sequence_id)
+        held = move_journeys(
+            store,
+            "sequence_id = ? AND status = 'paused' AND reason = ?",
+            (sequence_id, PauseReason.SEQUENCE_DEACTIVATED),
+            JourneyStatus.ACTIVE,
+            None,
+            now,
+        )
+        for journey in sorted(held, key=lambda j: int(j["id"])):
+            plan_next(store, journey["id"], now)
+        event(store, {**sequence, "journey_id": None}, "sequence_activated", now, sequence["name"])
+        return len(fresh) + len(held)
+
+    return store.run(work)
+
+
+def deactivate(engine: Engine, sequence_id: int) -> int:
+    """Hold a sequence (rule 3): nothing scheduled, nobody removed; how many journeys were paused."""
+    store, now = engine.store, engine.now()
+
+    def work() -> int:
+        sequence = store.one(f"SELECT * FROM sequences WHERE id = ?{store.for_update}", sequence_id)
+        if sequence is None:
+            raise NotFound("There is no such sequence.")
+        if not sequence["active"]:
+            return 0
+        store.write("UPDATE sequences SET active = ? WHERE id = ?", False, sequence_id)
+        moved = move_journeys(
+            store,
+            "sequence_id = ? AND status = 'active'",
+            (sequence_id,),
+            JourneyStatus.PAUSED,
+            PauseReason.SEQUENCE_DEACTIVATED,
+            now,
+        )
+        event(store, {**sequence, "journey_id": None}, "sequence_deactivated", now, sequence["name"])
+        return len(moved)
+
+    return store.run(work)
+
+
+def plan_first(engine: Engine, sequence_id: int) -> None:
+    """Schedule the first step of every active journey that has none yet: one statement for all of them,
+    each a spacing after the one enrolled before it. In a transaction."""
+    store, now = engine.store, engine.now()
+    steps = live_steps(store, sequence_id)
+    sequence = store.one("SELECT * FROM sequences WHERE id = ?", sequence_id)
+    if not steps or sequence is None:
+        return
+    plan = step_plan(steps[0])
+    lane = (plan.mailbox_id or sequence["mailbox_id"]) if plan.automatic else None
+    spacing, slot = dt.timedelta(0), now
+    if lane is not None:
+        box = store.one("SELECT next_slot_at, spacing_us FROM mailboxes WHERE id = ?", lane)
+        if box is not None:
+            spacing, slot = dt.timedelta(microseconds=box["spacing_us"]), max(now, box["next_slot_at"])
+    zones: list[str | None] = [None]
+    by_zone = isinstance(plan.schedule, NextBusinessDay) and plan.schedule.timezone == "candidate"
+    if by_zone:
+        zones = [
+            r["timezone"]
+            for r in store.rows(
+                "SELECT DISTINCT c.timezone FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
+                "WHERE j.sequence_id = ? AND j.status = 'active' AND j.last_rank = ? AND j.next_step_id IS NULL",
+                sequence_id,
+                NEVER,
+            )
+        ]
+    delay = dt.timedelta(seconds=plan.schedule.seconds) if isinstance(plan.schedule, Later) else None
+    for name in zones:
+        due = next_due(
+            plan.schedule, anchor=now, now=now, sequence_zone=sequence["timezone"], candidate_zone=name
+        )
+        here = "AND j.next_step_id IS NULL "
+        params: tuple[Any, ...] = (sequence_id, NEVER)
+        if by_zone:
+            same = "c.timezone IS NULL" if name is None else "c.timezone = ?"
+            here += f"AND EXISTS (SELECT 1 FROM candidates c WHERE c.id = j.candidate_id AND {same}) "
+            params += () if name is None else (name,)
+        where = f"j.sequence_id = ? AND j.status = 'active' AND j.last_rank = ? {here}"
+        if due is None:
+            why = "its date and time had passed when the step came up"
+            move_journeys(
+                store,
+                f"id IN (SELECT j.id FROM journeys j WHERE {where})",
+                params,
+                JourneyStatus.PAUSED,
+                PauseReason.OVERDUE,
+                now,
+                detail=why,
+            )
+            continue
+        first = max(due, slot)
+        offset = 0 if delay is None else int(delay.total_seconds() * 1_000_000)
+        moment = "CAST(? AS BIGINT)"
+        base = moment if delay is None else f"(CASE WHEN q.anchor_at + {offset} > {moment} THEN q.anchor_at + {offset} ELSE {moment} END)"
+        store.write(
+            f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = {base} + (q.n - 1) * ? "
+            "FROM (SELECT j.id, j.anchor_at, ROW_NUMBER() OVER (ORDER BY j.id) AS n FROM journeys j "
+            f"WHERE {where}) AS q WHERE journeys.id = q.id",
+            steps[0]["id"],
+            lane,
+            int(Priority.FIRST),
+            *((first,) if delay is None else (slot, slot)),
+            spacing // dt.timedelta(microseconds=1),
+            *params,
+        )
+
+
+def _journey(store: Store, journey_id: int) -> dict[str, Any]:
+    row = store.one(
+        "SELECT j.*, s.active FROM journeys j JOIN sequences s ON s.id = j.sequence_id "
+        f"WHERE j.id = ?{' FOR UPDATE OF j' if store.for_update else ''}",
+        journey_id,
+    )
+    if row is None:
+        raise NotFound("There is no such journey.")
+    return row
+
+
+def pause(engine: Engine, journey_id: int) -> None:
+    """Hold one journey by hand; activation doesn't lift it. TransitionRefused if it has ended."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        row = _journey(store, journey_id)
+        if not move_journey(store, journey_id, JourneyStatus.PAUSED, PauseReason.MANUAL, now):
+            raise TransitionRefused(f"This journey is {row['status']}: it can't be paused.")
+
+    store.run(work)
+
+
+def resume(engine: Engine, journey_id: int) -> None:
+    """Let a paused journey go on. Where its sequence is inactive it waits for activation instead."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        row = _journey(store, journey_id)
+        if row["status"] != JourneyStatus.PAUSED:
+            raise TransitionRefused(f"This journey is {row['status']}, not paused.")
+        if not row["email"]:
+            raise TransitionRefused("This journey has no e-mail address: journey.use_email(address) first.")
+        if row["reason"] == PauseReason.UNKNOWN_SEND:
+            raise TransitionRefused("Say whether the e-mail left first: journey.resolve(step, sent=True or False).")
+        if row["active"]:
+            move_journey(store, journey_id, JourneyStatus.ACTIVE, None, now)
+            plan_next(store, journey_id, now)
+        elif row["last_rank"] == NEVER:
+            move_journey(store, journey_id, JourneyStatus.PENDING, None, now)
+        else:
+            move_journey(
+                store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now
+            )
+
+    store.run(work)
+
+
+def cancel(engine: Engine, journey_id: int, reason: CancelReason = CancelReason.MANUAL) -> None:
+    """Stop one journey for good. Once this returns, nothing of it starts to leave any more."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        row = _journey(store, journey_id)
+        if not move_journey(store, journey_id, JourneyStatus.CANCELLED, reason, now):
+            raise TransitionRefused(f"This journey is {row['status']} already.")
+        store.write(
+            "UPDATE journey_steps SET status = 'cancelled', skip_at = NULL WHERE journey_id = ? AND status = ?",
+            journey_id,
+            StepStatus.WAITING,
+        )
+
+    store.run(work)
+
+
+def resolve(engine: Engine, journey_id: int, step_id: int, *, sent: bool) -> None:
+    """A person settles a send nobody could: True records it as sent; False permits one new attempt."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        entry = store.one(
+            "SELECT o.*, t.rank FROM outbox o JOIN steps t ON t.id = o.step_id WHERE o.journey_id = ? AND "
+            "o.step_id = ? ORDER BY o.attempt DESC LIMIT 1",
+            journey_id,
+            step_id,
+        )
+        if entry is None or entry["state"] != OutboxState.NEEDS_PERSON:
+            raise TransitionRefused("This step doesn't wait for anybody's word.")
+        row = _journey(store, journey_id)
+        to = OutboxState.SENT if sent else OutboxState.FAILED
+        at = entry["sending_at"]
+        move_outbox(store, entry["id"], entry["generation"], to, **({"sent_at": at} if sent else {}))
+        if not sent:
+            open_attempt(store, entry["id"], engine.new_key())
+        move_step(store, journey_id, step_id, StepStatus.SENT if sent else StepStatus.DUE, at if sent else now)
+        if row["status"] == JourneyStatus.PAUSED and row["reason"] == PauseReason.UNKNOWN_SEND:
+            if row["active"]:
+                move_journey(store, journey_id, JourneyStatus.ACTIVE, None, now)
+            else:
+                move_journey(
+                    store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now
+                )
+        if sent:
+            handled(store, journey_id, entry["rank"], at, now)
+        else:
+            plan_next(store, journey_id, now)
+
+    store.run(work)
+
+
+def halt(engine: Engine, who: str) -> None:
+    """Stop all sending in the installation at once; calls already at the provider end as they end."""
+    engine.store.write("UPDATE installation SET halted_at = ?, halted_by = ?", engine.now(), who)
+
+
+def unhalt(engine: Engine) -> None:
+    """Lift the halt."""
+    engine.store.write("UPDATE installation SET halted_at = NULL, halted_by = NULL")

@@ -1,0 +1,175 @@
+"""Steps that wait for a person: opened when due, done or skipped, skipped by themselves at their time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from outreach_sdk.domain.journey import JourneyStatus, StepStatus
+from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import notify
+from outreach_sdk.engine.progress import handled, person_name
+from outreach_sdk.errors import InvalidInput, NotFound, TransitionRefused
+from outreach_sdk.storage.transitions import move_step
+
+__all__ = ["auto_skip", "edit", "finish", "open_due", "send_now"]
+
+
+def open_due(engine: Engine, limit: int = 200) -> int:
+    """Open the tasks that are due; how many."""
+    store = engine.store
+    opened = 0
+    for row in store.rows(
+        "SELECT j.id, j.generation FROM journeys j WHERE j.lane IS NULL AND j.next_due_at <= ? "
+        "ORDER BY j.next_due_at, j.id LIMIT ?",
+        engine.now(),
+        limit,
+    ):
+
+        def work(row: dict[str, Any] = row) -> bool:
+            return _open(engine, row)
+
+        opened += store.run(work)
+    return opened
+
+
+def _open(engine: Engine, row: dict[str, Any]) -> bool:
+    store, now = engine.store, engine.now()
+    journey = store.one(
+        "UPDATE journeys SET next_due_at = NULL WHERE id = ? AND generation = ? AND status = 'active' "
+        "AND next_due_at <= ? RETURNING *",
+        row["id"],
+        row["generation"],
+        now,
+    )
+    if journey is None:
+        return False
+    step = store.one("SELECT * FROM steps WHERE id = ?", journey["next_step_id"])
+    if step is None or step["removed_at"] is not None:
+        handled(store, journey["id"], journey["last_rank"], journey["anchor_at"], now)
+        return False
+    skip_at = None if step["skip_after"] is None else now + dt.timedelta(seconds=step["skip_after"])
+    store.write(
+        "INSERT INTO journey_steps (workspace_id, owner_id, journey_id, step_id, candidate_id, kind, rank, status, "
+        "due_at, skip_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (journey_id, step_id) DO NOTHING",
+        journey["workspace_id"],
+        journey["owner_id"],
+        journey["id"],
+        step["id"],
+        journey["candidate_id"],
+        step["kind"],
+        step["rank"],
+        StepStatus.WAITING,
+        now,
+        skip_at,
+    )
+    kinds = {"email": "An e-mail to review", "phone": "A call", "linkedin": "A LinkedIn message", "sms": "An SMS"}
+    notify(
+        store,
+        workspace_id=journey["workspace_id"],
+        owner_id=journey["owner_id"],
+        kind="task",
+        text=f"{kinds[step['kind']]} for {person_name(store, journey['candidate_id'])} is waiting for you.",
+        dedupe=f"task:{journey['id']}:{step['id']}",
+        now=now,
+        journey_id=journey["id"],
+        sequence_id=journey["sequence_id"],
+    )
+    return True
+
+
+def auto_skip(engine: Engine, limit: int = 200) -> int:
+    """Skip the tasks whose time ran out; how many (rule 8)."""
+    store = engine.store
+    skipped = 0
+    for row in store.rows(
+        "SELECT x.journey_id, x.step_id FROM journey_steps x JOIN journeys j ON j.id = x.journey_id "
+        "WHERE x.skip_at <= ? AND x.status = 'waiting' AND j.status = 'active' ORDER BY x.skip_at LIMIT ?",
+        engine.now(),
+        limit,
+    ):
+
+        def work(row: dict[str, Any] = row) -> bool:
+            return _close(engine, row["journey_id"], row["step_id"], StepStatus.SKIPPED, "nobody acted in time")
+
+        skipped += store.run(work)
+    return skipped
+
+
+def _close(engine: Engine, journey_id: int, step_id: int, to: StepStatus, note: str | None) -> bool:
+    store, now = engine.store, engine.now()
+    store.one(f"SELECT id FROM journeys WHERE id = ?{store.for_update}", journey_id)
+    if store.value(
+        "SELECT status FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id
+    ) != StepStatus.WAITING or not move_step(store, journey_id, step_id, to, now, note=note):
+        return False
+    rank = store.value("SELECT rank FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id)
+    handled(store, journey_id, float(rank), now, now)
+    return True
+
+
+def finish(engine: Engine, journey_id: int, step_id: int, *, done: bool, note: str | None = None) -> None:
+    """Mark a task done or skipped. TransitionRefused if somebody else was first."""
+    to = StepStatus.DONE if done else StepStatus.SKIPPED
+    if not engine.store.run(lambda: _close(engine, journey_id, step_id, to, note)):
+        raise TransitionRefused("This task isn't open any more: somebody acted on it, or its time ran out.")
+
+
+def edit(engine: Engine, journey_id: int, step_id: int, subject: str | None, body: str | None) -> None:
+    """Change the drafted text of a manual e-mail."""
+    sets = {k: v for k, v in (("draft_subject", subject), ("draft_body", body)) if v is not None}
+    if not sets:
+        raise InvalidInput("subject, body", None, "Give the text to change.")
+    changed = engine.store.write(
+        f"UPDATE journey_steps SET {', '.join(f'{k} = ?' for k in sets)} WHERE journey_id = ? AND step_id = ? "
+        "AND status = 'waiting'",
+        *sets.values(),
+        journey_id,
+        step_id,
+    )
+    if changed != 1:
+        raise TransitionRefused("This task isn't open any more: somebody acted on it, or its time ran out.")
+
+
+def send_now(engine: Engine, journey_id: int, step_id: int) -> None:
+    """Let a manual e-mail go, ahead of everything automatic: the same outbox, fence and thread."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        journey = store.one(
+            "SELECT j.*, s.active, s.mailbox_id AS sequence_mailbox FROM journeys j "
+            "JOIN sequences s ON s.id = j.sequence_id WHERE j.id = ?",
+            journey_id,
+        )
+        step = store.one("SELECT * FROM steps WHERE id = ?", step_id)
+        if journey is None or step is None:
+            raise NotFound("There is no such task.")
+        if step["kind"] != "email":
+            raise TransitionRefused("Only an e-mail can be sent; mark this task done instead.")
+        if journey["status"] != JourneyStatus.ACTIVE or not journey["active"]:
+            raise TransitionRefused("The journey or its sequence isn't active, so nothing leaves now.")
+        waiting = store.value(
+            "SELECT 1 FROM journey_steps WHERE journey_id = ? AND step_id = ? AND status = 'waiting'", journey_id, step_id
+        )
+        if not waiting or not move_step(store, journey_id, step_id, StepStatus.DUE, now, skip_at=None):
+            raise TransitionRefused("This task isn't open any more: somebody acted on it, or its time ran out.")
+        store.write(
+            "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
+            "generation, journey_generation, lease_until, priority, mailbox_id, recipient, cc, bcc, tries, looks, "
+            "due_at) VALUES (?, ?, ?, ?, ?, 1, ?, 'planned', 0, ?, ?, ?, ?, ?, '[]', '[]', 0, 0, ?)",
+            journey["workspace_id"],
+            journey["owner_id"],
+            journey_id,
+            step_id,
+            journey["candidate_id"],
+            engine.new_key(),
+            journey["generation"],
+            now,
+            int(Priority.PERSON),
+            step["mailbox_id"] or journey["sequence_mailbox"],
+            journey["email"] or "",
+            now,
+        )
+
+    store.run(work)
