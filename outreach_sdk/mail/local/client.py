@@ -169,8 +169,11 @@ class LocalTransport:
             raise MailOutcomeUnknown(
                 f"The mailbox folder failed during the send: {exc.strerror or exc}."
             ) from exc
-        with _as_mail_error("read a sent message back"):
+        try:
             return _sent_message(target)
+        except OSError:
+            # It is sent; a failed reading mustn't look like a failed send.
+            return SentMessage(provider_draft_id, _tags(provider_draft_id).get("T"), None)
 
     def find_sent(self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint) -> SentMessage | None:
         with _as_mail_error("list sent messages"):

@@ -1,0 +1,39 @@
+// Starts the Google emulator on 127.0.0.1 and prints its port; ends when stdin closes, that is, with its parent.
+import { createServer as probe } from "node:net";
+import { pathToFileURL } from "node:url";
+import { join } from "node:path";
+
+const [modules, address, clientId, clientSecret, refreshToken] = process.argv.slice(2);
+const load = (name) => import(pathToFileURL(join(modules, "@emulators", name, "dist", "index.js")).href);
+const { createServer, serve } = await load("core");
+const { googlePlugin, seedFromConfig } = await load("google");
+
+const port = await new Promise((resolve, reject) => {
+  const socket = probe().once("error", reject);
+  socket.listen(0, "127.0.0.1", () => {
+    const found = socket.address().port;
+    socket.close(() => resolve(found));
+  });
+});
+const baseUrl = `http://127.0.0.1:${port}`;
+const { app, store } = createServer(googlePlugin, { port, baseUrl });
+seedFromConfig(store, baseUrl, {
+  users: [{ email: address, name: "Ada Recruiter" }],
+  oauth_clients: [
+    { client_id: clientId, client_secret: clientSecret, name: "Test", redirect_uris: ["http://127.0.0.1/callback"] },
+  ],
+});
+store.setData(
+  "google.oauth.refreshTokens",
+  new Map([[refreshToken, { email: address, scope: "https://mail.google.com/", clientId }]]),
+);
+const server = serve({ fetch: app.fetch, port, hostname: "127.0.0.1" });
+server.on("error", (error) => {
+  console.error(error);
+  process.exit(1);
+});
+server.on("listening", () => console.log(JSON.stringify({ port })));
+
+process.stdin.resume();
+process.stdin.on("end", () => process.exit(0));
+process.stdin.on("error", () => process.exit(0));
