@@ -1,0 +1,121 @@
+"""Who is acting, on which database: what every object holds on to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import hashlib
+import zoneinfo
+from typing import Any
+
+from outreach_sdk.config import Settings
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.errors import ConfigError, NotFound
+from outreach_sdk.storage.migrations import migrate
+from outreach_sdk.storage.scoped import Scoped
+from outreach_sdk.wiring import open_engine
+
+__all__ = ["Session", "current", "open_session", "use"]
+
+
+class Session:
+    """An engine and the user acting on it."""
+
+    def __init__(self, settings: Settings, engine: Engine, user: dict[str, Any]) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.user = user
+        self.workspace_id: int = user["workspace_id"]
+        self.scope = Scoped(
+            engine.store, workspace_id=user["workspace_id"], user_id=user["id"], admin=user["role"] == "admin"
+        )
+
+    @property
+    def store(self) -> Any:
+        return self.engine.store
+
+    def now(self) -> dt.datetime:
+        return self.engine.now()
+
+
+_current: Session | None = None
+
+
+def current() -> Session:
+    """The session of the last `connect`, else one made from the environment."""
+    return _current if _current is not None else use(open_session(Settings.from_env()))
+
+
+def use(session: Session) -> Session:
+    """Make it the one that objects act in."""
+    global _current
+    _current = session
+    return session
+
+
+def key_hash(api_key: str) -> str:
+    """API keys are long and random, so a plain digest keeps them safe at rest."""
+    return hashlib.sha256(api_key.encode()).hexdigest()
+
+
+def local_zone() -> str:
+    """This machine's zone by name, or UTC."""
+    from pathlib import Path
+
+    try:
+        target = str(Path("/etc/localtime").resolve())
+        name = target.split("zoneinfo/", 1)[1] if "zoneinfo/" in target else "UTC"
+        zoneinfo.ZoneInfo(name)
+    except (OSError, zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return "UTC"
+    return "UTC" if name in ("Etc/UTC", "posix/UTC") else name
+
+
+def open_session(settings: Settings) -> Session:
+    """Open the database, bring its schema up to date in an embedded home, find who is acting."""
+    if settings.database_url.startswith("sqlite"):
+        settings.ensure_home()
+    engine = open_engine(settings)
+    store, now = engine.store, engine.now()
+    if settings.database_url.startswith("sqlite"):
+        migrate(store, now)
+    if settings.api_key is not None:
+        user = store.one("SELECT * FROM users WHERE api_key_hash = ?", key_hash(settings.api_key.reveal()))
+        if user is None:
+            raise ConfigError("OUTREACH_API_KEY: nobody has this key. Ask your admin for a new one.")
+        return Session(settings, engine, user)
+    if not settings.database_url.startswith("sqlite"):
+        raise ConfigError("OUTREACH_API_KEY: needed with PostgreSQL, to say who is acting. `outreach user add` makes one.")
+    return Session(settings, engine, _embedded_user(engine, settings, now))
+
+
+def _embedded_user(engine: Engine, settings: Settings, now: dt.datetime) -> dict[str, Any]:
+    store = engine.store
+
+    def work() -> dict[str, Any]:
+        if settings.user is not None:
+            found = store.one("SELECT * FROM users WHERE name = ? OR email = ?", settings.user, settings.user)
+        else:
+            found = store.one("SELECT * FROM users ORDER BY id LIMIT 1")
+        if found is not None:
+            return found
+        if store.value("SELECT 1 FROM users LIMIT 1"):
+            raise NotFound(f"There is no user {settings.user!r} here. `outreach user list` shows who there is.")
+        workspace = store.insert("workspace", {"name": "My workspace", "settings": "{}", "created_at": now})
+        try:
+            name = settings.user or getpass.getuser()
+        except (KeyError, OSError):
+            name = "me"
+        user_id = store.insert(
+            "users",
+            {
+                "workspace_id": workspace,
+                "name": name,
+                "role": "admin",
+                "sequences_access": True,
+                "created_at": now,
+            },
+        )
+        return dict(store.one("SELECT * FROM users WHERE id = ?", user_id) or {})
+
+    return store.run(work)

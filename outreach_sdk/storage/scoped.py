@@ -1,0 +1,40 @@
+"""The one path by which a person's queries reach rows: what isn't theirs isn't found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outreach_sdk.errors import NotFound
+from outreach_sdk.storage.store import Store
+
+__all__ = ["Scoped"]
+
+
+class Scoped:
+    """Rows of one workspace; those of one owner, unless `admin`."""
+
+    def __init__(self, store: Store, *, workspace_id: int, user_id: int, admin: bool) -> None:
+        self.store = store
+        self.workspace_id = workspace_id
+        self.user_id = user_id
+        self.admin = admin
+
+    def mine(self, alias: str) -> tuple[str, tuple[Any, ...]]:
+        """(condition, parameters) that keep a query to what this person may see."""
+        if self.admin:
+            return f"{alias}.workspace_id = ?", (self.workspace_id,)
+        return f"{alias}.workspace_id = ? AND {alias}.owner_id = ?", (self.workspace_id, self.user_id)
+
+    def find(
+        self, table: str, where: str = "TRUE", params: tuple[Any, ...] = (), *, tail: str = ""
+    ) -> list[dict[str, Any]]:
+        """Rows of `table` (aliased x) this person may see."""
+        condition, own = self.mine("x")
+        return self.store.rows(f"SELECT x.* FROM {table} x WHERE {condition} AND {where} {tail}", *own, *params)
+
+    def get(self, table: str, row_id: int, what: str) -> dict[str, Any]:
+        """One row by id; NotFound also where it is somebody else's."""
+        found = self.find(table, "x.id = ?", (row_id,))
+        if not found:
+            raise NotFound(f"There is no such {what}.")
+        return found[0]

@@ -1,0 +1,140 @@
+"""The only place that chooses an adapter: from settings and rows to an engine with its transports."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from outreach_sdk.config import Settings
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.errors import ConfigError, MailAuthError
+from outreach_sdk.mail.port import MailTransport
+from outreach_sdk.storage.store import Store, open_store
+
+__all__ = ["Vault", "open_engine"]
+
+
+class Vault:
+    """Secrets at rest: encrypted with the newest key, read with any. The text is bound to its mailbox, so
+    a copied ciphertext opens nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        keys = [k.reveal() for k in settings.secret_keys] or [_home_key(settings.home)]
+        try:
+            self._fernet = MultiFernet([Fernet(k.encode()) for k in keys])
+        except ValueError:
+            raise ConfigError(
+                "OUTREACH_SECRET_KEYS: not Fernet keys. Make one with: python -c 'from cryptography.fernet import "
+                "Fernet; print(Fernet.generate_key().decode())'"
+            ) from None
+
+    def seal(self, value: dict[str, Any], *, bound_to: str) -> str:
+        """Encrypt."""
+        return self._fernet.encrypt(json.dumps({"for": bound_to, "v": value}).encode()).decode()
+
+    def open(self, sealed: str, *, bound_to: str) -> dict[str, Any]:
+        """Decrypt; ConfigError with a wrong key, MailAuthError for a ciphertext of another mailbox."""
+        try:
+            inner = json.loads(self._fernet.decrypt(sealed.encode()))
+        except InvalidToken:
+            raise ConfigError(
+                "OUTREACH_SECRET_KEYS: none of the keys opens this mailbox's tokens. Put back the key they were "
+                "stored with, or reconnect the mailbox."
+            ) from None
+        if inner["for"] != bound_to:
+            raise MailAuthError("These tokens belong to another mailbox. Reconnect this one.")
+        return dict(inner["v"])
+
+
+def _home_key(home: Path) -> str:
+    path = home / "secret.key"
+    if not path.exists():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with path.open("x", opener=functools.partial(_private)) as handle:
+                handle.write(Fernet.generate_key().decode())
+        except FileExistsError:
+            pass
+    return path.read_text().strip()
+
+
+def _private(path: str, flags: int) -> int:
+    import os
+
+    return os.open(path, flags, 0o600)
+
+
+class Transports:
+    """Transports by mailbox, made once a process and again when the mailbox's row changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: dict[int, tuple[str, MailTransport]] = {}
+        self._guard = threading.Lock()
+        self._vault: Vault | None = None
+
+    @property
+    def vault(self) -> Vault:
+        """The key ring, read at first use."""
+        if self._vault is None:
+            self._vault = Vault(self._settings)
+        return self._vault
+
+    def __call__(self, box: dict[str, Any]) -> MailTransport:
+        version = f"{box['provider']}:{box['address']}:{box['credentials']}:{box['config']}"
+        with self._guard:
+            made = self._made.get(box["id"])
+            if made is None or made[0] != version:
+                made = (version, self._make(box))
+                self._made[box["id"]] = made
+            return made[1]
+
+    def _make(self, box: dict[str, Any]) -> MailTransport:
+        config = json.loads(box["config"] or "{}")
+        match box["provider"]:
+            case "local":
+                from outreach_sdk.mail.local.client import LocalTransport
+
+                return LocalTransport(Path(config["root"]), box["address"])
+            case "gmail":
+                return self._gmail(box)
+            case name if name in EXTRA:
+                return EXTRA[name](box, config)
+        raise ConfigError(f"Mailbox {box['address']}: there is no transport called {box['provider']!r}.")
+
+    def _gmail(self, box: dict[str, Any]) -> MailTransport:
+        from outreach_sdk.mail.gmail.client import GmailTransport, refresh_credentials
+
+        if not box["credentials"]:
+            raise MailAuthError(f"{box['address']} holds no tokens. Reconnect it.")
+        tokens = self.vault.open(box["credentials"], bound_to=f"{box['workspace_id']}:{box['address']}")
+        credentials = refresh_credentials(
+            refresh_token=tokens["refresh_token"],
+            client_id=tokens["client_id"],
+            client_secret=tokens["client_secret"],
+            token_uri=self._settings.google_token_uri,
+        )
+        return GmailTransport(box["address"], credentials, endpoint=self._settings.gmail_endpoint)
+
+
+EXTRA: dict[str, Any] = {}
+"""Transports that a program adds under a name of its own: (mailbox row, config) -> MailTransport."""
+
+
+def open_engine(settings: Settings, store: Store | None = None) -> Engine:
+    """An engine on the settings' database. Connects to nothing yet."""
+    return Engine(
+        store=store or open_store(settings.database_url),
+        transport=Transports(settings),
+        spacing=dt.timedelta(seconds=settings.stagger_seconds),
+        cap=settings.max_parallel_sends,
+        lease=dt.timedelta(seconds=settings.lease_seconds),
+        poll_every=dt.timedelta(seconds=settings.poll_seconds),
+        drain_for=dt.timedelta(seconds=settings.drain_seconds),
+    )
