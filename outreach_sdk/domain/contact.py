@@ -286,7 +286,7 @@ def split_full_name(value: str) -> tuple[str, str]:
     if len(parts) > 1:
         last, first = _words(parts[0]), _words(parts[1])
         if first and last:
-            particles = []
+            particles: list[str] = []
             while len(first) > 1 and first[-1].lower() in _PARTICLES:  # "Beethoven, Ludwig van"
                 particles.insert(0, first.pop())
             return " ".join(_no_initials(first)), " ".join([*particles, *last])

@@ -1,0 +1,260 @@
+"""How a file of people is written: its encoding, its delimiter, and the lines before its header."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import charset_normalizer
+
+from outreach_sdk.domain.columns import map_columns
+from outreach_sdk.errors import ImportRefused
+
+__all__ = ["SheetFormat", "decode_table", "sniff"]
+
+_DELIMITERS = (",", ";", "\t", "|")
+_LOOK_AT = 128 * 1024
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# In the order preferred when nothing speaks for one of them.
+_LEGACY = (
+    "cp1252", "cp1251", "cp932", "cp1250", "gb18030", "cp949", "big5", "cp1253", "cp1254", "cp1255", "cp1256",
+    "cp1257", "koi8-r", "euc_jp", "mac_roman", "cp866",
+)  # fmt: skip
+# Too alike in few letters for statistics: header words and odd signs tell them apart.
+_LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "mac_roman")
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFormat:
+    """`encoding` is a Python codec; `skipped_lines` counts physical lines before the header."""
+
+    encoding: str
+    delimiter: str
+    skipped_lines: int
+
+
+def sniff(head: bytes, *, total: int | None = None) -> SheetFormat:
+    """Read a file's format off its first bytes (64 KiB are plenty). `total` is the whole file's size, so
+    that a character cut in two at the end of `head` isn't taken for another encoding."""
+    if not head.strip():
+        raise ImportRefused("file", "", "The file is empty.")
+    for magic, what in (
+        (b"PK\x03\x04", "an Excel file"),
+        (b"\xd0\xcf\x11\xe0", "an old Excel file"),
+        (b"%PDF", "a PDF"),
+    ):
+        if head.startswith(magic):
+            raise ImportRefused("file", what, "Save it as CSV.")
+    cut = total is None or total > len(head)
+    encoding = _encoding(head[:_LOOK_AT], cut=cut or len(head) > _LOOK_AT)
+    text = _decoded(head[:_LOOK_AT], encoding)
+    delimiter, skipped = _layout(text, cut=total is not None and total > len(head[:_LOOK_AT]))
+    return SheetFormat(encoding, delimiter, skipped)
+
+
+# --- encoding -------------------------------------------------------------------------------------------
+
+
+def _decodes(data: bytes, encoding: str, *, cut: bool) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)("strict").decode(data, not cut)
+    except (UnicodeDecodeError, LookupError):
+        return False
+    return True
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(data)
+    return text.removeprefix("\ufeff")
+
+
+def _encoding(head: bytes, *, cut: bool) -> str:
+    for bom, name in _BOMS:
+        if head.startswith(bom):
+            return name
+    sample = head[:4096]
+    nuls = sample.count(0)
+    if nuls > len(sample) // 8:
+        even, odd = sample[0::2].count(0), sample[1::2].count(0)
+        return "utf-16-be" if even > odd else "utf-16-le"
+    if nuls == 0 and re.search(rb"\x1b\$[@B]", head):
+        return "iso2022_jp"
+    if _decodes(head, "utf-8", cut=cut):
+        return "utf-8"
+    wide = _unmarked_utf16(head)
+    return wide or _legacy(head, cut=cut)
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    """UTF-16 of a script without Latin letters has NULs only at its delimiters and line ends."""
+    for name in ("utf-16-le", "utf-16-be"):
+        if any(end in head for end in ("\r\n".encode(name), ",".encode(name), "\t".encode(name))):
+            text = _decoded(head[: len(head) // 2 * 2], name)
+            letters = sum(c.isalnum() or c.isspace() or c in ",;.@-\"'/:()" for c in text)
+            if text and "\x00" not in text and letters > 0.9 * len(text) and "\n" in text:
+                return name
+    return None
+
+
+def _legacy(head: bytes, *, cut: bool) -> str:
+    """The codec under which the most header words are known; else what the letters look like."""
+    best: tuple[float, int, str] | None = None
+    guess = _guess(head)
+    for rank, name in enumerate(_LEGACY):
+        if not _decodes(head, name, cut=cut):
+            continue
+        text = _decoded(head, name)
+        score = (
+            3.0 * _known_headers(text)
+            + (2.0 if name == guess and name not in _LATIN else 0.0)
+            - _oddness(text)
+        if name == "cp1252" and re.search("[ýþðÝÞÐ]", text) and not re.search("[áéíóúæÁÉÍÓÚÆ]", text):
+            score -= 2.0  # Icelandic without its vowels is Turkish
+        )
+        if best is None or (score, -rank) > best[:2]:
+            best = (score, -rank, name)
+    return best[2] if best is not None else guess or "cp1252"
+
+
+def _known_headers(text: str) -> int:
+    delimiter, skipped = _layout(text, cut=True)
+    rows = list(_rows(text, delimiter, limit=skipped + 3))
+    header = next((row for line, row in rows if line > skipped), [])
+    if not any(not cell.isascii() for cell in header):
+        return 0
+    return sum(1 for v in map_columns(header, []).fields.values() if v is not None and not v.isascii())
+
+
+def _guess(head: bytes) -> str | None:
+    found = charset_normalizer.from_bytes(head[:16384], cp_isolation=list(_LEGACY)).best()
+    return codecs.lookup(found.encoding).name if found is not None else None
+
+
+def _oddness(text: str) -> float:
+    """How little the text reads like words: signs, or capitals, in the middle of them; rare letters."""
+    strange = len(
+        re.findall(r"(?<=[^\W\d_])[^\w\s,;|\"'’`.\-–—@/()&:+*!?#%<>=\[\]{}~^$\\]+(?=[^\W\d_])", text)
+    )
+    strange += len(re.findall(r"[^\W\d_a-z][^\WA-Z\d_]?(?<=[à-ÿа-яё])[À-ÞА-ЯЁ]", text))
+    strange += len(re.findall(r"[\x80-\x9f\ufffd\ue000-\uf8ff]", text)) * 2
+    strange += len(re.findall(r"[\uff61-\uff9f](?![\uff61-\uff9f])", text))
+    marked = sum(1 for c in text if ord(c) > 127) or 1
+    return 6.0 * strange / marked
+
+
+# --- layout ---------------------------------------------------------------------------------------------
+
+
+def _rows(text: str, delimiter: str, *, limit: int = 200) -> Iterator[tuple[int, list[str]]]:
+    """(number of the physical line it ends on, cells), as far as it can be read."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for count, row in enumerate(reader):
+            if count >= limit:
+                return
+            yield reader.line_num, [cell.strip().strip("\ufeff\x00") for cell in row]
+    except csv.Error:
+        return
+
+
+def _layout(text: str, *, cut: bool) -> tuple[str, int]:
+    told = re.match(r"\s*\"?sep=(.)\"?\s*(?:\r\n|\r|\n)", text, re.I)
+    if told is not None:
+        return told.group(1), 1
+    lines = text[: 64 * 1024]
+    if (cut or len(text) > len(lines)) and "\n" in lines:
+        lines = lines[: lines.rindex("\n") + 1]
+    best: tuple[float, str, int] = (-1.0, ",", 0)
+    for delimiter in _DELIMITERS:
+        score, skipped = _header_line(list(_rows(lines, delimiter)))
+        if score > best[0]:
+            best = (score, delimiter, skipped)
+    return best[1], best[2]
+
+
+def _header_line(rows: list[tuple[int, list[str]]]) -> tuple[float, int]:
+    """(how much this looks like a table, physical lines before its header)."""
+    filled = [(line, row) for line, row in rows if any(row)]
+    if not filled:
+        return 0.0, 0
+    widths = [len(row) for _, row in filled]
+    usual = max(set(widths), key=lambda w: (widths.count(w) * min(w, 8), w))
+    previous, first, skipped = 0, filled[0][1], 0
+    starts: dict[int, int] = {}
+    for line, _ in rows:
+        starts[line] = previous
+        previous = line
+    for line, row in filled[:40]:
+        named = sum(1 for cell in row if cell)
+        if len(row) >= max(2, 0.6 * usual) and named >= max(2, 0.4 * len(row)):
+            first, skipped = row, starts[line]
+            break
+    else:
+        skipped = starts[filled[0][0]]
+    even = sum(1 for w in widths if w == len(first)) / len(widths)
+    columns = len(first)
+    if columns < 2:
+        return 0.1, skipped
+    known = sum(1 for v in map_columns(first, []).fields.values() if v is not None)
+    return 3.0 * known + min(columns, 12) * (0.3 + 0.7 * even), skipped
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+class _Chunks(io.RawIOBase):
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        while not self._rest:
+            try:
+                self._rest = next(self._chunks)
+            except StopIteration:
+                return 0
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def decode_table(data: bytes | Iterable[bytes], fmt: SheetFormat) -> Iterator[list[str]]:
+    """The header row, then every row that holds anything, as they stand: cells may be missing or too many.
+
+    `data` is the whole file or its pieces; memory stays bounded by the longest row. Raises ImportRefused
+    for a quotation mark that is never closed.
+    """
+    raw = _Chunks([data] if isinstance(data, bytes) else data)
+    text = io.TextIOWrapper(
+        io.BufferedReader(raw, 1 << 16), encoding=fmt.encoding, errors="replace", newline=""
+    )
+    for _ in range(fmt.skipped_lines):
+        if not text.readline():
+            return
+    reader = csv.reader((line.replace("\x00", "") for line in text), delimiter=fmt.delimiter)
+    try:
+        for count, row in enumerate(reader):
+            if count == 0 and row:
+                row[0] = row[0].removeprefix("\ufeff")
+            if any(cell.strip() for cell in row):
+                yield row
+    except csv.Error as exc:
+        where = f"line {fmt.skipped_lines + reader.line_num}"
+        raise ImportRefused(
+            "file", where, f"It can't be read ({exc}): is a quotation mark left open?"
+        ) from exc
