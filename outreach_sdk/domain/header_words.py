@@ -194,7 +194,8 @@ PHRASES: dict[str, dict[int, tuple[str, ...]]] = {
     "first_name": {
         10: _lines(
             """
-            first name, firstname, name first, given name, givenname, given names, forename, forenames, fname, first
+            first name, firstname, name first, given name, givenname, given names, forename,
+            forenames, fname, first
             given, vorname, vornamen, rufname, prénom, prénoms, prénom usuel, nombre de pila
             primer nombre, nombres propios, primeiro nome, nome próprio, nome de batismo, nome proprio
             voornaam, voornamen, roepnaam, imię, imiona, имя отчество, fornavn, förnamn, tilltalsnamn
@@ -207,7 +208,8 @@ PHRASES: dict[str, dict[int, tuple[str, ...]]] = {
     "last_name": {
         10: _lines(
             """
-            last name, lastname, name last, surname, surnames, family name, familyname, lname, last, sname, family
+            last name, lastname, name last, surname, surnames, family name, familyname, lname,
+            last, sname, family
             nachname, nachnamen, familienname, zuname, nom de famille, patronyme, nom usuel, apellido
             apellidos, primer apellido, cognome, sobrenome, apelido, apelidos, último nome
             nome de família, achternaam, familienaam, nazwisko, nazwiska, фамилия, фамилии, příjmení

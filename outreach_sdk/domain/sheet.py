@@ -114,13 +114,10 @@ def _legacy(head: bytes, *, cut: bool) -> str:
         if not _decodes(head, name, cut=cut):
             continue
         text = _decoded(head, name)
-        score = (
-            3.0 * _known_headers(text)
-            + (2.0 if name == guess and name not in _LATIN else 0.0)
-            - _oddness(text)
+        bonus = 2.0 if name == guess and name not in _LATIN else 0.0
+        score = 3.0 * _known_headers(text) + bonus - _oddness(text)
         if name == "cp1252" and re.search("[ýþðÝÞÐ]", text) and not re.search("[áéíóúæÁÉÍÓÚÆ]", text):
             score -= 2.0  # Icelandic without its vowels is Turkish
-        )
         if best is None or (score, -rank) > best[:2]:
             best = (score, -rank, name)
     return best[2] if best is not None else guess or "cp1252"
