@@ -1,0 +1,242 @@
+"""One candidate's way through one sequence, and the tasks on it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.journey import JourneyStatus, PauseReason, StepStatus
+from outreach_sdk.engine import compose, lifecycle, tasks
+from outreach_sdk.engine.progress import person_name
+from outreach_sdk.errors import InvalidInput, MissingField, NotFound, TransitionRefused
+from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.session import Session, current
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Journey", "Task"]
+
+
+class Journey:
+    """Get one with `seq.journey(candidate_or_email)`."""
+
+    def __init__(self, journey_id: int, session: Session) -> None:
+        self._session = session
+        self.id = journey_id
+
+    def _row(self) -> dict[str, Any]:
+        return self._session.scope.get("journeys", self.id, "journey")
+
+    @property
+    def status(self) -> str:
+        """"pending" | "active" | "paused" | "completed" | "cancelled"."""
+        return str(self._row()["status"])
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is paused or cancelled, by name; else None."""
+        reason = self._row()["reason"]
+        return None if reason is None else str(reason)
+
+    @property
+    def detail(self) -> str | None:
+        """More about the reason, in words."""
+        detail = self._row()["detail"]
+        return None if detail is None else str(detail)
+
+    @property
+    def email(self) -> str | None:
+        """The address this journey writes to."""
+        return self._row()["email"]
+
+    @property
+    def steps(self) -> pl.DataFrame:
+        """Frame: step (from 1), kind, status, due_at, sent_at, subject, body_html as sent, attempt, error,
+        provider_message_id, provider_thread_id, rfc_message_id. One row a step; of several attempts the last."""
+        row = self._row()
+        rows = self._session.store.rows(
+            "SELECT s.id, s.kind, COALESCE(x.status, 'planned') AS status, x.due_at, x.handled_at, x.skip_at, "
+            "o.sent_at, o.subject, o.body_html, o.attempt, o.error, o.provider_message_id, o.provider_thread_id, "
+            "o.rfc_message_id FROM steps s LEFT JOIN journey_steps x ON x.step_id = s.id AND x.journey_id = ? "
+            "LEFT JOIN outbox o ON o.step_id = s.id AND o.journey_id = ? AND o.attempt = (SELECT MAX(a.attempt) "
+            "FROM outbox a WHERE a.step_id = s.id AND a.journey_id = ?) WHERE s.sequence_id = ? "
+            "AND (s.removed_at IS NULL OR x.id IS NOT NULL) ORDER BY s.rank",
+            self.id,
+            self.id,
+            self.id,
+            row["sequence_id"],
+        )
+        for number, step in enumerate(rows, 1):
+            step["step"] = number
+            if step["id"] == row["next_step_id"] and row["next_due_at"] is not None:
+                step["due_at"] = row["next_due_at"]
+                step["status"] = StepStatus.DUE
+        return frame(
+            rows,
+            step="int",
+            kind="str",
+            status="str",
+            due_at="time",
+            sent_at="time",
+            skip_at="time",
+            subject="str",
+            body_html="str",
+            attempt="int",
+            error="str",
+            provider_message_id="str",
+            provider_thread_id="str",
+            rfc_message_id="str",
+        )
+
+    @property
+    def messages(self) -> pl.DataFrame:
+        """Frame, oldest first: at, direction ("out" | "in"), who, subject, text, classification."""
+        self._row()
+        rows = self._session.store.rows(
+            "SELECT sent_at AS at, 'out' AS direction, recipient AS who, subject, body_text AS text, "
+            "NULL AS classification FROM outbox WHERE journey_id = ? AND state = 'sent' UNION ALL "
+            "SELECT received_at, 'in', sender, subject, body_text, kind FROM inbound WHERE journey_id = ? ORDER BY 1",
+            self.id,
+            self.id,
+        )
+        from outreach_sdk.storage.fields import from_us
+
+        for row in rows:
+            row["at"] = from_us(row["at"]) if isinstance(row["at"], int) else row["at"]
+        return frame(rows, at="time", direction="str", who="str", subject="str", text="str", classification="str")
+
+    def cancel(self) -> None:
+        """Stop it for good. TransitionRefused if it has ended."""
+        self._row()
+        lifecycle.cancel(self._session.engine, self.id)
+
+    def pause(self) -> None:
+        """Hold it until `resume()`; activating the sequence doesn't lift this."""
+        self._row()
+        lifecycle.pause(self._session.engine, self.id)
+
+    def resume(self) -> None:
+        """Let it go on from where it left off."""
+        self._row()
+        lifecycle.resume(self._session.engine, self.id)
+
+    def resolve(self, step: int, *, sent: bool) -> None:
+        """Settle a send that nobody can account for (step counts from 1). False permits one new attempt."""
+        row = self._row()
+        ids = lifecycle.live_steps(self._session.store, row["sequence_id"])
+        if not 1 <= step <= len(ids):
+            raise InvalidInput("step", step, f"The sequence has steps 1 to {len(ids)}.")
+        lifecycle.resolve(self._session.engine, self.id, ids[step - 1]["id"], sent=sent)
+
+    def use_email(self, address: str) -> None:
+        """Write to this address of the candidate's from now on (it becomes theirs if it is new)."""
+        session, row = self._session, self._row()
+        address = normalise_email(address)
+
+        def work() -> None:
+            owner = session.store.one(
+                "SELECT candidate_id FROM candidate_emails WHERE workspace_id = ? AND address = ?",
+                session.workspace_id,
+                address,
+            )
+            if owner is not None and owner["candidate_id"] != row["candidate_id"]:
+                raise InvalidInput("address", address, "Another candidate has this address.")
+            if owner is None:
+                session.store.write(
+                    "INSERT INTO candidate_emails (workspace_id, owner_id, candidate_id, address, kind, invalid, source, "
+                    "created_at) VALUES (?, ?, ?, ?, 'other', ?, 'by hand', ?)",
+                    session.workspace_id,
+                    session.user["id"],
+                    row["candidate_id"],
+                    address,
+                    False,
+                    session.now(),
+                )
+            session.store.write("UPDATE journeys SET email = ? WHERE id = ?", address, self.id)
+            if row["status"] == JourneyStatus.PAUSED and row["reason"] == PauseReason.NO_EMAIL:
+                lifecycle.resume(session.engine, self.id)
+
+        session.store.run(work)
+
+    def __repr__(self) -> str:
+        row = self._row()
+        who = person_name(self._session.store, row["candidate_id"])
+        why = f", {row['reason']}" if row["reason"] else ""
+        return f"Journey({who}: {row['status']}{why})"
+
+
+class Task:
+    """A step that waits for a person. Get them with `outreach.tasks()`."""
+
+    def __init__(self, row: dict[str, Any], session: Session) -> None:
+        self._session = session
+        self._row = row
+        self.kind: str = row["kind"]
+        self.due_at: dt.datetime | None = row["due_at"]
+        self.skip_at: dt.datetime | None = row["skip_at"]
+        """When it skips itself; None: never, or its journey is paused."""
+        self.candidate: str = person_name(session.store, row["candidate_id"])
+
+    @classmethod
+    def list(cls) -> list[Task]:
+        """Open tasks, the soonest to skip themselves first."""
+        session = current()
+        rows = session.scope.find(
+            "journey_steps", "x.status = ?", (StepStatus.WAITING,), tail="ORDER BY COALESCE(x.skip_at, 1e18), x.id"
+        )
+        return [cls(r, session) for r in rows]
+
+    @property
+    def journey(self) -> Journey:
+        """The journey it is a step of."""
+        return Journey(self._row["journey_id"], self._session)
+
+    @property
+    def draft(self) -> dict[str, str]:
+        """{"to", "subject", "body"}: a manual e-mail as it would leave now; a task's note as body. Fields that
+        are missing stay visible as {{ field }}."""
+        store = self._session.store
+        row = store.one(
+            "SELECT j.email AS current_email, s.subject AS step_subject, s.body AS step_body, x.draft_subject, "
+            "x.draft_body, j.thread_subject, c.first_name, c.last_name, c.company, c.title, c.linkedin, c.phone, c.fields "
+            "FROM journey_steps x JOIN journeys j ON j.id = x.journey_id JOIN steps s ON s.id = x.step_id "
+            "JOIN candidates c ON c.id = x.candidate_id WHERE x.id = ?",
+            self._row["id"],
+        )
+        if row is None:
+            raise NotFound("There is no such task.")
+        subject = row["draft_subject"] if row["draft_subject"] is not None else row["step_subject"]
+        body = row["draft_body"] if row["draft_body"] is not None else row["step_body"]
+        try:
+            subject, body, _ = compose.render_step(
+                subject or row["thread_subject"], body or "", compose.merge_data(row), signature=None
+            )
+        except MissingField:
+            pass
+        return {"to": row["current_email"] or "", "subject": subject or "", "body": body or ""}
+
+    def edit(self, subject: str | None = None, body: str | None = None) -> None:
+        """Change the drafted text; merge fields still work in it."""
+        tasks.edit(self._session.engine, self._row["journey_id"], self._row["step_id"], subject, body)
+
+    def send_now(self) -> None:
+        """Let the e-mail go, ahead of everything automatic. TransitionRefused if somebody was first."""
+        tasks.send_now(self._session.engine, self._row["journey_id"], self._row["step_id"])
+
+    def done(self, note: str | None = None) -> None:
+        """Mark it done; the journey goes on."""
+        if self.kind == "email":
+            raise TransitionRefused("An e-mail is sent (send_now) or skipped (skip).")
+        tasks.finish(
+            self._session.engine, self._row["journey_id"], self._row["step_id"], done=True, note=note
+        )
+
+    def skip(self) -> None:
+        """Skip it; the journey goes on."""
+        tasks.finish(self._session.engine, self._row["journey_id"], self._row["step_id"], done=False)
+
+    def __repr__(self) -> str:
+        return f"Task({self.kind} for {self.candidate})"
+
