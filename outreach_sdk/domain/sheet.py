@@ -106,6 +106,11 @@ def _unmarked_utf16(head: bytes) -> str | None:
     return None
 
 
+# Turkish read as cp1252 or cp1250 looks Icelandic or Czech, but without their other letters.
+_TURKISH = re.compile("[ýþðÝÞÐţđŢĐ]")
+_NOT_TURKISH = re.compile("[áéíóúæÁÉÍÓÚÆřěščžŘĚŠČŽăîĂÎ]")
+
+
 def _legacy(head: bytes, *, cut: bool) -> str:
     """The codec under which the most header words are known; else what the letters look like."""
     best: tuple[float, int, str] | None = None
@@ -116,8 +121,8 @@ def _legacy(head: bytes, *, cut: bool) -> str:
         text = _decoded(head, name)
         bonus = 2.0 if name == guess and name not in _LATIN else 0.0
         score = 3.0 * _known_headers(text) + bonus - _oddness(text)
-        if name == "cp1252" and re.search("[ýþðÝÞÐ]", text) and not re.search("[áéíóúæÁÉÍÓÚÆ]", text):
-            score -= 2.0  # Icelandic without its vowels is Turkish
+        if name in ("cp1252", "cp1250") and _NOT_TURKISH.search(text) is None and _TURKISH.search(text):
+            score -= 2.0
         if best is None or (score, -rank) > best[:2]:
             best = (score, -rank, name)
     return best[2] if best is not None else guess or "cp1252"

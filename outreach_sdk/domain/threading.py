@@ -1,0 +1,117 @@
+"""Which journey an incoming message belongs to. Never guessed by subject."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage
+
+__all__ = ["JourneyRef", "LookupKeys", "Match", "is_own", "keys", "match", "reply_subject"]
+
+How = Literal["thread", "references", "address"]
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyRef:
+    """A journey as far as matching needs it; `ended_at` is None while it runs."""
+
+    journey_id: int
+    started_at: dt.datetime
+    ended_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The journey found, and by which of the three ways."""
+
+    journey_id: int
+    how: How
+
+
+@dataclass(frozen=True, slots=True)
+class LookupKeys:
+    """What storage looks up, one query each. `message_ids`: the nearest ancestor first."""
+
+    thread_id: str | None
+    message_ids: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+def keys(incoming: IncomingMessage) -> LookupKeys:
+    """The keys under which `incoming` may be known; addresses are lower-cased senders."""
+    ids = dict.fromkeys((*reversed(incoming.in_reply_to), *reversed(incoming.references)))
+    return LookupKeys(incoming.provider_thread_id or None, tuple(ids), _senders(incoming, reply_to=True))
+
+
+def _senders(incoming: IncomingMessage, *, reply_to: bool) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    if incoming.sender is not None:
+        found[incoming.sender.email.strip().lower()] = None
+    wanted = {"from", "sender"} | ({"reply-to"} if reply_to else set())
+    values = [v for k, v in incoming.headers if k.lower() in wanted]
+    for _, address in email.utils.getaddresses(values):
+        if "@" in address:
+            found[address.strip().lower()] = None
+    return tuple(found)
+
+
+def match(
+    incoming: IncomingMessage,
+    *,
+    by_thread: Mapping[str, JourneyRef],
+    by_message_id: Mapping[str, JourneyRef],
+    by_address: Mapping[str, list[JourneyRef]],
+) -> Match | None:
+    """The provider's thread, else the nearest message it answers, else its sender among the journeys alive
+    when it arrived; of several such, the one that started last. Address keys are lower-case."""
+    wanted = keys(incoming)
+    if wanted.thread_id is not None and (ref := by_thread.get(wanted.thread_id)) is not None:
+        return Match(ref.journey_id, "thread")
+    for message_id in wanted.message_ids:
+        if (ref := by_message_id.get(message_id)) is not None:
+            return Match(ref.journey_id, "references")
+    when = incoming.received_at
+    for address in wanted.addresses:
+        alive = [
+            ref
+            for ref in by_address.get(address, ())
+            if ref.started_at <= when and (ref.ended_at is None or when <= ref.ended_at)
+        ]
+        if alive:
+            newest = max(alive, key=lambda ref: (ref.started_at, ref.journey_id))
+            return Match(newest.journey_id, "address")
+    return None
+
+
+def is_own(incoming: IncomingMessage, team_addresses: Iterable[str]) -> bool:
+    """Whether one of ours wrote it: From or Sender is in `team_addresses` (mailboxes and aliases, any
+    case, `+tags` aside), or the message itself carries our key."""
+    if incoming.header(KEY_HEADER) is not None:
+        return True
+    team = {_untagged(a.strip().lower()) for a in team_addresses}
+    return any(_untagged(address) in team for address in _senders(incoming, reply_to=False))
+
+
+def _untagged(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    return local.split("+")[0] + at + domain if local else address
+
+
+_REPLY = re.compile(
+    r"\s*(?:re|aw|antw|antwort|rép|sv|vs|odp|r|rif|res|resp|ref|ynt|yn|отв|ответ|回复|回覆|答复|返信|답장|תגובה)"
+    r"\s*(?:\[\d+\]|\(\d+\))?\s*[:：]",
+    re.I,
+)
+
+
+def reply_subject(subject: str) -> str:
+    """The thread's subject behind exactly one `Re: `, however many the thread has gathered."""
+    rest = subject.strip()
+    while (found := _REPLY.match(rest)) is not None:
+        rest = rest[found.end() :].strip()
+    return f"Re: {rest}" if rest else "Re:"
