@@ -47,6 +47,7 @@ OVERLAP = 2.0
 
 _HEAD = 65536
 _NAME = re.compile(r"^(?P<unique>[^:]+?)(?::2,(?P<flags>[A-Za-z]*))?$")
+_DIGEST = re.compile(r"[0-9a-f]{3,}\Z")
 _TAG = re.compile(r",([KT])=([0-9a-f]+)")
 _counter = itertools.count()
 
@@ -125,7 +126,7 @@ class LocalTransport:
             raise MailRefused(str(exc)) from exc
         own, references = _root_reference(raw)
         thread = message.provider_thread_id or self._thread_of(own, references)
-        if not re.fullmatch(r"[0-9a-f]+", thread):
+        if not _DIGEST.match(thread):
             raise MailRefused(f"{thread!r} isn't a thread of this mailbox.")
         unique = f"{_new_unique()},K={_digest(send_key)},T={thread}"
         with _as_mail_error("write a draft"):
@@ -280,34 +281,37 @@ class LocalTransport:
                 continue
         self._incoming_stamp = stamps if max(stamps) / 1e9 < before - OVERLAP else None
 
-    def _bucket(self, digest: str) -> Path:
-        return self.root / ".outreach-index" / digest[:3]
+    @property
+    def _index_folder(self) -> Path:
+        return self.root / ".outreach-index"
 
     def _index(self, unique: str, *digests: str) -> None:
         for digest in dict.fromkeys(digests):
             # One short write with O_APPEND: lines of several processes don't mix.
-            with self._bucket(digest).open("ab", buffering=0) as file:
+            with (self._index_folder / digest[:3]).open("ab", buffering=0) as file:
                 file.write(f"{digest} {unique}\n".encode())
 
     def _indexed(self, digest: str) -> list[str]:
+        if not _DIGEST.match(digest):
+            return []
         try:
-            lines = self._bucket(digest).read_text("utf-8").splitlines()
+            lines = (self._index_folder / digest[:3]).read_text("utf-8").splitlines()
         except FileNotFoundError:
             return []
         found = (line.partition(" ") for line in lines)
         return list(dict.fromkeys(unique for first, _, unique in found if first == digest))
 
     def _ensure_index(self) -> None:
-        if (self._bucket("complete")).exists():
+        if (self._index_folder / "complete").exists():
             return
-        self._bucket("x").parent.mkdir(exist_ok=True)
+        self._index_folder.mkdir(exist_ok=True)
         for path in (*_entries(self._sent), *_entries(self._drafts)):
             with path.open("rb") as file:
                 own, references = _root_reference(file.read(_HEAD))
             unique = _unique(path.name)
             thread = _tags(unique).get("T") or _digest((*references, own or unique)[0])
             self._index(unique, thread, *([_digest(own)] if own else []))
-        (self.root / ".outreach-index" / "complete").touch()
+        (self._index_folder / "complete").touch()
 
     def _moved(self, unique: str) -> Path | None:
         """Where a sent message went whose flags a mail client changed; None for a draft."""

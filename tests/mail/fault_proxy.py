@@ -1,0 +1,290 @@
+"""A loopback HTTP proxy in front of a Gmail stand-in, with the faults that Gmail has and stand-ins don't.
+
+It always replaces the Message-ID of what is sent, as Gmail does. Everything else is asked for with `Fault`.
+The SDK under test only needs its URL, so it may be another process.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import random
+import re
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+from urllib.parse import urlsplit
+
+Kind = Literal["answer", "answer-after", "lost", "reset", "stall", "stall-after"]
+
+SEND = r"/drafts/send(\?|$)"
+CREATE = r"/drafts(\?|$)"
+HISTORY = r"/history(\?|$)"
+
+
+@dataclass
+class Fault:
+    """What happens to requests whose method and path match.
+
+    answer        `status`, `reason` and `headers` instead of forwarding
+    answer-after  the same, after the server has done what was asked
+    lost          forwarded; the connection closes without an answer
+    reset         not forwarded; the connection is reset
+    stall         held for `seconds`, then forwarded and answered
+    stall-after   forwarded, then held for `seconds` before the answer
+
+    `count` ends it after that many requests; `rate` lets it strike at random (seeded by the proxy).
+    """
+
+    kind: Kind
+    method: str = ".*"
+    path: str = ".*"
+    count: int | None = 1
+    rate: float = 1.0
+    status: int = 500
+    reason: str = "backendError"
+    message: str = "Backend Error"
+    headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    struck: int = 0
+
+
+def rate_limited(path: str = SEND, *, retry_after: int | None = 7, count: int | None = 1) -> Fault:
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    return Fault(
+        "answer",
+        path=path,
+        count=count,
+        status=429,
+        reason="rateLimitExceeded",
+        message="User-rate limit exceeded.",
+        headers=headers,
+    )
+
+
+def expired_history(count: int | None = 1) -> Fault:
+    return Fault(
+        "answer",
+        method="GET",
+        path=HISTORY,
+        count=count,
+        status=404,
+        reason="notFound",
+        message="Requested entity was not found.",
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    status: int | None
+    """What the server behind answered; None where it wasn't asked."""
+
+
+class FaultProxy:
+    """Runs in threads from construction to `close()`."""
+
+    def __init__(self, upstream: str, *, seed: int = 0, replace_message_ids: bool = True) -> None:
+        parts = urlsplit(upstream)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self.upstream = (parts.hostname, parts.port)
+        self.replace_message_ids = replace_message_ids
+        self.requests: list[Request] = []
+        self._faults: list[Fault] = []
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._ids = 0
+        self.closing = threading.Event()
+        proxy = self
+
+        class Handler(_Handler):
+            owner = proxy
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def add(self, *faults: Fault) -> None:
+        with self._lock:
+            self._faults += faults
+
+    def clear(self) -> None:
+        """No more faults, and an empty log."""
+        with self._lock:
+            self._faults.clear()
+            self.requests.clear()
+
+    def count(self, method: str = ".*", path: str = ".*", *, forwarded: bool = False) -> int:
+        """How many requests came (or reached the server) that match."""
+        with self._lock:
+            return sum(
+                1
+                for r in self.requests
+                if re.fullmatch(method, r.method)
+                and re.search(path, r.path)
+                and not (forwarded and r.status is None)
+            )
+
+    def close(self) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._thread.join(10)
+        self._server.server_close()
+
+    def pick(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.count is not None and fault.struck >= fault.count:
+                    continue
+                if not (re.fullmatch(fault.method, method) and re.search(fault.path, path)):
+                    continue
+                if fault.rate >= 1.0 or self._random.random() < fault.rate:
+                    fault.struck += 1
+                    return fault
+        return None
+
+    def log(self, method: str, path: str, status: int | None) -> None:
+        with self._lock:
+            self.requests.append(Request(method, path, status))
+
+    def forward(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        if self.replace_message_ids and method == "POST" and re.search(SEND, path):
+            # One at a time, or two sends of one draft could both rewrite it.
+            with self._sending:
+                self._replace_message_id(path, body, headers)
+                return self._ask(method, path, body, headers)
+        return self._ask(method, path, body, headers)
+
+    def _ask(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection(*self.upstream, timeout=30)
+        try:
+            connection.request(method, path, body or None, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+    def _replace_message_id(self, path: str, body: bytes, headers: dict[str, str]) -> None:
+        draft_id = str(json.loads(body or b"{}").get("id", ""))
+        draft = re.sub(r"/send(\?.*)?$", f"/{draft_id}", path)
+        status, _, content = self._ask("GET", f"{draft}?format=raw", b"", headers)
+        if status != 200:
+            return
+        value = str(json.loads(content)["message"]["raw"])
+        raw = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        with self._lock:
+            self._ids += 1
+            new = f"<CAF{self._ids:06d}+{draft_id}@mail.gmail.com>"
+        rewritten = replace_message_id(raw, new)
+        update = json.dumps({"message": {"raw": base64.urlsafe_b64encode(rewritten).decode()}}).encode()
+        status, _, content = self._ask("PUT", draft, update, headers)
+        assert status == 200, content
+
+
+def replace_message_id(raw: bytes, new: str) -> bytes:
+    """`raw` with another Message-ID; the old one stays visible as Gmail leaves it."""
+    head, separator, rest = raw.partition(b"\r\n\r\n")
+    lines = re.split(rb"\r\n(?![ \t])", head)
+    kept = [
+        b"X-Google-Original-Message-ID:" + line.partition(b":")[2]
+        if line.lower().startswith(b"message-id:")
+        else line
+        for line in lines
+    ]
+    return b"\r\n".join([*kept, f"Message-ID: {new}".encode()]) + separator + rest
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: FaultProxy
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _serve(self) -> None:
+        owner, method, path = self.owner, self.command, self.path
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {
+            k: v
+            for k, v in self.headers.items()
+            if k.lower() not in {"host", "connection", "content-length", "accept-encoding"}
+        }
+        fault = owner.pick(method, path)
+        kind = fault.kind if fault is not None else None
+        if fault is not None and kind == "stall":
+            owner.closing.wait(fault.seconds)
+        answered: tuple[int, list[tuple[str, str]], bytes] | None = None
+        if kind not in ("answer", "reset"):
+            answered = owner.forward(method, path, body, headers)
+        owner.log(method, path, answered[0] if answered else None)
+        if fault is not None and kind == "stall-after":
+            owner.closing.wait(fault.seconds)
+        if kind in ("lost", "reset"):
+            self._drop(reset=kind == "reset")
+            return
+        if fault is not None and kind in ("answer", "answer-after"):
+            self._answer(fault.status, list(fault.headers.items()), _error(fault))
+            return
+        assert answered is not None
+        self._answer(*answered)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        # A client that has given up waiting is expected here.
+        with contextlib.suppress(ConnectionError):
+            self.send_response(status)
+            given = {k.lower() for k, _ in headers}
+            for name, value in headers:
+                if name.lower() not in {"transfer-encoding", "content-length", "connection", "date"}:
+                    self.send_header(name, value)
+            if "content-type" not in given:
+                self.send_header("Content-Type", "application/json")
+            if status != 204:
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if status != 204:
+                self.wfile.write(content)
+
+    def _drop(self, *, reset: bool) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            if reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            else:
+                self.connection.shutdown(socket.SHUT_RDWR)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+
+def _error(fault: Fault) -> bytes:
+    entry = {"message": fault.message, "domain": "global", "reason": fault.reason}
+    return json.dumps({"error": {"code": fault.status, "message": fault.message, "errors": [entry]}}).encode()
+
+
+@contextmanager
+def fault_proxy(upstream: str, *, seed: int = 0, replace_message_ids: bool = True) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(upstream, seed=seed, replace_message_ids=replace_message_ids)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
