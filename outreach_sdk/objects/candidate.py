@@ -1,0 +1,176 @@
+"""Candidates: people, whatever sequence they are in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
+from outreach_sdk.domain.journey import CancelReason, JourneyStatus
+from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.session import Session, current
+from outreach_sdk.storage.transitions import move_journeys
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Candidate"]
+
+
+class Candidate:
+    """One person, known by any of their addresses or by their LinkedIn URL."""
+
+    def __init__(self, row: dict[str, Any], session: Session) -> None:
+        self._session = session
+        self.id: int = row["id"]
+        self.first_name: str = row["first_name"]
+        self.last_name: str = row["last_name"]
+        self.company: str = row["company"]
+        self.title: str = row["title"]
+        self.linkedin_url: str | None = f"https://www.{row['linkedin']}" if row["linkedin"] else None
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        email: str | None = None,
+        first_name: str = "",
+        last_name: str = "",
+        linkedin_url: str | None = None,
+        company: str = "",
+        title: str = "",
+        timezone: str | None = None,
+    ) -> Candidate:
+        """A new person. InvalidInput if somebody has this address or profile already."""
+        if email is None and linkedin_url is None:
+            raise InvalidInput("email", None, "Give an e-mail address or a LinkedIn URL.")
+        session = current()
+        store, now = session.store, session.now()
+        address = normalise_email(email) if email is not None else None
+        profile = normalise_linkedin(linkedin_url) if linkedin_url is not None else None
+
+        def work() -> int:
+            if address is not None and store.value(
+                "SELECT 1 FROM candidate_emails WHERE workspace_id = ? AND address = ?", session.workspace_id, address
+            ):
+                raise InvalidInput("email", address, "Somebody has this address: Candidate.get finds them.")
+            if profile is not None and store.value(
+                "SELECT 1 FROM candidates WHERE workspace_id = ? AND linkedin = ?", session.workspace_id, profile
+            ):
+                raise InvalidInput("linkedin_url", profile, "Somebody has this profile already.")
+            own = {"workspace_id": session.workspace_id, "owner_id": session.user["id"]}
+            candidate = store.insert(
+                "candidates",
+                {
+                    **own,
+                    "first_name": clean_name(first_name) if first_name else "",
+                    "last_name": clean_name(last_name) if last_name else "",
+                    "company": company,
+                    "title": title,
+                    "linkedin": profile,
+                    "timezone": timezone,
+                    "fields": "{}",
+                    "source": "by hand",
+                    "created_at": now,
+                },
+            )
+            if address is not None:
+                store.insert(
+                    "candidate_emails",
+                    {
+                        **own,
+                        "candidate_id": candidate,
+                        "address": address,
+                        "kind": email_kind(address),
+                        "invalid": False,
+                        "source": "by hand",
+                        "created_at": now,
+                    },
+                )
+            return candidate
+
+        return cls.get(store.run(work))
+
+    @classmethod
+    def get(cls, email_or_id: str | int) -> Candidate:
+        """By id or any address of theirs; NotFound otherwise."""
+        session = current()
+        if isinstance(email_or_id, int):
+            return cls(session.scope.get("candidates", email_or_id, "candidate"), session)
+        found = session.scope.find(
+            "candidates",
+            "x.id IN (SELECT candidate_id FROM candidate_emails WHERE address = ?)",
+            (normalise_email(email_or_id),),
+        )
+        if not found:
+            raise NotFound(f"There is no candidate {email_or_id!r}.")
+        return cls(found[0], session)
+
+    @classmethod
+    def find(cls, text: str = "") -> pl.DataFrame:
+        """Frame of people whose name, company or address holds `text`: id, first_name, last_name, company,
+        title, linkedin, created_at."""
+        like = f"%{text.lower()}%"
+        rows = current().scope.find(
+            "candidates",
+            "(LOWER(x.first_name || ' ' || x.last_name || ' ' || x.company) LIKE ? OR x.id IN "
+            "(SELECT candidate_id FROM candidate_emails WHERE address LIKE ?))",
+            (like, like),
+            tail="ORDER BY x.id",
+        )
+        return frame(
+            rows,
+            id="int",
+            first_name="str",
+            last_name="str",
+            company="str",
+            title="str",
+            linkedin="str",
+            created_at="time",
+        )
+
+    @property
+    def emails(self) -> pl.DataFrame:
+        """Frame: address, kind (work|personal|other), verified, invalid, source."""
+        rows = self._session.store.rows(
+            "SELECT * FROM candidate_emails WHERE candidate_id = ? ORDER BY id", self.id
+        )
+        return frame(rows, address="str", kind="str", verified="bool", invalid="bool", source="str")
+
+    @property
+    def journeys(self) -> pl.DataFrame:
+        """Frame of their journeys one may see: sequence, status, reason, enrolled_at, ended_at."""
+        condition, own = self._session.scope.mine("j")
+        rows = self._session.store.rows(
+            "SELECT j.*, s.name AS sequence FROM journeys j JOIN sequences s ON s.id = j.sequence_id "
+            f"WHERE {condition} AND j.candidate_id = ? ORDER BY j.id",
+            *own,
+            self.id,
+        )
+        return frame(rows, sequence="str", status="str", reason="str", enrolled_at="time", ended_at="time")
+
+    def suppress(self, reason: str = "by hand") -> None:
+        """Never write to any of their addresses again; their journeys are cancelled, at once."""
+        session, now = self._session, self._session.now()
+        with session.store.tx():
+            session.store.write(
+                "INSERT INTO suppressions (workspace_id, owner_id, kind, value, reason, source, created_at) "
+                "SELECT workspace_id, ?, 'address', address, ?, 'by hand', CAST(? AS BIGINT) FROM candidate_emails "
+                "WHERE candidate_id = ? ON CONFLICT (workspace_id, kind, value) DO NOTHING",
+                session.user["id"],
+                reason,
+                now,
+                self.id,
+            )
+            move_journeys(
+                session.store,
+                "candidate_id = ?",
+                (self.id,),
+                JourneyStatus.CANCELLED,
+                CancelReason.SUPPRESSED,
+                now,
+                detail=reason,
+            )
+
+    def __repr__(self) -> str:
+        return f"Candidate({f'{self.first_name} {self.last_name}'.strip() or self.id!r})"

@@ -1,0 +1,544 @@
+"""Sequences: written once, enrolled in bulk, set going."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.schedule import next_due
+from outreach_sdk.domain.sequence import (
+    DEFAULT_SKIP_AFTER,
+    Instant,
+    Schedule,
+    SequenceStatus,
+    StepKind,
+    StepPlan,
+    check_step,
+    describe_schedule,
+    schedule_to_dict,
+    zone,
+)
+from outreach_sdk.engine import compose, dispatch, enroll, lifecycle, people as people_rows
+from outreach_sdk.errors import InvalidInput, MissingField, NotFound
+from outreach_sdk.notebook import html
+from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.journey import Journey
+from outreach_sdk.objects.mailbox import Mailbox
+from outreach_sdk.objects.report import EnrollmentReport
+from outreach_sdk.objects.session import Session, current, local_zone
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Sequence"]
+
+SkipAfter = dt.timedelta | float | Literal[False] | None
+
+
+class Sequence:
+    """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
+
+    def __init__(self, sequence_id: int, session: Session) -> None:
+        self._session = session
+        self.id = sequence_id
+
+    # -- finding -------------------------------------------------------------------------------
+    @classmethod
+    def create(
+        cls, name: str | None = None, *, mailbox: Mailbox | str | None = None, timezone: str | None = None
+    ) -> Sequence:
+        """A new, empty sequence of one's own. `mailbox`: what it sends from (default: one's default
+        mailbox); `timezone`: IANA name (default: this machine's)."""
+        session = current()
+        name_of_zone = timezone or local_zone()
+        zone(name_of_zone)
+        sequence_id = session.store.insert(
+            "sequences",
+            {
+                "workspace_id": session.workspace_id,
+                "owner_id": session.user["id"],
+                "name": (name or "").strip(),
+                "active": False,
+                "timezone": name_of_zone,
+                "mailbox_id": _mailbox_id(session, mailbox),
+                "created_at": session.now(),
+            },
+        )
+        return cls(sequence_id, session)
+
+    @classmethod
+    def get(cls, name_or_id: str | int) -> Sequence:
+        """One's sequence by id, or by name (the latest of that name). NotFound otherwise."""
+        session = current()
+        column = "id" if isinstance(name_or_id, int) else "name"
+        found = session.scope.find("sequences", f"x.{column} = ?", (name_or_id,), tail="ORDER BY x.id DESC LIMIT 1")
+        if not found:
+            raise NotFound(f"There is no sequence {name_or_id!r}.")
+        return cls(found[0]["id"], session)
+
+    @classmethod
+    def list(cls) -> pl.DataFrame:
+        """Frame: id, name, status, steps, journeys, active, next_due_at, created_at."""
+        session = current()
+        condition, own = session.scope.mine("s")
+        rows = session.store.rows(
+            "SELECT s.*, (SELECT COUNT(*) FROM steps t WHERE t.sequence_id = s.id AND t.removed_at IS NULL) AS steps, "
+            "(SELECT COUNT(*) FROM journeys j WHERE j.sequence_id = s.id) AS journeys, "
+            "(SELECT COUNT(*) FROM journeys j WHERE j.sequence_id = s.id AND j.status = 'active') AS going, "
+            "(SELECT MIN(j.next_due_at) FROM journeys j WHERE j.sequence_id = s.id) AS next_due_at "
+            f"FROM sequences s WHERE {condition} ORDER BY s.id",
+            *own,
+        )
+        for row in rows:
+            row["status"] = cls(row["id"], session).status
+            row["active"] = row["going"]
+        return frame(
+            rows,
+            id="int",
+            name="str",
+            status="str",
+            steps="int",
+            journeys="int",
+            active="int",
+            next_due_at="time",
+            created_at="time",
+        )
+
+    def _row(self) -> dict[str, Any]:
+        return self._session.scope.get("sequences", self.id, "sequence")
+
+    @property
+    def name(self) -> str:
+        return str(self._row()["name"])
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._row()
+        self._session.store.write("UPDATE sequences SET name = ? WHERE id = ?", value.strip(), self.id)
+
+    def set_mailbox(self, mailbox: Mailbox | str) -> None:
+        """Send from this mailbox; what isn't `sending` yet follows."""
+        self._row()
+        box = _mailbox_id(self._session, mailbox)
+        with self._session.store.tx():
+            self._session.store.write("UPDATE sequences SET mailbox_id = ? WHERE id = ?", box, self.id)
+            self._session.store.write(
+                "UPDATE journeys SET lane = ? WHERE sequence_id = ? AND lane IS NOT NULL AND next_step_id IN "
+                "(SELECT id FROM steps WHERE sequence_id = ? AND mailbox_id IS NULL)",
+                box,
+                self.id,
+                self.id,
+            )
+
+    # -- writing steps -------------------------------------------------------------------------
+    def add_email(
+        self,
+        subject: str | None = None,
+        body: str | None = None,
+        *,
+        when: Schedule | None = None,
+        thread: Literal["new", "reply"] | None = None,
+        manual: bool = False,
+        skip_after: SkipAfter = None,
+        cc: Iterable[str] = (),
+        bcc: Iterable[str] = (),
+        mailbox: Mailbox | str | None = None,
+        alias: str | None = None,
+    ) -> int:
+        """Add an e-mail at the end; its number. `thread`: None means "new" with a subject or as the first
+        e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never."""
+        has_email = any(s["kind"] == "email" for s in self._live())
+        chosen = thread or ("new" if subject is not None or not has_email else "reply")
+        plan = StepPlan(
+            StepKind.EMAIL,
+            when or Instant(),
+            subject,
+            body,
+            chosen,
+            manual,
+            _seconds(skip_after) if manual else None,
+            tuple(cc),
+            tuple(bcc),
+            None if mailbox is None else _mailbox_id(self._session, mailbox),
+            alias,
+        )
+        return self._add(plan)
+
+    def add_phone(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
+        """Add a call for a person to make; its number."""
+        return self._add(StepPlan(StepKind.PHONE, when or Instant(), None, note, skip_after=_seconds(skip_after)))
+
+    def add_linkedin(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
+        """Add a LinkedIn message for a person to write; its number."""
+        return self._add(StepPlan(StepKind.LINKEDIN, when or Instant(), None, note, skip_after=_seconds(skip_after)))
+
+    def add_sms(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
+        """Add a text message for a person to write; its number."""
+        return self._add(StepPlan(StepKind.SMS, when or Instant(), None, note, skip_after=_seconds(skip_after)))
+
+    def _add(self, plan: StepPlan) -> int:
+        check_step(plan)
+        row = self._row()
+        live = self._live()
+        last = live[-1]["rank"] if live else 0.0
+        self._session.store.insert(
+            "steps",
+            {
+                "workspace_id": row["workspace_id"],
+                "owner_id": row["owner_id"],
+                "sequence_id": self.id,
+                "rank": last + 1024.0,
+                **_columns(plan),
+            },
+        )
+        return len(live) + 1
+
+    def edit_step(self, n: int, **changes: Any) -> None:
+        """Change subject, body, when, thread, manual, skip_after, cc or bcc of step `n` (from 1). It reaches
+        whatever isn't `sending` yet."""
+        step = self._nth(n)
+        plan = lifecycle.step_plan(step)
+        known = {"subject", "body", "when", "thread", "manual", "skip_after", "cc", "bcc"}
+        if unknown := set(changes) - known:
+            raise InvalidInput("changes", sorted(unknown), f"Use {', '.join(sorted(known))}.")
+        merged = StepPlan(
+            plan.kind,
+            changes.get("when", plan.schedule),
+            changes.get("subject", plan.subject),
+            changes.get("body", plan.body),
+            changes.get("thread", plan.thread),
+            changes.get("manual", plan.manual),
+            _seconds(changes["skip_after"]) if "skip_after" in changes else plan.skip_after,
+            tuple(changes.get("cc", plan.cc)),
+            tuple(changes.get("bcc", plan.bcc)),
+            plan.mailbox_id,
+            plan.alias,
+        )
+        check_step(merged)
+        columns = _columns(merged)
+        self._session.store.write(
+            f"UPDATE steps SET {', '.join(f'{c} = ?' for c in columns)} WHERE id = ?", *columns.values(), step["id"]
+        )
+        if "when" in changes or "manual" in changes:
+            self._replan(step["id"])
+
+    def move_step(self, n: int, to: int) -> None:
+        """Move step `n` to place `to` (both from 1). Journeys that are past either place don't go back."""
+        step = self._nth(n)
+        others = [s for s in self._live() if s["id"] != step["id"]]
+        if not 1 <= to <= len(others) + 1:
+            raise InvalidInput("to", to, f"Give a place from 1 to {len(others) + 1}.")
+        before = others[to - 2]["rank"] if to > 1 else others[0]["rank"] - 2048.0 if others else 0.0
+        after = others[to - 1]["rank"] if to <= len(others) else before + 2048.0
+        self._session.store.write("UPDATE steps SET rank = ? WHERE id = ?", (before + after) / 2, step["id"])
+        self._replan(None)
+
+    def remove_step(self, n: int) -> None:
+        """Take step `n` (from 1) out; what was sent of it stays on record."""
+        step = self._nth(n)
+        self._session.store.write("UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"])
+        self._replan(step["id"])
+
+    def _replan(self, step_id: int | None) -> None:
+        """Let scheduled journeys (of one step, or all) look again at what comes next."""
+        from outreach_sdk.engine.progress import plan_next
+
+        where = "sequence_id = ? AND status = 'active' AND next_due_at IS NOT NULL"
+        params: tuple[Any, ...] = (self.id,)
+        if step_id is not None:
+            where, params = f"{where} AND next_step_id = ?", (self.id, step_id)
+        store, now = self._session.store, self._session.now()
+        with store.tx():
+            for row in store.rows(f"SELECT id FROM journeys WHERE {where}", *params):
+                plan_next(store, row["id"], now)
+
+    def _live(self) -> list[dict[str, Any]]:
+        self._row()
+        return lifecycle.live_steps(self._session.store, self.id)
+
+    def _nth(self, n: int) -> dict[str, Any]:
+        live = self._live()
+        if not 1 <= n <= len(live):
+            raise InvalidInput("n", n, f"The sequence has {len(live)} steps, counted from 1.")
+        return live[n - 1]
+
+    @property
+    def steps(self) -> pl.DataFrame:
+        """Frame: step (from 1), kind, manual, when, thread, subject, body."""
+        rows = self._live()
+        for number, row in enumerate(rows, 1):
+            row["step"] = number
+            row["when"] = describe_schedule(lifecycle.step_plan(row).schedule)
+        return frame(rows, step="int", kind="str", manual="bool", when="str", thread="str", subject="str", body="str")
+
+    # -- state ---------------------------------------------------------------------------------
+    @property
+    def problems(self) -> list[str]:
+        """What keeps it incomplete, one sentence each."""
+        return [p.text for p in lifecycle.sequence_problems(self._session.store, self._row())]
+
+    @property
+    def status(self) -> str:
+        """"incomplete" | "inactive" | "active". One that breaks while active stays active, its problems shown."""
+        row = self._row()
+        if row["active"]:
+            return SequenceStatus.ACTIVE
+        found = lifecycle.sequence_problems(self._session.store, row)
+        return SequenceStatus.INCOMPLETE if found else SequenceStatus.INACTIVE
+
+    def activate(self) -> int:
+        """Set it going; how many journeys go. IncompleteSequence says what is missing."""
+        self._row()
+        return lifecycle.activate(self._session.engine, self.id)
+
+    def deactivate(self) -> int:
+        """Hold it: journeys pause where they are; how many."""
+        self._row()
+        return lifecycle.deactivate(self._session.engine, self.id)
+
+    # -- people --------------------------------------------------------------------------------
+    def enroll(
+        self,
+        people: Any,
+        *,
+        paused: bool = False,
+        mapping: Mapping[str, str | None] | None = None,
+        dry_run: bool = False,
+        override: Iterable[str] = (),
+    ) -> EnrollmentReport:
+        """Enrol a frame, dicts or a file. `dry_run` writes nothing. `override` lifts hold-backs by name
+        (contacted_by_colleague, invalid_address). ImportRefused where it can't be read as people."""
+        lifted = tuple(override)
+        if wrong := set(lifted) - set(enroll.HOLD_BACKS):
+            raise InvalidInput("override", sorted(wrong), f"Use {', '.join(enroll.HOLD_BACKS)}.")
+        table = people_rows.open_table(people, mapping=mapping)
+        row = self._row()
+        done = enroll.enroll(
+            self._session.engine,
+            row,
+            self._session.user["id"],
+            table,
+            paused=paused,
+            dry_run=dry_run,
+            override=lifted,
+            source=str(people) if isinstance(people, (str, Path)) else "notebook",
+        )
+        return EnrollmentReport(done["rows"], self.notice, table.mapping)
+
+    def import_csv(
+        self, path: str | Path, *, mapping: Mapping[str, str | None] | None = None, paused: bool = False
+    ) -> EnrollmentReport:
+        """Enrol a file's people, with a progress bar on long ones. Encoding and delimiter are found out."""
+        from tqdm.auto import tqdm
+
+        table = people_rows.open_table(Path(path), mapping=mapping)
+        with tqdm(total=table.total, unit=" rows", desc="enrolling", delay=1.0, leave=False) as bar:
+            done = enroll.enroll(
+                self._session.engine,
+                self._row(),
+                self._session.user["id"],
+                table,
+                paused=paused,
+                source=str(path),
+                progress=bar.update,
+            )
+        return EnrollmentReport(done["rows"], self.notice, table.mapping)
+
+    @property
+    def notice(self) -> str | None:
+        """The yellow banner: why nothing leaves, or None."""
+        row = self._row()
+        if not row["active"]:
+            return "This sequence isn't active: nobody is written to until you call activate()."
+        gate = self._session.store.one("SELECT armed, disarmed_why, halted_at, halted_by FROM installation")
+        if gate and gate["halted_at"] is not None:
+            return f"All sending was halted by {gate['halted_by']}: nothing leaves until ws.resume()."
+        if gate and not gate["armed"]:
+            return f"{gate['disarmed_why']} Nothing leaves until ws.arm()."
+        living = dispatch.alive(self._session.engine)
+        if not living.get("clock") or not living.get("send"):
+            return "No engine is running here: nothing leaves until `outreach up`."
+        return None
+
+    def candidates(self) -> pl.DataFrame:
+        """Frame: name, email, status, reason, detail, steps_sent, next_due_at, enrolled_at; by enrolment."""
+        self._row()
+        rows = self._session.store.rows(
+            "SELECT j.*, c.first_name, c.last_name, (SELECT COUNT(*) FROM outbox o WHERE o.journey_id = j.id AND "
+            "o.state = 'sent') AS steps_sent FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
+            "WHERE j.sequence_id = ? ORDER BY j.id",
+            self.id,
+        )
+        for row in rows:
+            row["name"] = f"{row['first_name']} {row['last_name']}".strip()
+        return frame(
+            rows,
+            name="str",
+            email="str",
+            status="str",
+            reason="str",
+            detail="str",
+            steps_sent="int",
+            next_due_at="time",
+            enrolled_at="time",
+        )
+
+    def journey(self, candidate_or_email: Any) -> Journey:
+        """One candidate's way through this sequence: by e-mail address, id or Candidate."""
+        self._row()
+        if isinstance(candidate_or_email, str):
+            found = self._session.store.one(
+                "SELECT j.id FROM journeys j JOIN candidate_emails e ON e.candidate_id = j.candidate_id "
+                "WHERE j.sequence_id = ? AND e.address = ?",
+                self.id,
+                normalise_email(candidate_or_email),
+            )
+        else:
+            wanted = getattr(candidate_or_email, "id", candidate_or_email)
+            found = self._session.store.one(
+                "SELECT id FROM journeys WHERE sequence_id = ? AND candidate_id = ?", self.id, wanted
+            )
+        if found is None:
+            raise NotFound(f"{candidate_or_email!r} isn't enrolled in this sequence.")
+        return Journey(found["id"], self._session)
+
+    def preview(self, candidate: Any = None) -> pl.DataFrame:
+        """Frame: step, kind, at (when it would leave if activated now), to, subject, text, missing. Sends
+        nothing. `candidate`: as in `journey`; None takes the first enrolled, else an example person."""
+        row, store, now = self._row(), self._session.store, self._session.now()
+        person: dict[str, Any] | None = None
+        if candidate is not None:
+            journey_id = self.journey(candidate).id
+            person = store.one("SELECT candidate_id, email FROM journeys WHERE id = ?", journey_id)
+        else:
+            person = store.one(
+                "SELECT candidate_id, email FROM journeys WHERE sequence_id = ? ORDER BY id LIMIT 1", self.id
+            )
+        if person is not None:
+            found = store.one("SELECT * FROM candidates WHERE id = ?", person["candidate_id"]) or {}
+            data = {**found, "current_email": person["email"]}
+        else:
+            data = dict.fromkeys(("company", "title", "linkedin", "phone"), "")
+            data |= {"first_name": "Alex", "last_name": "Example", "fields": "{}", "timezone": None}
+            data["current_email"] = "alex@example.com"
+        box = store.one("SELECT * FROM mailboxes WHERE id = ?", row["mailbox_id"]) or {}
+        merge = compose.merge_data(data, sender_name=box.get("name") or "", sender_email=box.get("address") or "")
+        out: list[dict[str, Any]] = []
+        anchor, subject = now, ""
+        for number, step in enumerate(self._live(), 1):
+            plan = lifecycle.step_plan(step)
+            at = next_due(
+                plan.schedule,
+                anchor=anchor,
+                now=anchor,
+                sequence_zone=row["timezone"],
+                candidate_zone=data["timezone"],
+            )
+            line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
+            subject = plan.subject or subject
+            try:
+                line["subject"], line["text"], _ = compose.render_step(
+                    subject if plan.kind == "email" else None, plan.body or "", merge, signature=box.get("signature")
+                )
+            except MissingField as exc:
+                line |= {"subject": plan.subject, "text": plan.body, "missing": ", ".join(exc.fields)}
+            if plan.thread == "reply" and plan.kind == "email" and line.get("subject"):
+                line["subject"] = f"Re: {line['subject']}"
+            out.append(line)
+            anchor = at or anchor
+        return frame(out, step="int", kind="str", at="time", to="str", subject="str", text="str", missing="str")
+
+    def export(self, path: str | Path) -> Path:
+        """Write `candidates()` to .csv, .parquet, .xlsx or .jsonl. Text that a spreadsheet would run as a
+        formula is written with a leading apostrophe in .csv and .xlsx."""
+        import polars as pl
+
+        where, table = Path(path), self.candidates()
+        if where.suffix in (".csv", ".xlsx"):
+            text = [c for c, kind in table.schema.items() if kind == pl.String]
+            table = table.with_columns(
+                [
+                    pl.when(pl.col(c).str.contains(r"^[=+\-@\t\r]")).then("'" + pl.col(c)).otherwise(pl.col(c)).alias(c)
+                    for c in text
+                ]
+            )
+        match where.suffix:
+            case ".csv":
+                table.write_csv(where)
+            case ".parquet":
+                table.write_parquet(where)
+            case ".jsonl":
+                table.write_ndjson(where)
+            case ".xlsx":
+                table.write_excel(where)
+            case other:
+                raise InvalidInput("path", other, "End it in .csv, .parquet, .xlsx or .jsonl.")
+        return where
+
+    # -- looks ---------------------------------------------------------------------------------
+    def _counts(self) -> dict[str, int]:
+        rows = self._session.store.rows(
+            "SELECT status, reason, COUNT(*) AS n FROM journeys WHERE sequence_id = ? GROUP BY status, reason", self.id
+        )
+        return {" · ".join(x for x in (r["status"], r["reason"]) if x): r["n"] for r in rows}
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {what}" for what, n in sorted(self._counts().items())) or "nobody enrolled"
+        told = [f"Sequence({self.name!r}, {self.status}: {counts})", *self.problems]
+        return "\n".join([*told, *([self.notice] if self.notice else [])])
+
+    def _repr_html_(self) -> str:
+        steps = [(r["step"], r["kind"], r["when"], r["subject"] or "") for r in self.steps.iter_rows(named=True)]
+        due = self._session.store.rows(
+            "SELECT c.first_name, c.last_name, j.next_due_at FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
+            "WHERE j.sequence_id = ? AND j.next_due_at IS NOT NULL ORDER BY j.next_due_at LIMIT 5",
+            self.id,
+        )
+        return html.sequence_card(
+            name=self.name,
+            status=self.status,
+            problems=self.problems,
+            notices=[self.notice] if self.notice else [],
+            steps=steps,
+            counts=self._counts(),
+            next_due=[(f"{d['first_name']} {d['last_name']}".strip(), d["next_due_at"]) for d in due],
+        )
+
+
+def _mailbox_id(session: Session, mailbox: Mailbox | str | None) -> int | None:
+    if isinstance(mailbox, Mailbox):
+        return mailbox.id
+    if mailbox is not None:
+        return Mailbox.get(mailbox).id
+    found = session.scope.find(
+        "mailboxes", "x.owner_id = ? AND x.is_default", (session.user["id"],), tail="ORDER BY x.id LIMIT 1"
+    )
+    return found[0]["id"] if found else None
+
+
+def _seconds(value: SkipAfter) -> float | None:
+    if value is None:
+        return DEFAULT_SKIP_AFTER.total_seconds()
+    if value is False:
+        return None
+    return value.total_seconds() if isinstance(value, dt.timedelta) else float(value)
+
+
+def _columns(plan: StepPlan) -> dict[str, Any]:
+    return {
+        "kind": str(plan.kind),
+        "manual": plan.manual,
+        "schedule": json.dumps(schedule_to_dict(plan.schedule)),
+        "thread": plan.thread,
+        "subject": plan.subject,
+        "body": plan.body,
+        "skip_after": plan.skip_after,
+        "cc": json.dumps(list(plan.cc)),
+        "bcc": json.dumps(list(plan.bcc)),
+        "mailbox_id": plan.mailbox_id,
+        "alias": plan.alias,
+    }
