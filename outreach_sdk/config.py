@@ -1,0 +1,318 @@
+"""Settings: read once from the environment, checked, never changed. Importing this costs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from outreach_sdk.errors import ConfigError
+
+__all__ = ["Secret", "Settings"]
+
+SOCKET_PATH_LIMIT = 100
+"""Bytes. The kernel's own limit is 108 on Linux and 104 on macOS, the closing NUL included."""
+
+
+class Secret:
+    """A value that must not be shown: `str` and `repr` are stars, `reveal()` is the value."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def _text(variable: str, text: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise ConfigError(f"{variable}: {text!r} holds control characters. Set it without line breaks.")
+    return text
+
+
+def _secret(variable: str, text: str) -> Secret:
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise ConfigError(f"{variable}: the secret holds control characters. Set it without line breaks.")
+    return Secret(text)
+
+
+def _secrets(variable: str, text: str) -> tuple[Secret, ...]:
+    return tuple(_secret(variable, part.strip()) for part in text.split(",") if part.strip())
+
+
+def _folder(variable: str, text: str) -> Path:
+    return Path(_text(variable, text)).expanduser().absolute()
+
+
+def _url(variable: str, text: str) -> str:
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{variable}: {_masked(text)!r} isn't a web address. Write https://host[/path].")
+    return _text(variable, text).rstrip("/")
+
+
+def _smtp(variable: str, text: str) -> Secret:
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ConfigError(
+            f"{variable}: that isn't a mail server's address. Write smtp://user:password@host:587."
+        )
+    return _secret(variable, text)
+
+
+def _redis(variable: str, text: str) -> str:
+    parts = _split(text)
+    if parts is None or not (
+        (parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)
+    ):
+        raise ConfigError(
+            f"{variable}: {_masked(text)!r} isn't a Redis address. Write redis://host:6379/0, rediss://… or "
+            "unix:///path, or unset it for an embedded server."
+        )
+    return _text(variable, text)
+
+
+def _database(variable: str, text: str) -> str:
+    parts = _split(text)
+    if parts is not None and parts.scheme == "sqlite" and text.startswith("sqlite:///"):
+        path = _text(variable, text).removeprefix("sqlite:///")
+        if path and path != ":memory:" and not path.startswith("file:"):
+            # Children run in another folder: a relative path must mean the same file to them.
+            return f"sqlite:///{Path(path).expanduser().absolute()}"
+    elif parts is not None and parts.scheme in ("postgresql", "postgres") and "//" in text:
+        return "postgresql:" + _text(variable, text).partition(":")[2]
+    raise ConfigError(
+        f"{variable}: {_masked(text)!r} isn't a database this can use. Write sqlite:///path/to/file.db or "
+        "postgresql://user:password@host/name."
+    )
+
+
+def _number(
+    variable: str, text: str, *, least: float, most: float, whole: bool = False, above: bool = False
+) -> float:
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value) or not least <= value <= most or (above and value == least):
+        kind = "a whole number" if whole else "a number"
+        low = f"above {least:g}" if above else f"from {least:g}"
+        raise ConfigError(f"{variable}: {text!r} won't do. Use {kind} {low} to {most:g}.")
+    return value
+
+
+def _seconds(most: float, *, zero: bool = False) -> Callable[[str, str], float]:
+    return lambda variable, text: _number(variable, text, least=0, most=most, above=not zero)
+
+
+def _count(least: int, most: int) -> Callable[[str, str], int]:
+    return lambda variable, text: int(_number(variable, text, least=least, most=most, whole=True))
+
+
+def _split(text: str) -> Any:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # reading it raises for what isn't a port
+    except ValueError:
+        return None
+    return parts
+
+
+def _masked(url: str) -> str:
+    """The address without the password it may hold."""
+    return re.sub(r"//[^/@]*@", "//***@", re.sub(r"(?i)(password|secret|token|key)=[^&]*", r"\1=***", url))
+
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """Every setting, checked. Make one with `Settings.from_env()`."""
+
+    home: Path = Path(".outreach")
+    database_url: str = ""
+    redis_url: str | None = None
+    api_key: Secret | None = None
+    user: str | None = None
+    secret_keys: tuple[Secret, ...] = ()
+    public_url: str | None = None
+    openai_api_key: Secret | None = None
+    openai_base_url: str | None = None
+    openai_model: str | None = None
+    gmail_endpoint: str | None = None
+    google_token_uri: str = "https://oauth2.googleapis.com/token"
+    google_auth_uri: str = "https://accounts.google.com/o/oauth2/v2/auth"
+    google_certs_url: str = "https://www.googleapis.com/oauth2/v1/certs"
+    google_calendar_endpoint: str | None = None
+    graph_endpoint: str | None = None
+    microsoft_authority: str = "https://login.microsoftonline.com"
+    stagger_seconds: float = 3.0
+    max_parallel_sends: int = 50
+    smtp_url: Secret | None = None
+    poll_seconds: float = 300.0
+    send_timeout: float = 30.0
+    lease_seconds: float = 120.0
+    drain_seconds: float = 30.0
+    tick_seconds: float = 1.0
+    web_port: int = 8765
+    vendor_keys: Mapping[str, Secret] = field(default_factory=dict)
+    """OUTREACH_<PROVIDER>_API_KEY by provider, in lower case."""
+    vendor_endpoints: Mapping[str, str] = field(default_factory=dict)
+    """OUTREACH_<PROVIDER>_ENDPOINT by provider, in lower case."""
+    webhook_secrets: Mapping[str, tuple[Secret, ...]] = field(default_factory=dict)
+    """OUTREACH_<SOURCE>_WEBHOOK_SECRETS by source, in lower case, newest first."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Settings from `env` (default: this process's). A keyword that isn't None wins over its variable;
+        an empty variable counts as unset. Raises ConfigError naming the variable, value and remedy."""
+        env = os.environ if env is None else env
+        known = [f.name for f in dataclasses.fields(cls)]
+        if unknown := sorted(set(overrides) - set(known)):
+            raise ConfigError(f"{unknown[0]}: there is no such setting. There are: {', '.join(known)}.")
+        values: dict[str, Any] = _families(env)
+        for name, given in overrides.items():
+            if given is not None and name not in _VARIABLES:
+                values[name] = given
+        for name, (variable, read) in _VARIABLES.items():
+            given = overrides.get(name)
+            if text := (env.get(variable, "") if given is None else _as_text(given)).strip():
+                values[name] = read(variable, text)
+        values.setdefault("home", _folder("OUTREACH_HOME", ".outreach"))
+        values.setdefault("database_url", f"sqlite:///{values['home'] / 'outreach.db'}")
+        return cls(**values)
+
+    @property
+    def embedded(self) -> bool:
+        """Everything on this machine: SQLite, and a Redis of our own."""
+        return self.database_url.startswith("sqlite") and self.redis_url is None
+
+    @property
+    def socket_dir(self) -> Path:
+        """Where this home's sockets are: the home itself, or a private short folder when its path is too
+        long for a socket. What a running engine wrote down wins: TMPDIR may differ between processes."""
+        try:
+            return Path(json.loads((self.home / "run.json").read_text())["socket_dir"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        if len(os.fsencode(self.home / "control.sock")) <= SOCKET_PATH_LIMIT:
+            return self.home
+        name = f"outreach-{os.getuid()}-{hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]}"
+        inside = Path(tempfile.gettempdir()) / name
+        short = len(os.fsencode(inside / "control.sock")) <= SOCKET_PATH_LIMIT
+        return inside if short else Path("/tmp") / name  # noqa: S108
+
+    @property
+    def broker_url(self) -> str:
+        """Where Redis is: REDIS_URL, or the embedded server's socket."""
+        return self.redis_url or "unix://" + quote(str(self.socket_dir / "redis.sock"))
+
+    def ensure_home(self) -> Path:
+        """Create the home folder (mode 700) if need be; ConfigError if it can't be written."""
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.home):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"OUTREACH_HOME: {str(self.home)!r} can't be written ({error.strerror}). "
+                "Choose a folder of your own."
+            ) from None
+        return self.home
+
+    def as_env(self) -> dict[str, str]:
+        """The variables with which another process reads these same settings. Holds secrets: for a child's
+        environment, never for a log."""
+        env = {}
+        for name, (variable, _) in _VARIABLES.items():
+            value = getattr(self, name)
+            if value not in (None, ()):
+                env[variable] = _as_text(value)
+        for values, suffix in zip(_FAMILY_FIELDS, _FAMILIES, strict=True):
+            env |= {f"OUTREACH_{k.upper()}_{suffix}": _as_text(v) for k, v in getattr(self, values).items()}
+        return env
+
+    def __repr__(self) -> str:
+        shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        shown = {k: _masked(v) if isinstance(v, str) else v for k, v in shown.items()}
+        return f"Settings({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+_VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "home": ("OUTREACH_HOME", _folder),
+    "database_url": ("DATABASE_URL", _database),
+    "redis_url": ("REDIS_URL", _redis),
+    "api_key": ("OUTREACH_API_KEY", _secret),
+    "user": ("OUTREACH_USER", _text),
+    "secret_keys": ("OUTREACH_SECRET_KEYS", _secrets),
+    "public_url": ("OUTREACH_PUBLIC_URL", _url),
+    "openai_api_key": ("OPENAI_API_KEY", _secret),
+    "openai_base_url": ("OPENAI_BASE_URL", _url),
+    "openai_model": ("OUTREACH_OPENAI_MODEL", _text),
+    "gmail_endpoint": ("OUTREACH_GMAIL_ENDPOINT", _url),
+    "google_token_uri": ("OUTREACH_GOOGLE_TOKEN_URI", _url),
+    "google_auth_uri": ("OUTREACH_GOOGLE_AUTH_URI", _url),
+    "google_certs_url": ("OUTREACH_GOOGLE_CERTS_URL", _url),
+    "google_calendar_endpoint": ("OUTREACH_GOOGLE_CALENDAR_ENDPOINT", _url),
+    "graph_endpoint": ("OUTREACH_GRAPH_ENDPOINT", _url),
+    "microsoft_authority": ("OUTREACH_MICROSOFT_AUTHORITY", _url),
+    "stagger_seconds": ("OUTREACH_STAGGER_SECONDS", _seconds(DAY, zero=True)),
+    "max_parallel_sends": ("OUTREACH_MAX_PARALLEL_SENDS", _count(1, 1000)),
+    "smtp_url": ("OUTREACH_SMTP_URL", _smtp),
+    "poll_seconds": ("OUTREACH_POLL_SECONDS", _seconds(DAY)),
+    "send_timeout": ("OUTREACH_SEND_TIMEOUT", _seconds(600)),
+    "lease_seconds": ("OUTREACH_LEASE_SECONDS", _seconds(DAY)),
+    "drain_seconds": ("OUTREACH_DRAIN_SECONDS", _seconds(600)),
+    "tick_seconds": ("OUTREACH_TICK_SECONDS", _seconds(3600)),
+    "web_port": ("OUTREACH_WEB_PORT", _count(0, 65_535)),
+}
+
+_FAMILIES: dict[str, Callable[[str, str], Any]] = {
+    "API_KEY": _secret,
+    "ENDPOINT": _url,
+    "WEBHOOK_SECRETS": _secrets,
+}
+_FAMILY_FIELDS = ("vendor_keys", "vendor_endpoints", "webhook_secrets")
+
+
+def _families(env: Mapping[str, str]) -> dict[str, Any]:
+    taken = {variable for variable, _ in _VARIABLES.values()}
+    found: dict[str, Any] = {name: {} for name in _FAMILY_FIELDS}
+    for name, (suffix, read) in zip(_FAMILY_FIELDS, _FAMILIES.items(), strict=True):
+        for variable in env:
+            match = re.fullmatch(rf"OUTREACH_([A-Z0-9_]+)_{suffix}", variable)
+            if match and variable not in taken and env[variable].strip():
+                found[name][match[1].lower()] = read(variable, env[variable].strip())
+    return found
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, (tuple, list)):
+        return ",".join(_as_text(v) for v in value)
+    return str(value)

@@ -1,0 +1,112 @@
+"""Waking workers through Redis. Redis only carries "do this now": losing it costs a tick, never data."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from typing import TYPE_CHECKING
+
+from outreach_sdk.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+__all__ = ["JOBS_MODULE", "Queues", "enqueue"]
+
+logger = logging.getLogger(__name__)
+
+JOBS_MODULE = "outreach_sdk.jobs"
+"""Where a function name without dots is looked up on the worker's allow-list."""
+
+JOB_TIMEOUT = 900
+"""Seconds after which a worker is taken for stuck. Drains end by their own time budget long before."""
+
+WAITING_TTL = 3600
+"""Seconds a job may wait for a worker; the clock enqueues afresh while there is work."""
+
+
+def enqueue(redis: Redis, queue: str, name: str, *, bucket: int, timeout: int = JOB_TIMEOUT) -> bool:
+    """Put one call of `name` on `queue`, called with `(queue, bucket)`; False if that bucket's is already
+    there. Raises redis's errors. `timeout`: seconds the call may take."""
+    from rq import Queue
+    from rq.exceptions import DuplicateJobError
+
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", queue):
+        raise InvalidInput("queue", queue, "Use letters, digits, underscores and dashes.")
+    dotted = name if "." in name else f"{JOBS_MODULE}.{name}"
+    try:
+        Queue(queue, connection=redis, serializer="json").enqueue(
+            dotted,
+            args=(queue, bucket),
+            job_id=f"{re.sub(r'[^A-Za-z0-9_-]', '-', dotted)}-{queue}-{bucket}",
+            unique=True,
+            # A job kept after its end would block its id: for 500 s by default, for a year if it failed.
+            result_ttl=0,
+            failure_ttl=60,
+            ttl=WAITING_TTL,
+            job_timeout=timeout,
+            description=dotted,
+        )
+    except DuplicateJobError:
+        return False
+    return True
+
+
+class Queues:
+    """A connection that comes back by itself. Nothing here raises when Redis is away: False, and one line in
+    the log when it goes and one when it returns. Safe to share between threads."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._url = redis_url
+        self._redis: Redis | None = None
+        self._away = False
+        self._guard = threading.Lock()
+
+    def enqueue(self, queue: str, function_name: str, bucket: int) -> bool:
+        """True if the call is on the queue now because of this; False if it was already, or Redis is away."""
+        from redis.exceptions import RedisError
+
+        try:
+            done = enqueue(self._connection(), queue, function_name, bucket=bucket)
+        except (RedisError, OSError) as error:
+            return self._lost(error)
+        self._found()
+        return done
+
+    def ping(self) -> bool:
+        """Whether Redis answers within two seconds."""
+        from redis.exceptions import RedisError
+
+        try:
+            self._connection().ping()
+        except (RedisError, OSError) as error:
+            return self._lost(error)
+        self._found()
+        return True
+
+    def _connection(self) -> Redis:
+        from redis import Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        with self._guard:
+            if self._redis is None:
+                # One retry: after a restart of Redis the first use of a pooled connection fails.
+                self._redis = Redis.from_url(
+                    self._url, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 1)
+                )
+            return self._redis
+
+    def _lost(self, error: Exception) -> bool:
+        with self._guard:
+            if not self._away:
+                logger.warning("Redis is away (%s); work waits in the database until it is back", error)
+            self._away = True
+        return False
+
+    def _found(self) -> None:
+        with self._guard:
+            if self._away:
+                logger.info("Redis is back")
+            self._away = False
