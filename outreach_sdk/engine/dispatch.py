@@ -10,11 +10,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import send, sync, tasks
+from outreach_sdk.engine import outbox, sync, tasks
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import OutreachError
-from outreach_sdk.storage.claims import claim_mailbox_polls, claim_sends, due_soon
+from outreach_sdk.storage.claims import Claim, claim_mailbox_polls, claim_sends, due_soon
 from outreach_sdk.storage.transitions import move_journey
 
 __all__ = ["alive", "beat", "drain_polls", "drain_sends", "start_clock", "tick"]
@@ -123,9 +123,9 @@ def drain_sends(
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
     busy: set[Future[None]] = set()
 
-    def one(claim: object) -> None:
+    def one(claim: Claim) -> None:
         try:
-            end = send.process(engine, claim)  # type: ignore[arg-type]
+            end = outbox.process(engine, claim)
         except OutreachError as exc:
             end = type(exc).__name__
             log(f"{end}: {exc}")

@@ -10,6 +10,7 @@ from outreach_sdk.domain.journey import JourneyStatus, OutboxState, PauseReason,
 from outreach_sdk.domain.message import text_hash
 from outreach_sdk.engine import failpoints, send
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import MailAuthError, MailError
@@ -32,7 +33,7 @@ def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         if entry["provider_draft_id"] and transport.draft_exists(entry["provider_draft_id"]):
             return _draft_stands(engine, entry, transport)
     except MailAuthError as exc:
-        send.mailbox_dead(engine, entry["mailbox_id"], str(exc))
+        mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return _look_again(engine, entry)
     except MailError:
         return _look_again(engine, entry)

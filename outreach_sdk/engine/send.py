@@ -23,6 +23,7 @@ from outreach_sdk.domain.pacing import next_slot, wait_for_slot
 from outreach_sdk.domain.schedule import downtime
 from outreach_sdk.engine import compose, failpoints, look
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import handled, pause_overdue, person_name, plan_next, reschedule
 from outreach_sdk.errors import (
@@ -36,65 +37,14 @@ from outreach_sdk.errors import (
     OutreachError,
 )
 from outreach_sdk.mail.port import MailTransport, SentMessage
-from outreach_sdk.storage.claims import Claim
-from outreach_sdk.storage.transitions import move_journey, move_journeys, move_outbox, move_step, open_attempt
+from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step, open_attempt
 
-__all__ = ["accepted", "deliver", "mailbox_dead", "process", "refused", "release"]
+__all__ = ["accepted", "deliver", "prepare_and_send", "refused", "release", "retry_later"]
 
 MAX_TRIES = 8
 """Temporary refusals in a row before the journey is paused."""
 
 LATE_ENOUGH_TO_ASK = dt.timedelta(hours=1)
-
-
-def process(engine: Engine, claim: Claim) -> str:
-    """Take one claimed entry as far as it goes now; the name of how it ended."""
-    failpoints.hit("after_claim")
-    entry = load(engine, claim)
-    if entry is None:
-        return "gone"
-    transport = engine.transport(_mailbox(engine, entry["mailbox_id"]))
-    if claim.recover:
-        from outreach_sdk.engine.recover import recover
-
-        return recover(engine, entry, transport)
-    try:
-        return _prepare_and_send(engine, entry, transport)
-    except MailAuthError as exc:
-        release(engine, entry)
-        mailbox_dead(engine, entry["mailbox_id"], str(exc))
-        return "reauthorise"
-    except MailRefused as exc:
-        return refused(engine, entry, str(exc))
-    except MailError as exc:  # nothing was sent: drafts and looks only
-        return retry_later(engine, entry, exc)
-
-
-def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
-    """The entry with all it takes to send it, in one query."""
-    return engine.store.one(
-        "SELECT o.*, j.status AS journey_status, j.generation AS current_generation, j.email AS current_email, "
-        "j.provider_thread_id AS journey_thread, j.thread_mailbox_id, j.thread_subject, j.thread_refs, "
-        "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.name AS sequence_name, "
-        "t.rank, t.kind, t.manual, t.thread, t.subject AS step_subject, t.body AS step_body, t.cc AS step_cc, "
-        "t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, c.first_name, c.last_name, "
-        "c.company, c.title, c.linkedin, c.phone, c.fields, m.address AS mailbox_address, m.name AS mailbox_name, "
-        "m.signature, m.polled_at, m.status AS mailbox_status, u.name AS owner_name FROM outbox o "
-        "JOIN journeys j ON j.id = o.journey_id JOIN sequences s ON s.id = j.sequence_id "
-        "JOIN steps t ON t.id = o.step_id JOIN candidates c ON c.id = o.candidate_id "
-        "JOIN mailboxes m ON m.id = o.mailbox_id JOIN users u ON u.id = o.owner_id "
-        "LEFT JOIN journey_steps js ON js.journey_id = o.journey_id AND js.step_id = o.step_id "
-        "WHERE o.id = ? AND o.generation = ?",
-        claim.outbox_id,
-        claim.generation,
-    )
-
-
-def _mailbox(engine: Engine, mailbox_id: int) -> dict[str, Any]:
-    row = engine.store.one("SELECT * FROM mailboxes WHERE id = ?", mailbox_id)
-    if row is None:
-        raise OutreachError(f"Mailbox {mailbox_id} isn't there any more.")
-    return row
 
 
 def _stale(entry: dict[str, Any]) -> bool:
@@ -106,7 +56,7 @@ def _stale(entry: dict[str, Any]) -> bool:
     )
 
 
-def _prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
     if _stale(entry):
         return _let_go(engine, entry, transport)
     if not entry["current_email"]:
@@ -491,39 +441,3 @@ def left_unknown(engine: Engine, entry: dict[str, Any], why: str) -> str:
         entry["generation"],
     )
     return "unknown"
-
-
-def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
-    """A dead grant: the mailbox shows `reauthorise`, its journeys pause, each owner is told once."""
-    store, now = engine.store, engine.now()
-    with store.tx():
-        box = store.one(
-            "UPDATE mailboxes SET status = 'reauthorise', status_detail = ? WHERE id = ? AND status = 'connected' "
-            "RETURNING *",
-            why,
-            mailbox_id,
-        )
-        if box is None:
-            return
-        moved = move_journeys(
-            store,
-            "(lane = ? OR id IN (SELECT journey_id FROM outbox WHERE mailbox_id = ? AND state IN "
-            "('planned', 'claimed', 'drafted'))) AND status = 'active'",
-            (mailbox_id, mailbox_id),
-            JourneyStatus.PAUSED,
-            PauseReason.REAUTHORISE,
-            now,
-            detail=why,
-        )
-        for owner in {(m["workspace_id"], m["owner_id"]) for m in moved} | {
-            (box["workspace_id"], box["owner_id"])
-        }:
-            notify(
-                store,
-                workspace_id=owner[0],
-                owner_id=owner[1],
-                kind="reauthorise",
-                text=f"{box['address']} has to be connected again: {why}. Its journeys wait until then.",
-                dedupe=f"reauthorise:{mailbox_id}:{owner[1]}:{now.isoformat()}",
-                now=now,
-            )

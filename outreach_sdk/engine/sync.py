@@ -11,8 +11,8 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.schedule import out_of_office_until
 from outreach_sdk.domain.sequence import zone
-from outreach_sdk.engine import send
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import MailAuthError, MailError
@@ -35,7 +35,7 @@ def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
     try:
         result = engine.transport(box).poll(box["cursor"], since=since)
     except MailAuthError as exc:
-        send.mailbox_dead(engine, mailbox_id, str(exc))
+        mailbox_dead(engine, mailbox_id, str(exc))
         raise
     except MailError as exc:
         store.write("UPDATE mailboxes SET status_detail = ? WHERE id = ?", str(exc), mailbox_id)

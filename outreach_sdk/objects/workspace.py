@@ -1,0 +1,191 @@
+"""The workspace, and the questions a notebook asks first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outreach_sdk.config import Settings
+from outreach_sdk.engine import dispatch, lifecycle
+from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.notebook import html
+from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.journey import Task
+from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.session import Session, current, open_session, use
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
+
+SETTINGS: dict[str, type | tuple[type, ...]] = {"colleague_days": (int, float), "reply_stops": str}
+
+
+class Workspace:
+    """Where one works: `outreach.connect()` gives it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was set with `set`, over the defaults."""
+        stored = self._session.store.value(
+            "SELECT settings FROM workspace WHERE id = ?", self._session.workspace_id
+        )
+        return {"colleague_days": 30, "reply_stops": "owner", **json.loads(stored or "{}")}
+
+    def set(self, **changes: Any) -> None:
+        """Change settings: colleague_days (days during which someone a colleague wrote to is held back),
+        reply_stops ("owner" | "workspace": whose journeys a reply stops)."""
+        for name, value in changes.items():
+            if name not in SETTINGS or not isinstance(value, SETTINGS[name]):
+                raise InvalidInput(name, value, f"Settings are {', '.join(SETTINGS)}.")
+        if changes.get("reply_stops", "owner") not in ("owner", "workspace"):
+            raise InvalidInput("reply_stops", changes["reply_stops"], 'Use "owner" or "workspace".')
+        store = self._session.store
+        with store.tx():
+            merged = {**self.settings, **changes}
+            store.write(
+                "UPDATE workspace SET settings = ? WHERE id = ?", json.dumps(merged), self._session.workspace_id
+            )
+
+    def halt(self) -> None:
+        """Stop all sending in the installation at once, until `resume()`."""
+        lifecycle.halt(self._session.engine, self._session.user["name"])
+
+    def resume(self) -> None:
+        """Lift the halt; what became due goes out in order and spaced."""
+        lifecycle.unhalt(self._session.engine)
+
+    def arm(self) -> None:
+        """Let this database send: say so once for a copy or a restored backup that shall take over."""
+        self._session.store.write(
+            "UPDATE installation SET armed = ?, disarmed_why = NULL, identity = NULL", True
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Who is alive, what waits: {"alive": {...}, "journeys": {...}, "notice": ...}."""
+        condition, own = self._session.scope.mine("j")
+        rows = self._session.store.rows(
+            f"SELECT j.status, COUNT(*) AS n FROM journeys j WHERE {condition} GROUP BY j.status", *own
+        )
+        counts = {r["status"]: r["n"] for r in rows}
+        living = dispatch.alive(self._session.engine)
+        notice = None
+        if not living.get("clock") or not living.get("send"):
+            notice = "No engine is running: nothing leaves until `outreach up`."
+        gate = self._session.store.one("SELECT armed, disarmed_why, halted_at FROM installation") or {}
+        if gate.get("halted_at") is not None:
+            notice = "All sending is halted until ws.resume()."
+        elif not gate.get("armed"):
+            notice = str(gate.get("disarmed_why"))
+        return {
+            "home": str(self._session.settings.home),
+            "user": self._session.user["name"],
+            "alive": living,
+            "journeys": counts,
+            "tasks": len(Task.list()),
+            "notice": notice,
+        }
+
+    def __repr__(self) -> str:
+        state = self.status()
+        told = ", ".join(f"{n} {s}" for s, n in sorted(state["journeys"].items())) or "no journeys yet"
+        return f"Workspace({state['user']}: {told})" + (f"\n{state['notice']}" if state["notice"] else "")
+
+    def _repr_html_(self) -> str:
+        state = self.status()
+        listed = Sequence.list()
+        rows = [(r["name"], r["status"], r["journeys"], r["next_due_at"]) for r in listed.iter_rows(named=True)]
+        return html.card(
+            "My sequences",
+            state["user"],
+            html.banner(state["notice"]),
+            html.table(["sequence", "status", "journeys", "next"], rows),
+        )
+
+
+def connect(
+    database_url: str | None = None,
+    redis_url: str | None = None,
+    *,
+    user: str | None = None,
+    api_key: str | None = None,
+    home: str | Path | None = None,
+) -> Workspace:
+    """Open the workspace; later calls act in it. Arguments win over the environment (README, Settings).
+    Raises ConfigError, DatabaseUnavailable, NotFound (no such user)."""
+    given = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "user": user,
+        "api_key": api_key,
+        "home": home,
+    }
+    settings = Settings.from_env(None, **{k: v for k, v in given.items() if v is not None})
+    return Workspace(use(open_session(settings)))
+
+
+def whoami() -> dict[str, Any]:
+    """Name, role and workspace of who is acting."""
+    session = current()
+    name = session.store.value("SELECT name FROM workspace WHERE id = ?", session.workspace_id)
+    return {"name": session.user["name"], "role": session.user["role"], "workspace": name}
+
+
+def users() -> pl.DataFrame:
+    """Frame: id, name, email, role; members see themselves."""
+    session = current()
+    rows = session.store.rows("SELECT * FROM users WHERE workspace_id = ? ORDER BY id", session.workspace_id)
+    if session.user["role"] != "admin":
+        rows = [r for r in rows if r["id"] == session.user["id"]]
+    return frame(rows, id="int", name="str", email="str", role="str")
+
+
+def notifications(*, unread: bool = False) -> pl.DataFrame:
+    """Frame, newest first: id, at, kind, text, read_at. One's own, also for admins."""
+    session = current()
+    rows = session.store.rows(
+        "SELECT * FROM notifications WHERE owner_id = ? AND (read_at IS NULL OR ?) ORDER BY id DESC",
+        session.user["id"],
+        not unread,
+    )
+    for row in rows:
+        row["at"] = row["created_at"]
+    return frame(rows, id="int", at="time", kind="str", text="str", read_at="time")
+
+
+def read_notification(notification_id: int) -> None:
+    """Mark one as read."""
+    session = current()
+    if not session.store.write(
+        "UPDATE notifications SET read_at = ? WHERE id = ? AND owner_id = ?",
+        session.now(),
+        notification_id,
+        session.user["id"],
+    ):
+        raise NotFound("There is no such notification.")
+
+
+def tasks() -> list[Task]:
+    """Open tasks, the soonest to skip themselves first."""
+    return Task.list()
+
+
+def sequences() -> pl.DataFrame:
+    """`Sequence.list()`."""
+    return Sequence.list()
+
+
+def events(limit: int = 1000) -> pl.DataFrame:
+    """Frame of what happened, newest first: at, kind, journey_id, detail."""
+    from outreach_sdk.storage.fields import from_us
+
+    session = current()
+    rows = session.scope.find("events", tail=f"ORDER BY x.id DESC LIMIT {int(limit)}")
+    for row in rows:
+        row["at"] = from_us(row["at"])
+    return frame(rows, at="time", kind="str", journey_id="int", detail="str")
