@@ -74,9 +74,10 @@ class GoogleEmulator:
     base_url: str
     address: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     refresh_token: str = field(repr=False)
-    _token: str = field(default="", repr=False)
+    outside_token: str = field(repr=False)
+    """An access token of the same user, which revoking the grant doesn't touch."""
 
     @property
     def token_uri(self) -> str:
@@ -94,16 +95,9 @@ class GoogleEmulator:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request under /gmail/v1/users/me."""
-        if not self._token:
-            form = (
-                f"grant_type=refresh_token&refresh_token={self.refresh_token}"
-                f"&client_id={self.client_id}&client_secret={self.client_secret}"
-            )
-            answer = _request("POST", self.token_uri, form.encode(), "application/x-www-form-urlencoded")
-            self._token = str(answer["access_token"])
         data = json.dumps(body).encode() if body is not None else None
         return _request(
-            method, f"{self.base_url}/gmail/v1/users/me/{path}", data, "application/json", self._token
+            method, f"{self.base_url}/gmail/v1/users/me/{path}", data, "application/json", self.outside_token
         )
 
     def deliver(
@@ -171,10 +165,10 @@ def google_emulator(address: str = "ada@agency.example") -> Iterator[GoogleEmula
     if node is None:
         raise EmulatorMissing("node isn't on PATH; the Gmail tests need Node.js 20 or newer.")
     client_id, client_secret = "test-client", secrets.token_urlsafe(16)
-    refresh_token = f"refresh-{secrets.token_urlsafe(16)}"
+    refresh_token, outside_token = (f"{kind}-{secrets.token_urlsafe(16)}" for kind in ("refresh", "outside"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NODE_")}
     with subprocess.Popen(
-        [node, str(LAUNCHER), str(modules), address, client_id, client_secret, refresh_token],
+        [node, str(LAUNCHER), str(modules), address, client_id, client_secret, refresh_token, outside_token],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
@@ -186,6 +180,6 @@ def google_emulator(address: str = "ada@agency.example") -> Iterator[GoogleEmula
             if not line:
                 raise EmulatorMissing("The emulator didn't start within 30 s.")
             base_url = f"http://127.0.0.1:{json.loads(line)['port']}"
-            yield GoogleEmulator(base_url, address, client_id, client_secret, refresh_token)
+            yield GoogleEmulator(base_url, address, client_id, client_secret, refresh_token, outside_token)
         finally:
             process.kill()

@@ -3,7 +3,7 @@ import { createServer as probe } from "node:net";
 import { pathToFileURL } from "node:url";
 import { join } from "node:path";
 
-const [modules, address, clientId, clientSecret, refreshToken] = process.argv.slice(2);
+const [modules, address, clientId, clientSecret, refreshToken, outsideToken] = process.argv.slice(2);
 const load = (name) => import(pathToFileURL(join(modules, "@emulators", name, "dist", "index.js")).href);
 const { createServer, serve } = await load("core");
 const { googlePlugin, seedFromConfig } = await load("google");
@@ -16,7 +16,11 @@ const port = await new Promise((resolve, reject) => {
   });
 });
 const baseUrl = `http://127.0.0.1:${port}`;
-const { app, store } = createServer(googlePlugin, { port, baseUrl });
+const { app, store } = createServer(googlePlugin, {
+  port,
+  baseUrl,
+  tokens: { [outsideToken]: { login: address, id: 1, scopes: ["https://mail.google.com/"] } },
+});
 seedFromConfig(store, baseUrl, {
   users: [{ email: address, name: "Ada Recruiter" }],
   oauth_clients: [

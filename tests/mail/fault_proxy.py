@@ -235,7 +235,12 @@ class _Handler(BaseHTTPRequestHandler):
             owner.closing.wait(fault.seconds)
         answered: tuple[int, list[tuple[str, str]], bytes] | None = None
         if kind not in ("answer", "reset"):
-            answered = owner.forward(method, path, body, headers)
+            try:
+                answered = owner.forward(method, path, body, headers)
+            except (OSError, http.client.HTTPException):
+                # The server behind is gone, as at the end of a test with a request still stalled.
+                self._drop(reset=True)
+                return
         owner.log(method, path, answered[0] if answered else None)
         if fault is not None and kind == "stall-after":
             owner.closing.wait(fault.seconds)

@@ -326,6 +326,8 @@ class GmailTransport:
 
     def _read(self, request: Callable[[Any], Any]) -> dict[str, Any]:
         """A call that may be repeated: it reads, or does nothing the second time."""
+        # Outside the loop: Google's library repeats a renewal by itself.
+        self._fresh_credentials()
         for attempt in range(READ_ATTEMPTS):
             try:
                 with self._translated():
