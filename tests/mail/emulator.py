@@ -24,6 +24,8 @@ from typing import Any
 
 import google.oauth2.credentials
 
+from outreach_sdk.mail.gmail.client import refresh_credentials
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".test-tools" / "google"
 LAUNCHER = Path(__file__).with_name("emulator_launcher.mjs")
@@ -85,8 +87,7 @@ class GoogleEmulator:
 
     def credentials(self, base_url: str | None = None) -> google.oauth2.credentials.Credentials:
         """Credentials as wiring makes them; `base_url` names a proxy in front of the server."""
-        return google.oauth2.credentials.Credentials(
-            token=None,
+        return refresh_credentials(
             refresh_token=self.refresh_token,
             client_id=self.client_id,
             client_secret=self.client_secret,

@@ -144,14 +144,13 @@ def test_a_reply_outside_references_or_subject_leaves_the_thread(transport: Host
     reference = {"references": (str(first.rfc_message_id),), "in_reply_to": first.rfc_message_id}
     thread = {"provider_thread_id": first.provider_thread_id}
     inside = transport.send_draft(draft(transport, "2", **reference, **thread))
-    for n, wrong in enumerate(
-        (
-            {**reference, **thread, "subject": "Another subject"},
-            {**thread, "references": ("<mine@agency.example>",)},
-            thread,
-            reference,
-        )
-    ):
+    astray: list[dict[str, object]] = [
+        {**reference, **thread, "subject": "Another subject"},
+        {**thread, "references": ("<mine@agency.example>",)},
+        {**thread},
+        {**reference},
+    ]
+    for n, wrong in enumerate(astray):
         outside = transport.send_draft(draft(transport, f"wrong-{n}", **wrong))
         assert outside.provider_thread_id != first.provider_thread_id
     assert inside.provider_thread_id == first.provider_thread_id
@@ -169,8 +168,9 @@ def test_replies_and_bounces_come_in(provider: HostileProvider, transport: Hosti
     assert found[reply].in_reply_to == (sent.rfc_message_id,)
     assert found[reply].header("auto-submitted") == "auto-replied"
     assert found[reply].provider_thread_id == sent.thread
-    assert found[reply].sender is not None
-    assert found[reply].sender.email == "bo@candidate.example"
+    sender = found[reply].sender
+    assert sender is not None
+    assert sender.email == "bo@candidate.example"
     assert b"Status: 5.1.1" in found[hard].raw
     assert b"Final-Recipient: rfc822; bo@candidate.example" in found[hard].raw
     assert b"Status: 4.2.2" in found[soft].raw

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from outreach_sdk.domain.message import text_hash
-from outreach_sdk.errors import MailNotFound, MailOutcomeUnknown, MailTemporary
+from outreach_sdk.errors import MailNotFound, MailOutcomeUnknown, MailRefused, MailTemporary
 from outreach_sdk.mail.local import client
 from outreach_sdk.mail.local.client import LocalTransport
-from outreach_sdk.mail.port import Fingerprint
+from outreach_sdk.mail.port import Fingerprint, SentMessage
 from tests.mail.worlds import ADDRESS, incoming, outgoing
 
 NOBODY = Fingerprint(frozenset(), "", text_hash(""))
@@ -53,13 +53,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: opened
 
 
-def send(local: LocalTransport, key: str, **more: object) -> client.SentMessage:
+def send(local: LocalTransport, key: str, **more: object) -> SentMessage:
     return local.send_draft(local.create_draft(outgoing(**more), send_key=key).provider_draft_id)  # type: ignore[arg-type]
 
 
-def fill_sent(root: Path, count: int) -> None:
+def fill_sent(root: Path, count: int, *, marked: bool = True) -> None:
     for n in range(count):
-        name = f"1700000000.M{n:06d}P1Q{n}R00.old,K={n:020x},T={n:020x}:2,S"
+        tags = f",K={n:020x},T={n:020x}" if marked else ""
+        name = f"1700000000.M{n:06d}P1Q{n}R00.old{tags}:2,S"
         (root / ".Sent" / "cur" / name).write_bytes(b"Subject: old\r\n\r\nold")
 
 
@@ -83,8 +84,17 @@ def test_a_draft_is_on_disk_before_it_is_announced(
 ) -> None:
     order: list[str] = []
     really_fsync, really_rename = os.fsync, os.rename
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), really_fsync(fd))[1])
-    monkeypatch.setattr(os, "rename", lambda a, b: (order.append("rename"), really_rename(a, b))[1])
+
+    def fsync(fd: int) -> None:
+        order.append("fsync")
+        really_fsync(fd)
+
+    def rename(source: Path, target: Path) -> None:
+        order.append("rename")
+        really_rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
     draft = local.create_draft(outgoing(), send_key="key-1")
     assert order == ["fsync", "rename", "fsync"]
     order.clear()
@@ -118,7 +128,7 @@ def test_look_ups_read_only_what_they_return(
 def test_a_look_for_an_unmarked_message_reads_only_recent_ones(
     root: Path, local: LocalTransport, reads: Callable[[], int]
 ) -> None:
-    fill_sent(root, 50)
+    fill_sent(root, 50, marked=False)
     # Change times can't be set, so "since" is moved past the old ones instead.
     since = dt.datetime.fromtimestamp(
         max(p.stat().st_ctime for p in (root / ".Sent" / "cur").iterdir()) + 0.001, dt.UTC
@@ -216,7 +226,7 @@ def test_a_full_or_broken_disk(root: Path, local: LocalTransport, monkeypatch: p
 
 
 def test_a_thread_id_from_elsewhere_is_refused(local: LocalTransport) -> None:
-    with pytest.raises(client.MailRefused):
+    with pytest.raises(MailRefused):
         local.create_draft(outgoing(provider_thread_id="../../etc"), send_key="key-1")
 
 
@@ -229,7 +239,7 @@ def test_keys_that_are_no_file_names(local: LocalTransport) -> None:
 
 
 def test_importing_it_is_light() -> None:
-    heavy = "googleapiclient google.auth msal requests peewee redis rq polars sqlite3".split()
+    heavy = ["googleapiclient", "google.auth", "msal", "requests", "peewee", "redis", "rq", "polars"]
     code = f"import sys, outreach_sdk.mail.local.client\nprint([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import google.auth.credentials
 import google.auth.exceptions
+import google.oauth2.credentials
 import google_auth_httplib2
 import googleapiclient.discovery
 import googleapiclient.errors
@@ -45,7 +46,7 @@ from outreach_sdk.mail.gmail.parse import (
 )
 from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, PollResult, SentMessage
 
-__all__ = ["GmailTransport"]
+__all__ = ["GmailTransport", "refresh_credentials"]
 
 READ_ATTEMPTS = 3
 PAGE = 100
@@ -57,6 +58,19 @@ CLOCK_SLACK = dt.timedelta(minutes=10)
 
 T = TypeVar("T")
 Credentials = google.auth.credentials.Credentials
+
+
+def refresh_credentials(
+    *, refresh_token: str, client_id: str, client_secret: str, token_uri: str
+) -> google.oauth2.credentials.Credentials:
+    """Credentials that get an access token when first used, and again when it runs out."""
+    return google.oauth2.credentials.Credentials(
+        token=None,
+        refresh_token=refresh_token,
+        client_id=client_id,
+        client_secret=client_secret,
+        token_uri=token_uri,
+    )
 
 
 class GmailTransport:
