@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from outreach_sdk.errors import ConfigError
 
-__all__ = ["Secret", "Settings"]
+__all__ = ["VARIABLES", "Secret", "Settings"]
 
 SOCKET_PATH_LIMIT = 100
 """Bytes. The kernel's own limit is 108 on Linux and 104 on macOS, the closing NUL included."""
@@ -64,7 +64,7 @@ def _secrets(variable: str, text: str) -> tuple[Secret, ...]:
 
 
 def _folder(variable: str, text: str) -> Path:
-    return Path(_text(variable, text)).expanduser().absolute()
+    return Path(_text(variable, text)).expanduser().resolve()
 
 
 def _url(variable: str, text: str) -> str:
@@ -164,7 +164,7 @@ class Settings:
     openai_base_url: str | None = None
     openai_model: str | None = None
     gmail_endpoint: str | None = None
-    google_token_uri: str = "https://oauth2.googleapis.com/token"
+    google_token_uri: str = "https://oauth2.googleapis.com/token"  # noqa: S105
     google_auth_uri: str = "https://accounts.google.com/o/oauth2/v2/auth"
     google_certs_url: str = "https://www.googleapis.com/oauth2/v1/certs"
     google_calendar_endpoint: str | None = None
@@ -216,7 +216,9 @@ class Settings:
         """Where this home's sockets are: the home itself, or a private short folder when its path is too
         long for a socket. What a running engine wrote down wins: TMPDIR may differ between processes."""
         try:
-            return Path(json.loads((self.home / "run.json").read_text())["socket_dir"])
+            run = json.loads((self.home / "run.json").read_text())
+            if run["home"] == str(self.home):  # and not a copy of another home
+                return Path(run["socket_dir"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
         if len(os.fsencode(self.home / "control.sock")) <= SOCKET_PATH_LIMIT:
@@ -291,6 +293,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "web_port": ("OUTREACH_WEB_PORT", _count(0, 65_535)),
 }
 
+VARIABLES = frozenset(variable for variable, _ in _VARIABLES.values())
+"""Every variable with a field of its own."""
+
 _FAMILIES: dict[str, Callable[[str, str], Any]] = {
     "API_KEY": _secret,
     "ENDPOINT": _url,
@@ -300,12 +305,11 @@ _FAMILY_FIELDS = ("vendor_keys", "vendor_endpoints", "webhook_secrets")
 
 
 def _families(env: Mapping[str, str]) -> dict[str, Any]:
-    taken = {variable for variable, _ in _VARIABLES.values()}
     found: dict[str, Any] = {name: {} for name in _FAMILY_FIELDS}
     for name, (suffix, read) in zip(_FAMILY_FIELDS, _FAMILIES.items(), strict=True):
         for variable in env:
             match = re.fullmatch(rf"OUTREACH_([A-Z0-9_]+)_{suffix}", variable)
-            if match and variable not in taken and env[variable].strip():
+            if match and variable not in VARIABLES and env[variable].strip():
                 found[name][match[1].lower()] = read(variable, env[variable].strip())
     return found
 

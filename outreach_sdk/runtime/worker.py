@@ -33,16 +33,13 @@ LONGEST_WAIT = 5.0
 
 MAX_TIMEOUT = 6 * 3600
 
-_PLAIN = frozenset(
-    ("data", "description", "exc_info", "origin", "status", "timeout", "ttl", "worker_name")
-    + ("created_at", "enqueued_at", "started_at", "ended_at", "last_heartbeat", "result_ttl", "failure_ttl")
-)
+_TIMES = {"created_at", "enqueued_at", "started_at", "ended_at", "last_heartbeat"}
+_PLAIN = {"data", "description", "exc_info", "origin", "status", "worker_name"} | _TIMES
+_PLAIN |= {"timeout", "ttl", "result_ttl", "failure_ttl"}
 """What an honest job's hash may say. The rest can import, call out or multiply."""
 
-_HARMLESS = frozenset(
-    ("meta", "result", "enqueue_at_front", "enqueue_at_front_on_retry")
-    + ("success_callback_timeout", "failure_callback_timeout", "stopped_callback_timeout")
-)
+_HARMLESS = {"meta", "result", "enqueue_at_front", "enqueue_at_front_on_retry"}
+_HARMLESS |= {"success_callback_timeout", "failure_callback_timeout", "stopped_callback_timeout"}
 """Fields RQ itself may add to any job; dropped, not held against it."""
 
 
