@@ -109,18 +109,23 @@ class Transports:
         raise ConfigError(f"Mailbox {box['address']}: there is no transport called {box['provider']!r}.")
 
     def _gmail(self, box: dict[str, Any]) -> MailTransport:
-        from outreach_sdk.mail.gmail.client import GmailTransport, refresh_credentials
+        from google.oauth2.credentials import Credentials
+
+        from outreach_sdk.mail.gmail.client import GmailTransport
 
         if not box["credentials"]:
             raise MailAuthError(f"{box['address']} holds no tokens. Reconnect it.")
         tokens = self.vault.open(box["credentials"], bound_to=f"{box['workspace_id']}:{box['address']}")
-        credentials = refresh_credentials(
+        credentials = Credentials(
+            None,
             refresh_token=tokens["refresh_token"],
             client_id=tokens["client_id"],
             client_secret=tokens["client_secret"],
             token_uri=self._settings.google_token_uri,
         )
-        return GmailTransport(box["address"], credentials, endpoint=self._settings.gmail_endpoint)
+        return GmailTransport(
+            box["address"], credentials, endpoint=self._settings.gmail_endpoint, timeout=self._settings.send_timeout
+        )
 
 
 EXTRA: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence as Seq
+from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from outreach_sdk.domain.sequence import (
@@ -92,11 +92,3 @@ def out_of_office_until(
     while day.weekday() >= 5:
         day += dt.timedelta(days=1)
     return local_moment(day, dt.time(9), tz)
-
-
-def staggered(
-    base: dt.datetime, count: int, *, first_free: dt.datetime, spacing: dt.timedelta
-) -> Seq[dt.datetime]:
-    """Due times of a burst on one mailbox: from its first free slot on, `spacing` apart."""
-    start = max(base, first_free)
-    return [start + spacing * k for k in range(count)]

@@ -18,6 +18,7 @@ from outreach_sdk.storage.transitions import event
 __all__ = ["HOLD_BACKS", "enroll", "run_import"]
 
 CHUNK = 100_000
+IN_MEMORY = ("notebook",)
 HOLD_BACKS = ("suppressed", "contacted_by_colleague", "invalid_address")
 """Reasons for which people are held back. All but `suppressed` can be lifted by `override=`."""
 
@@ -56,6 +57,8 @@ def enroll(
                 "rows": 0,
                 "progress": 0,
                 "created_at": now,
+                # A file can be opened again by a worker, should this process die on the way.
+                "lease_until": now + dt.timedelta(minutes=10) if source not in IN_MEMORY else None,
             },
         )
         if dry_run:

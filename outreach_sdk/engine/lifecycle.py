@@ -147,8 +147,8 @@ def deactivate(engine: Engine, sequence_id: int) -> int:
 
 
 def plan_first(engine: Engine, sequence_id: int) -> None:
-    """Schedule the first step of every active journey that has none yet: one statement for all of them,
-    each a spacing after the one enrolled before it. In a transaction."""
+    """Schedule the first step of every active journey that has none yet, in one statement. They may be due
+    at the same moment: the claim spaces them, in the order of enrolment. In a transaction."""
     store, now = engine.store, engine.now()
     steps = live_steps(store, sequence_id)
     sequence = store.one("SELECT * FROM sequences WHERE id = ?", sequence_id)
@@ -156,11 +156,6 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
         return
     plan = step_plan(steps[0])
     lane = (plan.mailbox_id or sequence["mailbox_id"]) if plan.automatic else None
-    spacing, slot = dt.timedelta(0), now
-    if lane is not None:
-        box = store.one("SELECT next_slot_at, spacing_us FROM mailboxes WHERE id = ?", lane)
-        if box is not None:
-            spacing, slot = dt.timedelta(microseconds=box["spacing_us"]), max(now, box["next_slot_at"])
     zones: list[str | None] = [None]
     by_zone = isinstance(plan.schedule, NextBusinessDay) and plan.schedule.timezone == "candidate"
     if by_zone:
@@ -197,19 +192,16 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
                 detail=why,
             )
             continue
-        first = max(due, slot)
-        offset = 0 if delay is None else int(delay.total_seconds() * 1_000_000)
-        moment = "CAST(? AS BIGINT)"
-        base = moment if delay is None else f"(CASE WHEN q.anchor_at + {offset} > {moment} THEN q.anchor_at + {offset} ELSE {moment} END)"
+        offset = 0 if delay is None else delay // dt.timedelta(microseconds=1)
+        at = "CAST(? AS BIGINT)"
+        later = f"CASE WHEN anchor_at + {offset} > {at} THEN anchor_at + {offset} ELSE {at} END"
         store.write(
-            f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = {base} + (q.n - 1) * ? "
-            "FROM (SELECT j.id, j.anchor_at, ROW_NUMBER() OVER (ORDER BY j.id) AS n FROM journeys j "
-            f"WHERE {where}) AS q WHERE journeys.id = q.id",
+            f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = {at if delay is None else later} "
+            f"WHERE id IN (SELECT j.id FROM journeys j WHERE {where})",
             steps[0]["id"],
             lane,
             int(Priority.FIRST),
-            *((first,) if delay is None else (slot, slot)),
-            spacing // dt.timedelta(microseconds=1),
+            *((due,) if delay is None else (now, now)),
             *params,
         )
 

@@ -105,12 +105,7 @@ def _ensure_draft(
     """One draft at the provider bearing the send key, its id committed. A draft that an earlier claim
     left is removed first, since what it says may be out of date; it was never sent, for `sending` was
     never committed."""
-    if entry["provider_draft_id"]:
-        transport.delete_draft(entry["provider_draft_id"])
-    elif entry["generation"] > 1:
-        stray = transport.find_draft(entry["send_key"])
-        if stray is not None:
-            transport.delete_draft(stray.provider_draft_id)
+    _clear_drafts(entry, transport)
     failpoints.hit("before_draft")
     draft = transport.create_draft(message, send_key=entry["send_key"])
     failpoints.hit("after_draft")
@@ -132,6 +127,16 @@ def _ensure_draft(
     entry.update(columns, state=OutboxState.DRAFTED)
     failpoints.hit("after_drafted")
     return True
+
+
+def _clear_drafts(entry: dict[str, Any], transport: MailTransport) -> None:
+    """Take away what this or an earlier claim drafted, also where it died before committing the id."""
+    if entry["provider_draft_id"]:
+        transport.delete_draft(entry["provider_draft_id"])
+    elif entry["generation"] > 1:
+        stray = transport.find_draft(entry["send_key"])
+        if stray is not None:
+            transport.delete_draft(stray.provider_draft_id)
 
 
 def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
@@ -356,8 +361,7 @@ def release(
 
 def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
     """It may not leave now: take its draft away and give the entry back."""
-    if entry["provider_draft_id"]:
-        transport.delete_draft(entry["provider_draft_id"])
+    _clear_drafts(entry, transport)
     release(engine, entry, after=dt.timedelta(seconds=5) if not _stale(entry) else dt.timedelta(0))
     return "released"
 

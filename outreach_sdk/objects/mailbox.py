@@ -148,6 +148,23 @@ class Mailbox:
         """The port behind it, for reading by hand and for tests."""
         return self._session.engine.transport(self._row())
 
+    @property
+    def spacing(self) -> float:
+        """Seconds between two automatic e-mails of this mailbox (OUTREACH_STAGGER_SECONDS when connected)."""
+        return float(self._row()["spacing_us"]) / 1e6
+
+    @spacing.setter
+    def spacing(self, seconds: float) -> None:
+        if not 0 <= seconds <= 86_400:
+            raise InvalidInput("spacing", seconds, "Give seconds from 0 to a day.")
+        self._row()
+        self._session.store.write(
+            "UPDATE mailboxes SET spacing_us = ?, next_slot_at = last_call_at + CAST(? AS BIGINT) WHERE id = ?",
+            round(seconds * 1e6),
+            round(seconds * 1e6),
+            self.id,
+        )
+
     def check(self) -> str:
         """Ask the provider whose mailbox this is: the address it says. Raises MailError."""
         return str(self.transport.address())

@@ -1,0 +1,115 @@
+"""RQ entry points, allow-listed by name. A job carries nothing but its name and a time bucket: what there
+is to do, the database says, so a job that runs twice finds nothing to do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from outreach_sdk.config import Settings
+from outreach_sdk.engine import dispatch, enroll, people
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.errors import OutreachError
+from outreach_sdk.wiring import open_engine
+
+__all__ = ["ALLOWED", "QUEUES", "drain_imports", "drain_polls", "drain_sends", "process_name", "run_clock", "start_beating"]
+
+QUEUES = ("send", "read", "bulk")
+
+_engine: Engine | None = None
+_guard = threading.Lock()
+
+
+def shared_engine() -> Engine:
+    """This process's engine, from the environment."""
+    global _engine
+    with _guard:
+        if _engine is None:
+            _engine = open_engine(Settings.from_env())
+        return _engine
+
+
+def drain_sends(*_bucket: Any) -> dict[str, int]:
+    """Send what is due, for one time budget."""
+    return dispatch.drain_sends(shared_engine())
+
+
+def drain_polls(*_bucket: Any) -> dict[str, int]:
+    """Look for replies and bounces in every mailbox whose check is due."""
+    return dispatch.drain_polls(shared_engine())
+
+
+def drain_imports(*_bucket: Any) -> int:
+    """Go on with imports that wait or whose worker died; how many were finished."""
+    import datetime as dt
+
+    engine = shared_engine()
+    done = 0
+    while True:
+        now = engine.now()
+        job = engine.store.one(
+            "SELECT id, source FROM imports WHERE state IN ('waiting', 'running') AND lease_until <= ? ORDER BY id LIMIT 1",
+            now,
+        )
+        if job is None:
+            return done
+        claimed = engine.store.write(
+            "UPDATE imports SET state = 'running', lease_until = ? WHERE id = ? AND lease_until <= ?",
+            now + dt.timedelta(minutes=10),
+            job["id"],
+            now,
+        )
+        if claimed != 1:
+            continue
+        try:
+            enroll.run_import(engine, job["id"], people.open_table(job["source"]))
+            done += 1
+        except OutreachError as exc:
+            engine.store.write(
+                "UPDATE imports SET state = 'failed', error = ?, lease_until = NULL WHERE id = ?", str(exc), job["id"]
+            )
+
+
+ALLOWED: dict[str, Callable[..., Any]] = {
+    f"outreach_sdk.jobs.{f.__name__}": f for f in (drain_sends, drain_polls, drain_imports)
+}
+"""The only functions a worker runs, whatever Redis says."""
+
+
+def process_name(role: str) -> str:
+    """A name for this process among all of the installation's."""
+    return f"{role}@{socket.gethostname()}:{os.getpid()}"
+
+
+def start_beating(engine: Engine, role: str, every: float = 4.0) -> threading.Event:
+    """Keep saying in the database that this process lives, from a thread; set the event to end it."""
+    stop = threading.Event()
+    name, started = process_name(role), engine.now()
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                dispatch.beat(engine, role, name, started)
+            except OutreachError:
+                pass  # the database is away: being silent is what a heartbeat then says
+            stop.wait(every)
+        engine.store.close_thread()
+
+    threading.Thread(target=run, name="heartbeat", daemon=True).start()
+    return stop
+
+
+def run_clock(engine: Engine, wake: dispatch.Wake, stop: threading.Event, every: float, log: Callable[[str], None]) -> None:
+    """Tick until stopped. A lost database or Redis costs ticks, not the clock."""
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            workers = max(1, dispatch.alive(engine).get("send", 1))
+            dispatch.tick(engine, wake, workers=workers)
+        except OutreachError as exc:
+            log(f"tick: {exc}")
+        stop.wait(max(0.05, every - (time.monotonic() - began)))

@@ -1,0 +1,130 @@
+"""kill -9 at every named place, on each kind of mailbox and each database: nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from outreach_sdk.engine import failpoints
+from outreach_sdk.objects.mailbox import Mailbox
+from outreach_sdk.objects.sequence import Sequence
+from tests.harness import ADDRESS, House
+from tests.mail.hostile import Faults
+
+PEOPLE = 2
+
+
+def expected(people: int) -> Counter[tuple[str, str]]:
+    return Counter(
+        (f"p{n}@candidate{n}.example", subject)
+        for n in range(people)
+        for subject in (f"Hello P{n}", f"Re: Hello P{n}")
+    )
+
+
+def start(house: House, box: Mailbox) -> Sequence:
+    seq = house.two_steps(box)
+    seq.enroll(house.people(PEOPLE))
+    seq.activate()
+    return seq
+
+
+@pytest.mark.rule(14)
+@pytest.mark.failure("crash between the provider's yes and the database write")
+@pytest.mark.parametrize("kind", ["local", "hostile"])
+@pytest.mark.parametrize("failpoint", [n for n in failpoints.NAMES if n != "during_recovery"])
+def test_killed_anywhere_nothing_twice_nothing_lost(house: House, kind: str, failpoint: str) -> None:
+    box = house.local() if kind == "local" else house.hostile()
+    seq = start(house, box)
+    assert house.drain(failpoint=f"{failpoint}:2") == -9
+    house.settle(seq)
+    assert house.witness(box) == expected(PEOPLE)
+    assert set(seq.candidates()["status"]) == {"completed"}
+
+
+@pytest.mark.rule(14)
+@pytest.mark.parametrize("kind", ["local", "hostile"])
+def test_killed_again_while_recovering(house: House, kind: str) -> None:
+    box = house.local() if kind == "local" else house.hostile()
+    seq = start(house, box)
+    assert house.drain(failpoint="after_accept") == -9
+    killed = 0
+    for _ in range(20):
+        killed += house.drain(failpoint="during_recovery") == -9
+        if killed:
+            break
+    assert killed
+    house.settle(seq)
+    assert house.witness(box) == expected(PEOPLE)
+
+
+@pytest.mark.rule(14)
+@pytest.mark.parametrize("failpoint", ["after_sending", "after_accept", "after_drafted"])
+def test_a_cancel_between_the_kill_and_the_recovery_holds(house: House, failpoint: str) -> None:
+    box = house.hostile()
+    seq = start(house, box)
+    assert house.drain(failpoint=failpoint) == -9
+    left = house.witness(box)
+    for n in range(PEOPLE):
+        seq.journey(f"p{n}@candidate{n}.example").cancel()
+    house.settle(seq)
+    assert house.witness(box) == left, "nothing leaves after a committed cancel"
+    assert house.provider is not None
+    assert not house.provider.draft_keys(), "the drafts of cancelled journeys are taken away"
+    late = house.engine.store.rows(
+        "SELECT o.id FROM outbox o JOIN journeys j ON j.id = o.journey_id WHERE o.sending_at > j.ended_at"
+    )
+    assert late == []
+
+
+@pytest.mark.rule(14)
+@pytest.mark.failure("client retries a send after a read time-out")
+@pytest.mark.failure("Graph send answered 504, mail delivered four times")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hostile_provider_gets_each_message_once(tmp_path: Path, seed: int) -> None:
+    house = House(tmp_path / "home", f"sqlite:///{tmp_path / 'db.sqlite'}")
+    box = house.hostile(
+        Faults(
+            send_rate_limited=0.15,
+            retry_after=0.2,
+            send_answer_lost=0.2,
+            draft_answer_lost=0.1,
+            draft_temporary=0.1,
+            read_back_lost=0.1,
+            read_temporary=0.05,
+        ),
+        seed=seed,
+    )
+    seq = house.two_steps(box)
+    seq.enroll(house.people(12))
+    seq.activate()
+    house.settle(seq, seconds=90)
+    assert house.witness(box) == expected(12)
+    house.close()
+
+
+@pytest.mark.rule(13)
+@pytest.mark.failure("one bad recipient makes the whole batch resend")
+def test_one_refused_recipient_pauses_that_journey_alone(house: House) -> None:
+    box = house.hostile(Faults(**{**vars_of(Faults.none()), "refused": ("p1@candidate1.example",)}))
+    seq = house.two_steps(box)
+    seq.enroll(house.people(4))
+    seq.activate()
+    house.settle(seq)
+    assert house.witness(box) == Counter({k: v for k, v in expected(4).items() if not k[0].startswith("p1@")})
+    poisoned = seq.journey("p1@candidate1.example")
+    assert (poisoned.status, poisoned.reason) == ("paused", "send_failed")
+    told = house.engine.store.value("SELECT text FROM notifications WHERE kind = 'send_failed'")
+    assert "P1 Li" in told
+
+
+def vars_of(faults: Faults) -> dict[str, object]:
+    import dataclasses
+
+    return dataclasses.asdict(faults)
+
+
+def test_the_address_is_that_of_the_mailbox(house: House) -> None:
+    assert house.hostile().check() == ADDRESS

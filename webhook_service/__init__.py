@@ -1,0 +1,1 @@
+"""A small Flask service that tells the outside whether this installation lives."""
