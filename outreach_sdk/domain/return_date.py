@@ -1,0 +1,188 @@
+"""The day on which somebody says they are back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+
+__all__ = ["find_return_date"]
+
+_MONTHS: dict[str, int] = {}
+for _number, _names in enumerate(
+    (
+        "january jan januar jän jänner janvier janv enero ene gennaio gen janeiro januari sty "
+        "stycznia январь января янв tammikuuta leden ledna január ocak ינואר يناير",
+        "february feb februar februari février fevrier févr febrero febbraio fevereiro fev luty "
+        "lutego lut февраль февраля фев helmikuuta února február şubat פברואר فبراير",
+        "march mar märz maerz mrz mars marzo março maart mrt marzec marca март марта maaliskuuta "
+        "března marts mart מרץ március مارس márc",
+        "april apr avril avr abril abr aprile kwiecień kwietnia kwi апрель апреля апр huhtikuuta "
+        "dubna április nisan אפריל أبريل",
+        "may mai mayo maggio mag maio mei maj maja май мая toukokuuta května május mayıs מאי مايو",
+        "june jun juni juin junio giugno giu junho czerwiec czerwca cze июнь июня июн kesäkuuta "
+        "června június haziran יוני يونيو",
+        "july jul juli juillet juil julio luglio lug julho lipiec lipca lip июль июля июл heinäkuuta "
+        "července július temmuz יולי يوليو",
+        "august aug août aout agosto ago augustus sierpień sierpnia sie август августа авг elokuuta "
+        "srpna augusztus ağustos אוגוסט أغسطس augusti",
+        "september sep sept septembre septiembre settembre set setembro wrzesień września wrz "
+        "сентябрь сентября сен syyskuuta září szeptember eylül ספטמבר سبتمبر",
+        "october oct oktober okt octobre octubre ottobre ott outubro out październik października "
+        "paź октябрь октября окт lokakuuta října október ekim אוקטובר أكتوبر",
+        "november nov novembre noviembre novembro listopad listopada lis ноябрь ноября ноя "
+        "marraskuuta listopadu kasım נובמבר نوفمبر",
+        "december dec dezember dez décembre déc diciembre dic dicembre dezembro grudzień grudnia gru "
+        "декабрь декабря дек joulukuuta prosince aralık דצמבר ديسمبر desember",
+    ),
+    1,
+):
+    for _word in _names.split():
+        _MONTHS.setdefault(_word, _number)
+
+_DAYS: dict[str, int] = {}
+for _number, _names in enumerate(
+    (
+        "monday montag lundi lunes lunedì segunda segunda-feira maandag poniedziałek "
+        "poniedziałku понедельник "
+        "понедельника måndag mandag maanantai 月曜日 月曜 星期一 周一 월요일",
+        "tuesday dienstag mardi martes martedì terça terça-feira dinsdag wtorek wtorku вторник "
+        "вторника tisdag "
+        "tirsdag tiistai 火曜日 星期二 周二 화요일",
+        "wednesday mittwoch mercredi miércoles mercoledì quarta quarta-feira woensdag środa "
+        "środy среда среды "
+        "onsdag keskiviikko 水曜日 星期三 周三 수요일",
+        "thursday donnerstag jeudi jueves giovedì quinta quinta-feira donderdag czwartek czwartku четверг "
+        "четверга torsdag torstai 木曜日 星期四 周四 목요일",
+        "friday freitag vendredi viernes venerdì sexta sexta-feira vrijdag piątek piątku "
+        "пятница пятницы fredag "
+        "perjantai 金曜日 星期五 周五 금요일",
+        "saturday samstag sonnabend samedi sábado sabato zaterdag sobota soboty суббота lördag lørdag 土曜日",
+        "sunday sonntag dimanche domingo domenica zondag niedziela niedzieli воскресенье "
+        "söndag søndag 日曜日",
+    )
+):
+    for _word in _names.split():
+        _DAYS[_word] = _number
+
+_M = "|".join(sorted(map(re.escape, _MONTHS), key=len, reverse=True))
+_D = "|".join(sorted(map(re.escape, _DAYS), key=len, reverse=True))
+_ISO = re.compile(r"(?<!\d)(20\d\d)[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+_CJK = re.compile(r"(?:(20\d\d)\s*[年년]\s*)?(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日号號일]")
+_NUMBERS = re.compile(r"(?<![\d./-])(\d{1,2})([./-])(\d{1,2})(?:\2(20\d\d|\d\d)|(?<=\d)\.)?(?![\d/-])")
+_DAY_MONTH = re.compile(
+    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|ère|º|°|ª|e|:e)?[.,]?\s*(?:of |de |d['’]|ב)?\s*({_M})\b\.?,?"
+    rf"(?:\s*(?:de |del )?(20\d\d))?",
+    re.I,
+)
+_MONTH_DAY = re.compile(rf"\b({_M})\.?\s+(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s*(20\d\d))?", re.I)
+_MONTH_YEAR = re.compile(rf"(?<![\d.] )(?<!\d)\b({_M})\.?,?\s+(?:de |del )?(20\d\d)\b", re.I)
+_WEEKDAY = re.compile(rf"(?:\b|(?<=[\u3040-\u9fff]))({_D})(?:\b|(?=[\u3040-\u9fff\uac00-\ud7af]))", re.I)
+_RETURNING = re.compile(
+    r"return|back|again|resum|reachable from|available from|zurück|wieder|ab dem|de retour|reprend|"
+    r"retour|rentr|"
+    r"regres|vuelv|volver|de vuelta|reincorpor|torn|rientr|rientro|volto|retorn|terug|wracam|powr|"
+    r"ponownie|верн|"
+    r"буду (?:снова|на)|возвращ|вернусь|tillbaka|tilbage|tilbake|åter|palaan|zpět|vissza|dön|回|返|戻|"
+    r"出社|復帰|복귀|חוזר",
+    re.I,
+)
+_UNTIL = re.compile(
+    r"until|till?\b|through|thru|to\b|up to|bis|einschließlich|jusqu|au\b|hasta|fino|al\b|até|ate\b|ao\b|tot|"
+    r"t/m|t\.e\.m|do\b|по\b|до\b|till\b|til\b|saakka|asti|kadar|まで|至|到|까지|עד|حتى|[-–—]\s*$",
+    re.I,
+)
+_AFTER_RETURNING = re.compile(
+    r"^[^.!?\n。]{0,40}?(?:zurück|wieder|back\b|return|terug|tillbaka|tilbage|tilbake|返回|回来|回來|回到|"
+    r"出社|戻|復帰|복귀|"
+    r"retour|вернусь|döneceğ)",
+    re.I,
+)
+_SINCE = re.compile(
+    r"(?:from|since|starting|vom|von|seit|ab|du|depuis|del|desde|dal|de|van|vanaf|od|с|från|fra)\s*$", re.I
+)
+
+
+def find_return_date(text: str, today: dt.date) -> dt.date | None:
+    """The stated day of return, or the last day away, at most 400 days after `today`, never before it.
+
+    Dates without a year are the next such day within half a year; `09/03` is read the way that lies nearer.
+    A month alone (`September 2026`) means its first day.
+    """
+    best: tuple[int, dt.date] | None = None
+    body = text[:4000]
+    for start, end, day in _dates(body, today):
+        if not today <= day <= today + dt.timedelta(days=400):
+            continue
+        before, after = body[max(0, start - 60) : start], body[end : end + 60]
+        clause = re.split(r"[!?\n。;]|\.\s", before)[-1]
+        near = clause[-28:]
+        if _AFTER_RETURNING.search(after) or _RETURNING.search(clause[-45:]):
+            weight = 3
+        elif _UNTIL.search(near):
+            weight = 2
+        elif _SINCE.search(near):
+            weight = 0
+        else:
+            weight = 1
+        if best is None or (weight, day) > best:
+            best = (weight, day)
+    return best[1] if best is not None else None
+
+
+def _dates(text: str, today: dt.date) -> Iterator[tuple[int, int, dt.date]]:
+    taken: list[tuple[int, int]] = []
+
+    def free(found: re.Match[str]) -> bool:
+        return not any(a < found.end() and found.start() < b for a, b in taken)
+
+    def offer(found: re.Match[str], *days: dt.date | None) -> Iterator[tuple[int, int, dt.date]]:
+        ahead = [d for d in days if d is not None and d >= today]
+        if ahead:
+            yield found.start(), found.end(), min(ahead)
+        if any(days):
+            taken.append((found.start(), found.end()))
+
+    for found in _ISO.finditer(text):
+        year, one, two = (int(g) for g in found.groups())
+        yield from offer(found, _day(year, one, two))
+    for found in _CJK.finditer(text):
+        if free(found):
+            yield from offer(found, _near(today, found.group(1), int(found.group(2)), int(found.group(3))))
+    for pattern, month, day in ((_DAY_MONTH, 2, 1), (_MONTH_DAY, 1, 2)):
+        for found in pattern.finditer(text):
+            if free(found):
+                number = _MONTHS[found.group(month).lower()]
+                yield from offer(found, _near(today, found.group(3), number, int(found.group(day))))
+    for found in _MONTH_YEAR.finditer(text):
+        if free(found):
+            yield from offer(found, _day(int(found.group(2)), _MONTHS[found.group(1).lower()], 1))
+    for found in _NUMBERS.finditer(text):
+        if free(found) and found.group() != "24/7" and (found.group(4) or found.group(2) != "-"):
+            one, two, year_text = int(found.group(1)), int(found.group(3)), found.group(4)
+            if year_text is None and found.group(2) == "." and not found.group().endswith("."):
+                continue  # 2.5 is a number
+            first = _near(today, year_text, two, one)
+            second = _near(today, year_text, one, two) if found.group(2) != "." else None
+            yield from offer(found, first, second)
+    if not taken:
+        for found in _WEEKDAY.finditer(text):
+            ahead = (_DAYS[found.group(1).lower()] - today.weekday() - 1) % 7 + 1
+            yield found.start(), found.end(), today + dt.timedelta(days=ahead)
+
+
+def _day(year: int, month: int, day: int) -> dt.date | None:
+    try:
+        return dt.date(year, month, day)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _near(today: dt.date, year: str | None, month: int, day: int) -> dt.date | None:
+    if year is not None:
+        return _day(int(year) if len(year) == 4 else 2000 + int(year), month, day)
+    for guess in (today.year, today.year + 1):
+        found = _day(guess, month, day)
+        if found is not None and found >= today:
+            return found if found <= today + dt.timedelta(days=183) else None
+    return None
