@@ -55,12 +55,9 @@ def outreach() -> None:
 @JSON
 def up(workers: int | None, detach: bool, as_json: bool) -> None:
     """Start this home's engine: Redis if embedded, workers, clock, web."""
-    import importlib
+    from outreach_sdk.objects.engine import up as start
 
-    from outreach_sdk.objects.session import current
-
-    runtime = importlib.import_module("outreach_sdk.runtime")
-    runtime.up(current().settings, workers=workers, detach=detach)
+    start(workers=workers, detach=detach)
     _say({"running": True}, as_json, lambda _: "The engine is running. `outreach status` shows it, `outreach down` ends it.")
     if not detach:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
@@ -70,11 +67,10 @@ def up(workers: int | None, detach: bool, as_json: bool) -> None:
 @JSON
 def down(as_json: bool) -> None:
     """End this home's engine."""
-    import importlib
-
+    from outreach_sdk import runtime
     from outreach_sdk.config import Settings
 
-    ended = bool(importlib.import_module("outreach_sdk.runtime").down(Settings.from_env()))
+    ended = runtime.down(Settings.from_env())
     _say({"ended": ended}, as_json, lambda _: "Ended." if ended else "It wasn't running.")
 
 
@@ -410,7 +406,7 @@ def classify(files: tuple[str, ...], as_json: bool) -> None:
 @click.option("--home", default=".outreach-demo", show_default=True, help="Folder to run in; made anew.")
 def demo(home: str) -> None:
     """A whole sequence on this machine, in a minute, with a kill -9 in the middle."""
-    from outreach_sdk.runtime.demo import run
+    from outreach_sdk.demo import run
 
     sys.exit(run(Path(home)))
 

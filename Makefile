@@ -1,0 +1,39 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test lint rules bench clean
+
+$(BIN)/outreach: setup.cfg pyproject.toml
+	@began=$$(date +%s); $(PYTHON) -m venv $(VENV) \
+	&& $(BIN)/pip install --quiet --disable-pip-version-check -e . \
+	&& echo "installed in $$(( $$(date +%s) - began )) s"
+	@touch $@
+
+$(VENV)/.dev: setup.cfg pyproject.toml
+	@began=$$(date +%s); $(PYTHON) -m venv $(VENV) \
+	&& $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,postgres]' \
+	&& echo "installed for tests in $$(( $$(date +%s) - began )) s"
+	@touch $(VENV)/.dev
+
+demo: $(BIN)/outreach
+	$(BIN)/outreach demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/.dev lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+rules: $(VENV)/.dev
+	$(BIN)/python -m tests.rules
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .test-tools .outreach-demo
