@@ -47,16 +47,15 @@ class Secret:
         return hash(self._value)
 
 
-def _text(variable: str, text: str) -> str:
+def _text(variable: str, text: str, *, shown: str | None = None) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise ConfigError(f"{variable}: {text!r} holds control characters. Set it without line breaks.")
+        shown = shown or repr(text)
+        raise ConfigError(f"{variable}: {shown} holds control characters. Set it without line breaks.")
     return text
 
 
 def _secret(variable: str, text: str) -> Secret:
-    if any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise ConfigError(f"{variable}: the secret holds control characters. Set it without line breaks.")
-    return Secret(text)
+    return Secret(_text(variable, text, shown="the secret"))
 
 
 def _secrets(variable: str, text: str) -> tuple[Secret, ...]:
@@ -77,9 +76,7 @@ def _url(variable: str, text: str) -> str:
 def _smtp(variable: str, text: str) -> Secret:
     parts = _split(text)
     if parts is None or parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ConfigError(
-            f"{variable}: that isn't a mail server's address. Write smtp://user:password@host:587."
-        )
+        raise ConfigError(f"{variable}: not a mail server's address. Write smtp://user:password@host:587.")
     return _secret(variable, text)
 
 

@@ -28,6 +28,8 @@ from outreach_sdk.runtime.state import ChildStatus, Status, read_run, status
 __all__ = ["Child", "ChildStatus", "Status", "default_children", "down", "redis_url", "status", "up"]
 
 START_LIMIT = 25.0
+"""Seconds until `up` gives up; Redis gets ten less, so that the supervisor can still say what is wrong."""
+
 _held: dict[Path, socket.socket] = {}
 
 
@@ -73,6 +75,7 @@ def up(
                     old.close()
                 return status(settings)
             if error:
+                _bury(settings.home)
                 break
     raise EngineError(f"The engine didn't start. {error or _last_words(settings)}")
 
@@ -137,6 +140,7 @@ def _spawn(settings: Settings, children: Sequence[Child]) -> None:
         "home": str(settings.home),
         "socket_dir": str(redis_server.socket_folder(settings)),
         "web_port": settings.web_port,
+        "ready_limit": START_LIMIT - 10,
         "redis": redis.to_dict() if redis else None,
         "children": [child.to_dict() for child in children],
     }
@@ -200,6 +204,8 @@ def _ask(settings: Settings, wish: str) -> tuple[socket.socket | None, str]:
         link.settimeout(START_LIMIT)
         link.sendall(json.dumps({"do": wish}).encode() + b"\n")
         answer = json.loads(link.makefile("rb").readline() or b"{}")
+    except TimeoutError:
+        answer = {"error": "Its supervisor doesn't answer: `outreach down` ends it."}
     except (OSError, ValueError):
         answer = {}
     if answer.get("ready"):

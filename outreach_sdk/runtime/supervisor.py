@@ -28,7 +28,6 @@ from outreach_sdk.runtime.redis_server import answers
 FIRST_OWNER = 15.0
 """Seconds without any owner after which an engine that nobody holds ends."""
 
-READY_LIMIT = 15.0
 STOP_LIMIT, REDIS_LAST = 5.0, 1.0
 """Seconds until KILL at a stop, and the last of them that are Redis' own."""
 
@@ -74,7 +73,7 @@ class Supervisor:
                     self._hear(key.fileobj)  # type: ignore[arg-type]
             now = time.monotonic()
             self._keep(now)
-            if not self.ready and now - began > READY_LIMIT:
+            if not self.ready and now - began > self.plan["ready_limit"]:
                 last = self.redis.note or self.redis.last_words() if self.redis else ""
                 self.error = f"Redis didn't start: {last or 'it says nothing'}. See {self.home / 'logs'}."
                 self.stopping = True
