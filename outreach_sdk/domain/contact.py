@@ -46,6 +46,7 @@ _BRACKETED = re.compile(r"<\s*(?:mailto:)?([^<>\s]+@[^<>\s]+?)\s*>", re.I)
 _CANDIDATE = re.compile(r"(?:\"[^\"@]+\"|[^\s<>()\[\],;:\"|]+)@[^\s<>()\[\],;:\"|@]+")
 _AT = re.compile(r"\s*[\[({]\s*at\s*[\])}]\s*", re.I)
 _DOT = re.compile(r"\s*[\[({]\s*dot\s*[\])}]\s*", re.I)
+_PIECES = re.compile(r"[;|]|\s/\s|,(?=\s*[^\s,@]+@)")
 _LABELS = re.compile(r"\b(?:e-?mail|mail|address|work|home|private|hyperlink|and|or)\b", re.I)
 _EDGE = " \t'\"`’‘“”.,;:!?*)(]["
 _EMAIL_REMEDY = "Give one e-mail address like ana@example.com."
@@ -74,19 +75,23 @@ def _odd_email(value: str) -> str:
     return addresses.pop()
 
 
-def _candidates(value: str) -> list[str]:
+def _candidates(value: str, *, lenient: bool = False) -> list[str]:
+    """The address-like parts of a cell; none when one of its pieces can't be understood, unless `lenient`."""
     text = urllib.parse.unquote(value) if "%" in value and "mailto:" in value.lower() else value
     text = _DOT.sub(".", _AT.sub("@", _tidy(text)))
-    bracketed = _BRACKETED.findall(text)
-    if bracketed:
-        return bracketed
     text = re.sub(r"\bmailto:(?://)?", " ", text, flags=re.I)
     text = re.sub(r"(@[^\s?]+)\?\S*", r"\1", text)  # mailto:ana@example.com?subject=…
-    found = _CANDIDATE.findall(text)
-    # Other words beside the address: `ana silva@example.com` is a slip, not silva@example.com.
-    beside = re.sub(r"\([^()@]*\)", " ", _CANDIDATE.sub(" ", text))
-    if re.search(r"\w", _LABELS.sub(" ", beside)):
-        return []
+    found: list[str] = []
+    for piece in _PIECES.split(text):
+        bracketed = _BRACKETED.findall(piece)
+        plain = _CANDIDATE.findall(piece)
+        # Other words beside the address: `ana silva@example.com` is a slip, not silva@example.com.
+        beside = "" if bracketed else re.sub(r"\([^()@]*\)", " ", _CANDIDATE.sub(" ", piece))
+        if re.search(r"\w", _LABELS.sub(" ", beside)):
+            if not lenient:
+                return []
+            continue
+        found += bracketed or plain
     return found
 
 
@@ -117,7 +122,7 @@ def _checked(candidate: str, value: str) -> str:
 def split_emails(value: str) -> tuple[str, ...]:
     """Every valid address in a cell such as `ana@example.com; ana@home.example`, in order, each once."""
     found: dict[str, None] = {}
-    for one in _candidates(value):
+    for one in _candidates(value, lenient=True):
         try:
             found[_checked(one, value)] = None
         except InvalidInput:

@@ -8,9 +8,11 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import charset_normalizer
 
+from outreach_sdk.domain import header_words
 from outreach_sdk.domain.columns import map_columns
 from outreach_sdk.errors import ImportRefused
 
@@ -128,13 +130,23 @@ def _legacy(head: bytes, *, cut: bool) -> str:
     return best[2] if best is not None else guess or "cp1252"
 
 
-def _known_headers(text: str) -> int:
+def _known_headers(text: str) -> float:
+    """How many headers that aren't ASCII are known; more for those known with their very accents, which
+    `map_columns` is blind to."""
     delimiter, skipped = _layout(text, cut=True)
-    rows = list(_rows(text, delimiter, limit=skipped + 3))
-    header = next((row for line, row in rows if line > skipped), [])
-    if not any(not cell.isascii() for cell in header):
-        return 0
-    return sum(1 for v in map_columns(header, []).fields.values() if v is not None and not v.isascii())
+    header = next((row for line, row in _rows(text, delimiter, limit=skipped + 3) if line > skipped), [])
+    if all(cell.isascii() for cell in header):
+        return 0.0
+    known = [
+        cell for cell in map_columns(header, []).fields.values() if cell is not None and not cell.isascii()
+    ]
+    return len(known) + 0.5 * sum(1 for cell in known if set(cell.casefold().split()) & _accented())
+
+
+@lru_cache(maxsize=1)
+def _accented() -> frozenset[str]:
+    phrases = (p for levels in header_words.PHRASES.values() for phrases in levels.values() for p in phrases)
+    return frozenset(word for phrase in phrases for word in phrase.casefold().split() if not word.isascii())
 
 
 def _guess(head: bytes) -> str | None:
