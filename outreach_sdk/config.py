@@ -66,41 +66,40 @@ def _folder(variable: str, text: str) -> Path:
     return Path(_text(variable, text)).expanduser().resolve()
 
 
-def _url(variable: str, text: str) -> str:
-    parts = _split(text)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"{variable}: {_masked(text)!r} isn't a web address. Write https://host[/path].")
-    return _text(variable, text).rstrip("/")
-
-
-def _smtp(variable: str, text: str) -> Secret:
-    parts = _split(text)
-    if parts is None or parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ConfigError(f"{variable}: not a mail server's address. Write smtp://user:password@host:587.")
-    return _secret(variable, text)
-
-
-def _redis(variable: str, text: str) -> str:
-    parts = _split(text)
-    if parts is None or not (
-        (parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)
-    ):
-        raise ConfigError(
-            f"{variable}: {_masked(text)!r} isn't a Redis address. Write redis://host:6379/0, rediss://… or "
-            "unix:///path, or unset it for an embedded server."
-        )
+def _address(variable: str, text: str, schemes: str, remedy: str) -> str:
+    try:
+        parts = urlsplit(text)
+        at = parts.path if parts.scheme == "unix" else parts.hostname
+        good = bool(at) and parts.scheme in schemes.split() and parts.port != 0
+    except ValueError:  # a port that isn't one, a bracket left open
+        good = False
+    if not good:
+        raise ConfigError(f"{variable}: {_masked(text)!r} isn't such an address. {remedy}")
     return _text(variable, text)
 
 
+def _url(variable: str, text: str) -> str:
+    return _address(variable, text, "http https", "Write https://host[/path].").rstrip("/")
+
+
+def _smtp(variable: str, text: str) -> Secret:
+    return Secret(_address(variable, text, "smtp smtps", "Write smtp://user:password@host:587."))
+
+
+def _redis(variable: str, text: str) -> str:
+    remedy = "Write redis://host:6379/0, rediss://… or unix:///path, or unset it for an embedded server."
+    return _address(variable, text, "redis rediss unix", remedy)
+
+
 def _database(variable: str, text: str) -> str:
-    parts = _split(text)
-    if parts is not None and parts.scheme == "sqlite" and text.startswith("sqlite:///"):
+    scheme, _, rest = text.partition("://")
+    if scheme == "sqlite" and rest.startswith("/"):
         path = _text(variable, text).removeprefix("sqlite:///")
         if path and path != ":memory:" and not path.startswith("file:"):
             # Children run in another folder: a relative path must mean the same file to them.
             return f"sqlite:///{Path(path).expanduser().absolute()}"
-    elif parts is not None and parts.scheme in ("postgresql", "postgres") and "//" in text:
-        return "postgresql:" + _text(variable, text).partition(":")[2]
+    elif scheme in ("postgresql", "postgres") and rest:
+        return "postgresql://" + _text(variable, rest, shown="the address")
     raise ConfigError(
         f"{variable}: {_masked(text)!r} isn't a database this can use. Write sqlite:///path/to/file.db or "
         "postgresql://user:password@host/name."
@@ -108,34 +107,22 @@ def _database(variable: str, text: str) -> str:
 
 
 def _number(
-    variable: str, text: str, *, least: float, most: float, whole: bool = False, above: bool = False
-) -> float:
-    try:
-        value = int(text) if whole else float(text)
-    except ValueError:
-        value = math.nan
-    if math.isnan(value) or not least <= value <= most or (above and value == least):
-        kind = "a whole number" if whole else "a number"
-        low = f"above {least:g}" if above else f"from {least:g}"
-        raise ConfigError(f"{variable}: {text!r} won't do. Use {kind} {low} to {most:g}.")
-    return value
+    least: float, most: float, *, above: bool = False, kind: type[int] | type[float] = float
+) -> Callable[[str, str], float]:
+    """A reader of numbers from `least` (with `above`: more than it) to `most`."""
 
+    def read(variable: str, text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most or (above and value == least):  # so NaN is refused too
+            what = "a whole number" if kind is int else "a number"
+            low = f"above {least:g}" if above else f"from {least:g}"
+            raise ConfigError(f"{variable}: {text!r} won't do. Use {what} {low} to {most:g}.")
+        return value
 
-def _seconds(most: float, *, zero: bool = False) -> Callable[[str, str], float]:
-    return lambda variable, text: _number(variable, text, least=0, most=most, above=not zero)
-
-
-def _count(least: int, most: int) -> Callable[[str, str], int]:
-    return lambda variable, text: int(_number(variable, text, least=least, most=most, whole=True))
-
-
-def _split(text: str) -> Any:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # reading it raises for what isn't a port
-    except ValueError:
-        return None
-    return parts
+    return read
 
 
 def _masked(url: str) -> str:
@@ -251,8 +238,8 @@ class Settings:
             value = getattr(self, name)
             if value not in (None, ()):
                 env[variable] = _as_text(value)
-        for values, suffix in zip(_FAMILY_FIELDS, _FAMILIES, strict=True):
-            env |= {f"OUTREACH_{k.upper()}_{suffix}": _as_text(v) for k, v in getattr(self, values).items()}
+        for name, (suffix, _) in _FAMILIES.items():
+            env |= {f"OUTREACH_{k.upper()}_{suffix}": _as_text(v) for k, v in getattr(self, name).items()}
         return env
 
     def __repr__(self) -> str:
@@ -279,35 +266,35 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "google_calendar_endpoint": ("OUTREACH_GOOGLE_CALENDAR_ENDPOINT", _url),
     "graph_endpoint": ("OUTREACH_GRAPH_ENDPOINT", _url),
     "microsoft_authority": ("OUTREACH_MICROSOFT_AUTHORITY", _url),
-    "stagger_seconds": ("OUTREACH_STAGGER_SECONDS", _seconds(DAY, zero=True)),
-    "max_parallel_sends": ("OUTREACH_MAX_PARALLEL_SENDS", _count(1, 1000)),
+    "stagger_seconds": ("OUTREACH_STAGGER_SECONDS", _number(0, DAY)),
+    "max_parallel_sends": ("OUTREACH_MAX_PARALLEL_SENDS", _number(1, 1000, kind=int)),
     "smtp_url": ("OUTREACH_SMTP_URL", _smtp),
-    "poll_seconds": ("OUTREACH_POLL_SECONDS", _seconds(DAY)),
-    "send_timeout": ("OUTREACH_SEND_TIMEOUT", _seconds(600)),
-    "lease_seconds": ("OUTREACH_LEASE_SECONDS", _seconds(DAY)),
-    "drain_seconds": ("OUTREACH_DRAIN_SECONDS", _seconds(600)),
-    "tick_seconds": ("OUTREACH_TICK_SECONDS", _seconds(3600)),
-    "web_port": ("OUTREACH_WEB_PORT", _count(0, 65_535)),
+    "poll_seconds": ("OUTREACH_POLL_SECONDS", _number(0, DAY, above=True)),
+    "send_timeout": ("OUTREACH_SEND_TIMEOUT", _number(0, 600, above=True)),
+    "lease_seconds": ("OUTREACH_LEASE_SECONDS", _number(0, DAY, above=True)),
+    "drain_seconds": ("OUTREACH_DRAIN_SECONDS", _number(0, 600, above=True)),
+    "tick_seconds": ("OUTREACH_TICK_SECONDS", _number(0, 3600, above=True)),
+    "web_port": ("OUTREACH_WEB_PORT", _number(0, 65_535, kind=int)),
 }
 
 VARIABLES = frozenset(variable for variable, _ in _VARIABLES.values())
 """Every variable with a field of its own."""
 
-_FAMILIES: dict[str, Callable[[str, str], Any]] = {
-    "API_KEY": _secret,
-    "ENDPOINT": _url,
-    "WEBHOOK_SECRETS": _secrets,
+_FAMILIES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "vendor_keys": ("API_KEY", _secret),
+    "vendor_endpoints": ("ENDPOINT", _url),
+    "webhook_secrets": ("WEBHOOK_SECRETS", _secrets),
 }
-_FAMILY_FIELDS = ("vendor_keys", "vendor_endpoints", "webhook_secrets")
 
 
 def _families(env: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {name: {} for name in _FAMILY_FIELDS}
-    for name, (suffix, read) in zip(_FAMILY_FIELDS, _FAMILIES.items(), strict=True):
-        for variable in env:
+    found: dict[str, Any] = {}
+    for name, (suffix, read) in _FAMILIES.items():
+        found[name] = {}
+        for variable in env.keys() - VARIABLES:
             match = re.fullmatch(rf"OUTREACH_([A-Z0-9_]+)_{suffix}", variable)
-            if match and variable not in VARIABLES and env[variable].strip():
-                found[name][match[1].lower()] = read(variable, env[variable].strip())
+            if match and (text := env[variable].strip()):
+                found[name][match[1].lower()] = read(variable, text)
     return found
 
 

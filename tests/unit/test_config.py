@@ -119,7 +119,7 @@ def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
     ("variable", "value"),
     [
         ("OUTREACH_API_KEY", "hush\x00"),
-        ("OUTREACH_SMTP_URL", "mail hush"),
+        ("OUTREACH_SMTP_URL", "imap://u:hush@h"),
         ("DATABASE_URL", "mysql://u:hush@h/x"),
         ("REDIS_URL", "http://u:hush@h"),
     ],
