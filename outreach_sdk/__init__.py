@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from outreach_sdk.domain.sequence import Instant, Later, NextBusinessDay, SpecificTime
     from outreach_sdk.errors import OutreachError
     from outreach_sdk.objects.candidate import Candidate
+    from outreach_sdk.objects.engine import down, up
     from outreach_sdk.objects.journey import Journey, Task
     from outreach_sdk.objects.mailbox import Mailbox
     from outreach_sdk.objects.report import EnrollmentReport
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         users,
         whoami,
     )
-    from outreach_sdk.objects.engine import down, up
 
 __version__ = "0.1.0"
 

@@ -58,7 +58,11 @@ def up(workers: int | None, detach: bool, as_json: bool) -> None:
     from outreach_sdk.objects.engine import up as start
 
     start(workers=workers, detach=detach)
-    _say({"running": True}, as_json, lambda _: "The engine is running. `outreach status` shows it, `outreach down` ends it.")
+    _say(
+        {"running": True},
+        as_json,
+        lambda _: "The engine is running. `outreach status` shows it, `outreach down` ends it.",
+    )
     if not detach:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
@@ -85,7 +89,9 @@ def status(as_json: bool) -> None:
     def plain(_: Any) -> str:
         lines = [f"{role}: {n} alive" for role, n in sorted(state["alive"].items())] or ["no engine alive"]
         lines += [f"{n} journeys {s}" for s, n in sorted(state["journeys"].items())]
-        return "\n".join([*lines, f"{state['tasks']} tasks open", *([state["notice"]] if state["notice"] else [])])
+        return "\n".join(
+            [*lines, f"{state['tasks']} tasks open", *([state["notice"]] if state["notice"] else [])]
+        )
 
     _say(state, as_json, plain)
 
@@ -102,16 +108,28 @@ def doctor(as_json: bool) -> None:
     checks: list[dict[str, Any]] = []
     answers = ready()
     checks.append({"check": "database", "ok": answers["database"], "say": "The database answers."})
-    told = "Redis answers." if answers["redis"] else "Redis doesn't answer: `outreach up` starts the embedded one."
+    told = (
+        "Redis answers."
+        if answers["redis"]
+        else "Redis doesn't answer: `outreach up` starts the embedded one."
+    )
     checks.append({"check": "redis", "ok": answers["redis"], "say": told})
-    checks.append({"check": "engine", "ok": state["notice"] is None, "say": state["notice"] or "The engine is alive."})
+    checks.append(
+        {"check": "engine", "ok": state["notice"] is None, "say": state["notice"] or "The engine is alive."}
+    )
     for row in Mailbox.list().iter_rows(named=True):
         try:
             address = Mailbox.get(row["id"]).check()
-            checks.append({"check": f"mailbox {row['address']}", "ok": True, "say": f"It answers as {address}."})
+            checks.append(
+                {"check": f"mailbox {row['address']}", "ok": True, "say": f"It answers as {address}."}
+            )
         except OutreachError as exc:
             checks.append({"check": f"mailbox {row['address']}", "ok": False, "say": str(exc)})
-    _say(checks, as_json, lambda cs: "\n".join(f"{'ok ' if c['ok'] else 'NO '} {c['check']}: {c['say']}" for c in cs))
+    _say(
+        checks,
+        as_json,
+        lambda cs: "\n".join(f"{'ok ' if c['ok'] else 'NO '} {c['check']}: {c['say']}" for c in cs),
+    )
     if not all(c["ok"] for c in checks):
         sys.exit(1)
 
@@ -161,7 +179,16 @@ def web() -> None:
     from outreach_sdk.config import Settings
 
     settings = Settings.from_env()
-    options = ["--worker-class", "gthread", "--workers", "1", "--threads", "8", "--bind", f"127.0.0.1:{settings.web_port}"]
+    options = [
+        "--worker-class",
+        "gthread",
+        "--workers",
+        "1",
+        "--threads",
+        "8",
+        "--bind",
+        f"127.0.0.1:{settings.web_port}",
+    ]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *options, "webhook_service.wsgi:app"])  # noqa: S606
 
 
@@ -211,7 +238,14 @@ def sequence_show(name: str, as_json: bool) -> None:
     seq = _sequence(name)
     if as_json:
         _say(
-            {"id": seq.id, "name": seq.name, "status": seq.status, "problems": seq.problems, "notice": seq.notice}, True
+            {
+                "id": seq.id,
+                "name": seq.name,
+                "status": seq.status,
+                "problems": seq.problems,
+                "notice": seq.notice,
+            },
+            True,
         )
         return
     click.echo(repr(seq))
@@ -231,7 +265,11 @@ def sequence_activate(name: str, as_json: bool) -> None:
 @JSON
 def sequence_deactivate(name: str, as_json: bool) -> None:
     """Hold it where it is."""
-    _say({"journeys": _sequence(name).deactivate()}, as_json, lambda d: f"Inactive: {d['journeys']} journeys paused.")
+    _say(
+        {"journeys": _sequence(name).deactivate()},
+        as_json,
+        lambda d: f"Inactive: {d['journeys']} journeys paused.",
+    )
 
 
 @sequence.command("preview")
@@ -303,9 +341,14 @@ def task_list(as_json: bool) -> None:
     from outreach_sdk.objects.journey import Task
 
     rows = [
-        {"n": n, "kind": t.kind, "candidate": t.candidate, "skip_at": t.skip_at} for n, t in enumerate(Task.list(), 1)
+        {"n": n, "kind": t.kind, "candidate": t.candidate, "skip_at": t.skip_at}
+        for n, t in enumerate(Task.list(), 1)
     ]
-    _say(rows, as_json, lambda rs: "\n".join(f"{r['n']}. {r['kind']} for {r['candidate']}" for r in rs) or "No tasks.")
+    _say(
+        rows,
+        as_json,
+        lambda rs: "\n".join(f"{r['n']}. {r['kind']} for {r['candidate']}" for r in rs) or "No tasks.",
+    )
 
 
 @task.command("act")
@@ -379,7 +422,8 @@ def classify(files: tuple[str, ...], as_json: bool) -> None:
     """Say of each .eml file what it is: one JSON object a line."""
     import datetime as dt
 
-    from outreach_sdk.domain.classify import classify as judge, visible_text
+    from outreach_sdk.domain.classify import classify as judge
+    from outreach_sdk.domain.classify import visible_text
     from outreach_sdk.domain.message import parse_incoming
 
     now = dt.datetime.now(dt.UTC)

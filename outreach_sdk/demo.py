@@ -99,7 +99,9 @@ def run(home: Path) -> int:
     if home.exists() and not marker.exists() and any(home.iterdir()):
         raise OutreachError(f"{home} isn't a demo's folder. Choose another: outreach demo --home FOLDER.")
     env = {k: v for k, v in os.environ.items() if not k.startswith("OUTREACH_")} | NUMBERS
-    settings = Settings.from_env({k: v for k, v in env.items() if k not in ("DATABASE_URL", "REDIS_URL")}, home=home)
+    settings = Settings.from_env(
+        {k: v for k, v in env.items() if k not in ("DATABASE_URL", "REDIS_URL")}, home=home
+    )
     if marker.exists():
         use(open_session(settings))
         down()
@@ -115,7 +117,9 @@ def run(home: Path) -> int:
 
 def _story(out: Console, home: Path, began: float) -> int:
     def say(text: str) -> None:
-        out.print(Text(f"{time.monotonic() - began:5.1f} s  ", style="dim"), Text(text), sep="", soft_wrap=True)
+        out.print(
+            Text(f"{time.monotonic() - began:5.1f} s  ", style="dim"), Text(text), sep="", soft_wrap=True
+        )
 
     box = Mailbox.connect_local(ADDRESS, name="Ana")
     root = home / "mail" / ADDRESS
@@ -162,7 +166,9 @@ def _story(out: Console, home: Path, began: float) -> int:
     task = _wait("a manual e-mail to wait for a person", lambda: Task.list() or None, 40)[-1]
     task.edit(body="Hi,\n\nI read your profile again, and had to write to you in person.\n\nAna")
     task.send_now()
-    say(f"A manual e-mail for {task.candidate} is edited and sent by a person; the others skip themselves in time.")
+    say(
+        f"A manual e-mail for {task.candidate} is edited and sent by a person; the others skip themselves in time."
+    )
     waiting = ("active", "pending")
     store = current().store
     _wait(
@@ -181,12 +187,19 @@ def _sent_safely(root: Path) -> list[EmailMessage]:
 
 
 def _send_worker() -> int | None:
-    name = current().store.value("SELECT name FROM heartbeats WHERE role = 'send' ORDER BY seen_at DESC LIMIT 1")
+    name = current().store.value(
+        "SELECT name FROM heartbeats WHERE role = 'send' ORDER BY seen_at DESC LIMIT 1"
+    )
     return int(str(name).rpartition(":")[2]) if name else None
 
 
 def _verdict(
-    out: Console, home: Path, root: Path, seq: Sequence, began: float, stopped: tuple[EmailMessage, EmailMessage]
+    out: Console,
+    home: Path,
+    root: Path,
+    seq: Sequence,
+    began: float,
+    stopped: tuple[EmailMessage, EmailMessage],
 ) -> int:
     store = current().store
     sent = _sent(root)
@@ -210,7 +223,9 @@ def _verdict(
     expected = {_recipient(stopped[0]): "replied", _recipient(stopped[1]): "bounced"}
     for who, reason in expected.items():
         if seq.journey(who).reason != reason:
-            wrong.append(f"{who}: expected {reason}, found {seq.journey(who).status} {seq.journey(who).reason}")
+            wrong.append(
+                f"{who}: expected {reason}, found {seq.journey(who).status} {seq.journey(who).reason}"
+            )
     for row in store.rows("SELECT text FROM notifications WHERE kind IN ('replied', 'bounced')"):
         out.print(Text(f"told: {row['text']}"))
     out.print(Text(f"{len(sent)} e-mails left, in {time.monotonic() - began:.0f} s, each once by the mailbox's own count."

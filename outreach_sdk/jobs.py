@@ -3,6 +3,8 @@ is to do, the database says, so a job that runs twice finds nothing to do."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import os
 import socket
 import threading
@@ -16,7 +18,16 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import OutreachError
 from outreach_sdk.wiring import open_engine
 
-__all__ = ["ALLOWED", "QUEUES", "drain_imports", "drain_polls", "drain_sends", "process_name", "run_clock", "start_beating"]
+__all__ = [
+    "ALLOWED",
+    "QUEUES",
+    "drain_imports",
+    "drain_polls",
+    "drain_sends",
+    "process_name",
+    "run_clock",
+    "start_beating",
+]
 
 QUEUES = ("send", "read", "bulk")
 
@@ -45,8 +56,6 @@ def drain_polls(*_bucket: Any) -> dict[str, int]:
 
 def drain_imports(*_bucket: Any) -> int:
     """Go on with imports that wait or whose worker died; how many were finished."""
-    import datetime as dt
-
     engine = shared_engine()
     done = 0
     while True:
@@ -70,7 +79,9 @@ def drain_imports(*_bucket: Any) -> int:
             done += 1
         except OutreachError as exc:
             engine.store.write(
-                "UPDATE imports SET state = 'failed', error = ?, lease_until = NULL WHERE id = ?", str(exc), job["id"]
+                "UPDATE imports SET state = 'failed', error = ?, lease_until = NULL WHERE id = ?",
+                str(exc),
+                job["id"],
             )
 
 
@@ -92,10 +103,9 @@ def start_beating(engine: Engine, role: str, every: float = 4.0) -> threading.Ev
 
     def run() -> None:
         while not stop.is_set():
-            try:
+            # With the database away, being silent is what a heartbeat says.
+            with contextlib.suppress(OutreachError):
                 dispatch.beat(engine, role, name, started)
-            except OutreachError:
-                pass  # the database is away: being silent is what a heartbeat then says
             stop.wait(every)
         engine.store.close_thread()
 
@@ -103,7 +113,9 @@ def start_beating(engine: Engine, role: str, every: float = 4.0) -> threading.Ev
     return stop
 
 
-def run_clock(engine: Engine, wake: dispatch.Wake, stop: threading.Event, every: float, log: Callable[[str], None]) -> None:
+def run_clock(
+    engine: Engine, wake: dispatch.Wake, stop: threading.Event, every: float, log: Callable[[str], None]
+) -> None:
     """Tick until stopped. A lost database or Redis costs ticks, not the clock."""
     while not stop.is_set():
         began = time.monotonic()

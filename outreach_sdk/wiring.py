@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import functools
 import json
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +58,11 @@ def _home_key(home: Path) -> str:
     path = home / "secret.key"
     if not path.exists():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            with path.open("x", opener=functools.partial(_private)) as handle:
-                handle.write(Fernet.generate_key().decode())
-        except FileExistsError:
-            pass
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(Fernet.generate_key().decode())
     return path.read_text().strip()
-
-
-def _private(path: str, flags: int) -> int:
-    import os
-
-    return os.open(path, flags, 0o600)
 
 
 class Transports:
@@ -124,11 +119,14 @@ class Transports:
             token_uri=self._settings.google_token_uri,
         )
         return GmailTransport(
-            box["address"], credentials, endpoint=self._settings.gmail_endpoint, timeout=self._settings.send_timeout
+            box["address"],
+            credentials,
+            endpoint=self._settings.gmail_endpoint,
+            timeout=self._settings.send_timeout,
         )
 
 
-EXTRA: dict[str, Any] = {}
+EXTRA: dict[str, Callable[[dict[str, Any], dict[str, Any]], MailTransport]] = {}
 """Transports that a program adds under a name of its own: (mailbox row, config) -> MailTransport."""
 
 

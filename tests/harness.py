@@ -28,7 +28,9 @@ API_KEY = "test-key-of-ada"
 
 
 def _hostile(box: dict[str, Any], config: dict[str, Any]) -> HostileTransport:
-    return HostileTransport(HostileProvider(Path(config["path"])), box["address"], timeout=float(config["timeout"]))
+    return HostileTransport(
+        HostileProvider(Path(config["path"])), box["address"], timeout=float(config["timeout"])
+    )
 
 
 EXTRA["hostile"] = _hostile
@@ -55,7 +57,11 @@ class House:
     provider: HostileProvider | None = None
 
     def __post_init__(self) -> None:
-        base = {"OUTREACH_STAGGER_SECONDS": "0", "OUTREACH_LEASE_SECONDS": "1", "OUTREACH_DRAIN_SECONDS": "20"}
+        base = {
+            "OUTREACH_STAGGER_SECONDS": "0",
+            "OUTREACH_LEASE_SECONDS": "1",
+            "OUTREACH_DRAIN_SECONDS": "20",
+        }
         self.env = {**base, **self.env, "OUTREACH_HOME": str(self.home), "DATABASE_URL": self.url}
         if self.url.startswith("postgres"):
             self.env["OUTREACH_API_KEY"] = API_KEY
@@ -166,7 +172,7 @@ class House:
 
 def sent_files(house: House, box: Mailbox) -> list[bytes]:
     root = house.home / "mail" / box.address / ".Sent" / "cur"
-    return [p.read_bytes() for p in root.iterdir()]
+    return [p.read_bytes() for p in root.iterdir()] if root.is_dir() else []
 
 
 def at(text: str) -> dt.datetime:

@@ -187,14 +187,14 @@ def build(message: OutgoingMessage, *, send_key: str | None = None, with_bcc: bo
 _STRUCTURAL = {"from", "to", "cc", "bcc", "mime-version", "content-type", "content-transfer-encoding"}
 
 
-def _check_built(
-    raw: bytes, message: OutgoingMessage, wanted: dict[str, str], *, with_bcc: bool
-) -> None:
+def _check_built(raw: bytes, message: OutgoingMessage, wanted: dict[str, str], *, with_bcc: bool) -> None:
     parsed = email.message_from_bytes(raw, policy=POLICY)
-    names = [k.lower() for k in parsed.keys()]
+    names = [k.lower() for k in parsed]
     extra = set(names) - set(wanted) - _STRUCTURAL
     if extra or len(names) != len(set(names)):
-        raise HeaderInjection("headers", sorted(extra or names), "The built message has headers nobody meant.")
+        raise HeaderInjection(
+            "headers", sorted(extra or names), "The built message has headers nobody meant."
+        )
     for name, value in wanted.items():
         got = parsed[name]
         if got is None or " ".join(str(got).split()) != " ".join(value.split()):

@@ -15,7 +15,14 @@ from outreach_sdk.domain.sequence import (
     zone,
 )
 
-__all__ = ["SPECIFIC_TIME_GRACE", "downtime", "local_moment", "next_business_day", "next_due", "out_of_office_until"]
+__all__ = [
+    "SPECIFIC_TIME_GRACE",
+    "downtime",
+    "local_moment",
+    "next_business_day",
+    "next_due",
+    "out_of_office_until",
+]
 
 SPECIFIC_TIME_GRACE = dt.timedelta(hours=1)
 """A SpecificTime further past than this when its step comes up is overdue (rule 6)."""
@@ -84,9 +91,7 @@ def downtime(
     return total
 
 
-def out_of_office_until(
-    return_date: dt.date | None, *, received: dt.datetime, tz: ZoneInfo
-) -> dt.datetime:
+def out_of_office_until(return_date: dt.date | None, *, received: dt.datetime, tz: ZoneInfo) -> dt.datetime:
     """09:00 of the first weekday on or after the stated return date, or 14 days on (rule 17)."""
     day = return_date or (received.astimezone(tz).date() + dt.timedelta(days=14))
     while day.weekday() >= 5:

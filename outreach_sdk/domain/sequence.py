@@ -115,9 +115,7 @@ class Later:
 
     seconds: float
 
-    def __init__(
-        self, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
-    ) -> None:
+    def __init__(self, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         total = days * 86_400 + hours * 3_600 + minutes * 60 + seconds
         if not 0 <= total <= 3_660 * 86_400:
             raise InvalidInput("delay", total, "Give a delay from 0 seconds to ten years.")
@@ -245,9 +243,7 @@ def problems(
         found.append(Problem("no_email", "Add an e-mail step: a sequence starts its conversation with one."))
     if emails and emails[0][1].thread != "new":
         n = emails[0][0]
-        found.append(
-            Problem("thread", f"Step {n} is the first e-mail, so it has to start a new thread.", n)
-        )
+        found.append(Problem("thread", f"Step {n} is the first e-mail, so it has to start a new thread.", n))
     for n, step in emails:
         if step.thread == "new" and not (step.subject or "").strip():
             found.append(Problem("subject", f"Step {n} needs a subject.", n))

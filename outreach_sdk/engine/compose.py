@@ -44,7 +44,9 @@ def merge_data(person: dict[str, Any], *, sender_name: str = "", sender_email: s
     return {**extra, **known}
 
 
-def render_step(subject: str | None, body: str, data: dict[str, str], *, signature: str | None) -> tuple[str, str, str]:
+def render_step(
+    subject: str | None, body: str, data: dict[str, str], *, signature: str | None
+) -> tuple[str, str, str]:
     """(subject, text, html) for these merge fields; MissingField names all that aren't there, at once."""
     missing = sorted({*template.missing(subject or "", data), *template.missing(body, data)})
     if missing:
@@ -94,7 +96,9 @@ def message(store: Store, entry: dict[str, Any]) -> OutgoingMessage | None:
         written = _thread_subject(store, entry)
     if not (body or "").strip() or (not replies and not (written or "").strip()):
         return None
-    subject, text, html = render_step(None if replies else written, str(body), data, signature=entry["signature"])
+    subject, text, html = render_step(
+        None if replies else written, str(body), data, signature=entry["signature"]
+    )
     refs = tuple(json.loads(entry["thread_refs"] or "[]")) if replies else ()
 
     def people(stored: str | None) -> tuple[Address, ...]:

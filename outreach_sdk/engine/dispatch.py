@@ -57,7 +57,7 @@ def start_clock(engine: Engine) -> dt.timedelta | None:
     store, now = engine.store, engine.now()
     with store.tx():
         seen = store.one("SELECT clock_seen_at FROM installation")
-        last = seen["clock_seen_at"] if seen else None
+        last: dt.datetime | None = seen["clock_seen_at"] if seen else None
         store.write("UPDATE installation SET clock_seen_at = ?", now)
         store.write("DELETE FROM heartbeats WHERE seen_at < ?", now - dt.timedelta(hours=1))
         if last is None or now - last < OUTAGE:
@@ -103,9 +103,7 @@ def _end_pauses(engine: Engine) -> int:
     ):
         with store.tx():
             if not row["active"]:
-                move_journey(
-                    store, row["id"], JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now
-                )
+                move_journey(store, row["id"], JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)
             elif move_journey(store, row["id"], JourneyStatus.ACTIVE, None, now):
                 plan_next(store, row["id"], now)
                 count += 1
@@ -139,7 +137,12 @@ def drain_sends(
             room = min(10, threads - len(busy))
             got = (
                 claim_sends(
-                    engine.store, engine.now(), limit=room, cap=engine.cap, lease=engine.lease, new_key=engine.new_key
+                    engine.store,
+                    engine.now(),
+                    limit=room,
+                    cap=engine.cap,
+                    lease=engine.lease,
+                    new_key=engine.new_key,
                 ).items
                 if room > 0
                 else []

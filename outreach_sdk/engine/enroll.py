@@ -93,12 +93,19 @@ def run_import(
 
         def work(chunk: list[tuple[Any, ...]] = chunk) -> None:
             _enroll_chunk(engine, job, chunk)
-            store.write("UPDATE imports SET progress = ?, rows = ? WHERE id = ?", chunk[-1][1], chunk[-1][1], import_id)
+            store.write(
+                "UPDATE imports SET progress = ?, rows = ? WHERE id = ?",
+                chunk[-1][1],
+                chunk[-1][1],
+                import_id,
+            )
 
         store.run(work)
         progress(len(chunk))
     store.write(
-        "UPDATE imports SET state = 'done', finished_at = ?, lease_until = NULL WHERE id = ?", engine.now(), import_id
+        "UPDATE imports SET state = 'done', finished_at = ?, lease_until = NULL WHERE id = ?",
+        engine.now(),
+        import_id,
     )
 
 
@@ -182,7 +189,9 @@ def _match_people(store: Store, job: dict[str, Any], here: str, mine: tuple[Any,
     )
 
 
-def _add_people(store: Store, job: dict[str, Any], here: str, mine: tuple[Any, ...], now: dt.datetime) -> None:
+def _add_people(
+    store: Store, job: dict[str, Any], here: str, mine: tuple[Any, ...], now: dt.datetime
+) -> None:
     fresh = f"{here} AND outcome IS NULL AND candidate_id IS NULL"
     # Fill what we didn't know of people known before; what we knew stays.
     store.write(
@@ -198,7 +207,8 @@ def _add_people(store: Store, job: dict[str, Any], here: str, mine: tuple[Any, .
     )
     if store.dialect == "postgresql":
         store.write(
-            f"UPDATE import_rows SET candidate_id = nextval('candidates_id_seq'), reason = 'new' WHERE {fresh}", *mine
+            f"UPDATE import_rows SET candidate_id = nextval('candidates_id_seq'), reason = 'new' WHERE {fresh}",
+            *mine,
         )
     else:
         top = int(store.value("SELECT COALESCE(MAX(id), 0) FROM candidates"))
@@ -243,7 +253,9 @@ def _hold_back(
     now: dt.datetime,
 ) -> None:
     lifted = set(options["override"])
-    settings = json.loads(store.value("SELECT settings FROM workspace WHERE id = ?", job["workspace_id"]) or "{}")
+    settings = json.loads(
+        store.value("SELECT settings FROM workspace WHERE id = ?", job["workspace_id"]) or "{}"
+    )
     days = float(settings.get("colleague_days", 30))
     at_sign = f"{'STRPOS' if store.dialect == 'postgresql' else 'INSTR'}(import_rows.email, '@')"
     rules: list[tuple[str, str, str, tuple[Any, ...]]] = [

@@ -240,16 +240,16 @@ def resume(engine: Engine, journey_id: int) -> None:
         if not row["email"]:
             raise TransitionRefused("This journey has no e-mail address: journey.use_email(address) first.")
         if row["reason"] == PauseReason.UNKNOWN_SEND:
-            raise TransitionRefused("Say whether the e-mail left first: journey.resolve(step, sent=True or False).")
+            raise TransitionRefused(
+                "Say whether the e-mail left first: journey.resolve(step, sent=True or False)."
+            )
         if row["active"]:
             move_journey(store, journey_id, JourneyStatus.ACTIVE, None, now)
             plan_next(store, journey_id, now)
         elif row["last_rank"] == NEVER:
             move_journey(store, journey_id, JourneyStatus.PENDING, None, now)
         else:
-            move_journey(
-                store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now
-            )
+            move_journey(store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)
 
     store.run(work)
 
@@ -290,14 +290,14 @@ def resolve(engine: Engine, journey_id: int, step_id: int, *, sent: bool) -> Non
         move_outbox(store, entry["id"], entry["generation"], to, **({"sent_at": at} if sent else {}))
         if not sent:
             open_attempt(store, entry["id"], engine.new_key())
-        move_step(store, journey_id, step_id, StepStatus.SENT if sent else StepStatus.DUE, at if sent else now)
+        move_step(
+            store, journey_id, step_id, StepStatus.SENT if sent else StepStatus.DUE, at if sent else now
+        )
         if row["status"] == JourneyStatus.PAUSED and row["reason"] == PauseReason.UNKNOWN_SEND:
             if row["active"]:
                 move_journey(store, journey_id, JourneyStatus.ACTIVE, None, now)
             else:
-                move_journey(
-                    store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now
-                )
+                move_journey(store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)
         if sent:
             handled(store, journey_id, entry["rank"], at, now)
         else:

@@ -46,7 +46,11 @@ def last_look(engine: Engine, entry: dict[str, Any], transport: MailTransport) -
         return "failed"
     sync.process_open(engine)
     journey = store.one("SELECT status, generation FROM journeys WHERE id = ?", entry["journey_id"])
-    if journey is None or journey["status"] != "active" or journey["generation"] != entry["journey_generation"]:
+    if (
+        journey is None
+        or journey["status"] != "active"
+        or journey["generation"] != entry["journey_generation"]
+    ):
         entry["journey_status"] = journey["status"] if journey is not None else "gone"
         return "answered"
     return None

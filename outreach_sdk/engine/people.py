@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence as Seq
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,9 @@ def _staged(
             phone = normalise_phone(raw_phone)
         except InvalidInput:
             phone = None
-    fields = {n: str(row[i]).strip() for n, i in extra if i < width and row[i] is not None and str(row[i]).strip()}
+    fields = {
+        n: str(row[i]).strip() for n, i in extra if i < width and row[i] is not None and str(row[i]).strip()
+    }
     timezone = fields.get("timezone") or fields.get("time_zone")
     if timezone:
         try:

@@ -96,7 +96,9 @@ def _resume_task(store: Store, journey_id: int, step_id: int, now: dt.datetime) 
     """Thaw the task that is open at this step, its timer going on with the time it had left; a Send now
     that was waiting goes out. False: no task is open."""
     task = store.one(
-        "SELECT id, status, skip_left_us FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id
+        "SELECT id, status, skip_left_us FROM journey_steps WHERE journey_id = ? AND step_id = ?",
+        journey_id,
+        step_id,
     )
     if task is None:
         return False

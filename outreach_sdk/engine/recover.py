@@ -26,7 +26,9 @@ def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
     failpoints.hit("during_recovery")
     try:
         found = transport.find_sent(
-            send_key=entry["send_key"], since=entry["sending_at"] - dt.timedelta(minutes=5), fingerprint=_print(entry)
+            send_key=entry["send_key"],
+            since=entry["sending_at"] - dt.timedelta(minutes=5),
+            fingerprint=_print(entry),
         )
         if found is not None:
             return send.accepted(engine, entry, found)
@@ -107,7 +109,12 @@ def _ask(engine: Engine, entry: dict[str, Any]) -> str:
         if entry["state"] == OutboxState.SENDING:
             move_outbox(store, entry["id"], entry["generation"], OutboxState.UNKNOWN)
         if not move_outbox(
-            store, entry["id"], entry["generation"], OutboxState.NEEDS_PERSON, lease_until=None, claimed_at=None
+            store,
+            entry["id"],
+            entry["generation"],
+            OutboxState.NEEDS_PERSON,
+            lease_until=None,
+            claimed_at=None,
         ):
             return "gone"
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.NEEDS_PERSON, now)

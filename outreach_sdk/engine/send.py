@@ -64,7 +64,9 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     if _overdue(engine, entry):
         release(engine, entry, reschedule_it=False)
         with engine.store.tx():
-            pause_overdue(engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running")
+            pause_overdue(
+                engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running"
+            )
         return "overdue"
     try:
         message = compose.message(engine.store, entry)
@@ -178,7 +180,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
 
     def work() -> tuple[str, dt.datetime | None]:
         journey = store.one(
-            f"SELECT status, generation, sequence_id FROM journeys WHERE id = ?{store.for_update}", entry["journey_id"]
+            f"SELECT status, generation, sequence_id FROM journeys WHERE id = ?{store.for_update}",
+            entry["journey_id"],
         )
         if journey is None or journey["status"] != JourneyStatus.ACTIVE:
             return "journey", None
@@ -245,7 +248,9 @@ def suppressed(engine: Engine, workspace_id: int, address: str) -> bool:
 
 def _slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> None:
     spacing = dt.timedelta(
-        microseconds=int(engine.store.value("SELECT spacing_us FROM mailboxes WHERE id = ?", entry["mailbox_id"]))
+        microseconds=int(
+            engine.store.value("SELECT spacing_us FROM mailboxes WHERE id = ?", entry["mailbox_id"])
+        )
     )
     if not spacing:
         return

@@ -56,7 +56,9 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
     """Store a message with its journey and its verdict, once; False if it was known."""
     store, now = engine.store, engine.now()
     if store.value(
-        "SELECT 1 FROM inbound WHERE mailbox_id = ? AND provider_message_id = ?", box["id"], message.provider_message_id
+        "SELECT 1 FROM inbound WHERE mailbox_id = ? AND provider_message_id = ?",
+        box["id"],
+        message.provider_message_id,
     ):
         return False
     team = {r["address"].lower() for r in store.rows(
@@ -195,7 +197,9 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
     who = person_name(store, row["candidate_id"])
     if verdict.get("opt_out") or kind == "complaint":
         address = row["sender"] if kind == "human" else row["journey_email"]
-        _suppress(engine, row, address or row["journey_email"], "opted_out" if kind == "human" else "complaint", now)
+        _suppress(
+            engine, row, address or row["journey_email"], "opted_out" if kind == "human" else "complaint", now
+        )
         stop = "complained about" if kind == "complaint" else "asked not to be written to again by"
         _stop_everyone(engine, row, CancelReason.OPTED_OUT, f"{who} {stop} your e-mails.", now)
     elif kind == "human":
@@ -204,7 +208,9 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
         _bounced(engine, row, who, verdict, now)
     elif kind == "bounce":
         event(store, _for_event(row), "soft_bounce", now, verdict.get("reason"))
-        _tell(engine, row, "soft_bounce", f"An e-mail to {who} came back for now: {verdict.get('reason')}.", now)
+        _tell(
+            engine, row, "soft_bounce", f"An e-mail to {who} came back for now: {verdict.get('reason')}.", now
+        )
     elif kind == "auto_reply" and verdict.get("left_company"):
         _bounced(engine, row, who, {**verdict, "reason": "has left the company", "recipients": []}, now)
     elif kind == "auto_reply":
@@ -229,7 +235,11 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
 
 
 def _for_event(row: dict[str, Any]) -> dict[str, Any]:
-    return {"workspace_id": row["workspace_id"], "owner_id": row["journey_owner"], "journey_id": row["journey_id"]}
+    return {
+        "workspace_id": row["workspace_id"],
+        "owner_id": row["journey_owner"],
+        "journey_id": row["journey_id"],
+    }
 
 
 def _tell(engine: Engine, row: dict[str, Any], kind: str, text: str, now: dt.datetime) -> None:
@@ -270,7 +280,9 @@ def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) ->
     _tell(engine, row, "replied", f"{who} answered: “{first}”", now)
 
 
-def _bounced(engine: Engine, row: dict[str, Any], who: str, verdict: dict[str, Any], now: dt.datetime) -> None:
+def _bounced(
+    engine: Engine, row: dict[str, Any], who: str, verdict: dict[str, Any], now: dt.datetime
+) -> None:
     store = engine.store
     addresses = [a.lower() for a in verdict.get("recipients", [])] or [row["journey_email"]]
     for address in addresses:
@@ -290,7 +302,13 @@ def _bounced(engine: Engine, row: dict[str, Any], who: str, verdict: dict[str, A
         detail=verdict.get("reason"),
     ):
         event(store, journey, "journey_cancelled", now, CancelReason.BOUNCED)
-    _tell(engine, row, "bounced", f"The e-mail to {who} came back: {verdict.get('reason') or 'no such address'}.", now)
+    _tell(
+        engine,
+        row,
+        "bounced",
+        f"The e-mail to {who} came back: {verdict.get('reason') or 'no such address'}.",
+        now,
+    )
 
 
 def _suppress(engine: Engine, row: dict[str, Any], address: str, reason: str, now: dt.datetime) -> None:
@@ -305,7 +323,9 @@ def _suppress(engine: Engine, row: dict[str, Any], address: str, reason: str, no
     )
 
 
-def _stop_everyone(engine: Engine, row: dict[str, Any], reason: CancelReason, text: str, now: dt.datetime) -> None:
+def _stop_everyone(
+    engine: Engine, row: dict[str, Any], reason: CancelReason, text: str, now: dt.datetime
+) -> None:
     for journey in move_journeys(
         engine.store,
         "candidate_id = ? AND workspace_id = ?",

@@ -64,7 +64,12 @@ def _open(engine: Engine, row: dict[str, Any]) -> bool:
         now,
         skip_at,
     )
-    kinds = {"email": "An e-mail to review", "phone": "A call", "linkedin": "A LinkedIn message", "sms": "An SMS"}
+    kinds = {
+        "email": "An e-mail to review",
+        "phone": "A call",
+        "linkedin": "A LinkedIn message",
+        "sms": "An SMS",
+    }
     notify(
         store,
         workspace_id=journey["workspace_id"],
@@ -91,7 +96,9 @@ def auto_skip(engine: Engine, limit: int = 200) -> int:
     ):
 
         def work(row: dict[str, Any] = row) -> bool:
-            return _close(engine, row["journey_id"], row["step_id"], StepStatus.SKIPPED, "nobody acted in time")
+            return _close(
+                engine, row["journey_id"], row["step_id"], StepStatus.SKIPPED, "nobody acted in time"
+            )
 
         skipped += store.run(work)
     return skipped
@@ -104,7 +111,9 @@ def _close(engine: Engine, journey_id: int, step_id: int, to: StepStatus, note: 
         "SELECT status FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id
     ) != StepStatus.WAITING or not move_step(store, journey_id, step_id, to, now, note=note):
         return False
-    rank = store.value("SELECT rank FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id)
+    rank = store.value(
+        "SELECT rank FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id
+    )
     handled(store, journey_id, float(rank), now, now)
     return True
 
@@ -150,10 +159,14 @@ def send_now(engine: Engine, journey_id: int, step_id: int) -> None:
         if journey["status"] != JourneyStatus.ACTIVE or not journey["active"]:
             raise TransitionRefused("The journey or its sequence isn't active, so nothing leaves now.")
         waiting = store.value(
-            "SELECT 1 FROM journey_steps WHERE journey_id = ? AND step_id = ? AND status = 'waiting'", journey_id, step_id
+            "SELECT 1 FROM journey_steps WHERE journey_id = ? AND step_id = ? AND status = 'waiting'",
+            journey_id,
+            step_id,
         )
         if not waiting or not move_step(store, journey_id, step_id, StepStatus.DUE, now, skip_at=None):
-            raise TransitionRefused("This task isn't open any more: somebody acted on it, or its time ran out.")
+            raise TransitionRefused(
+                "This task isn't open any more: somebody acted on it, or its time ran out."
+            )
         store.write(
             "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
             "generation, journey_generation, lease_until, priority, mailbox_id, recipient, cc, bcc, tries, looks, "

@@ -96,9 +96,7 @@ class MailTransport(Protocol):
         (time-out, 5xx, reset: look it up)."""
         ...
 
-    def find_sent(
-        self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint
-    ) -> SentMessage | None:
+    def find_sent(self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint) -> SentMessage | None:
         """The message in Sent bearing `send_key`, else one sent at or after `since` with the same
         fingerprint, else None. Lists Sent itself, not the search index, which lags."""
         ...

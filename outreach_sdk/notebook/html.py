@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence as Seq
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
 from html import escape
 from typing import Any
 
@@ -21,7 +22,13 @@ _STYLE = (
 
 def moment(value: Any) -> str:
     """A time of day as people write it."""
-    return f"{value:%d %b %Y, %H:%M:%S %Z}" if isinstance(value, dt.datetime) else "" if value is None else str(value)
+    return (
+        f"{value:%d %b %Y, %H:%M:%S %Z}"
+        if isinstance(value, dt.datetime)
+        else ""
+        if value is None
+        else str(value)
+    )
 
 
 def banner(text: str | None) -> str:

@@ -51,11 +51,15 @@ class Candidate:
 
         def work() -> int:
             if address is not None and store.value(
-                "SELECT 1 FROM candidate_emails WHERE workspace_id = ? AND address = ?", session.workspace_id, address
+                "SELECT 1 FROM candidate_emails WHERE workspace_id = ? AND address = ?",
+                session.workspace_id,
+                address,
             ):
                 raise InvalidInput("email", address, "Somebody has this address: Candidate.get finds them.")
             if profile is not None and store.value(
-                "SELECT 1 FROM candidates WHERE workspace_id = ? AND linkedin = ?", session.workspace_id, profile
+                "SELECT 1 FROM candidates WHERE workspace_id = ? AND linkedin = ?",
+                session.workspace_id,
+                profile,
             ):
                 raise InvalidInput("linkedin_url", profile, "Somebody has this profile already.")
             own = {"workspace_id": session.workspace_id, "owner_id": session.user["id"]}
@@ -87,7 +91,7 @@ class Candidate:
                         "created_at": now,
                     },
                 )
-            return candidate
+            return int(candidate)
 
         return cls.get(store.run(work))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ class Journey:
 
     @property
     def status(self) -> str:
-        """"pending" | "active" | "paused" | "completed" | "cancelled"."""
+        """ "pending" | "active" | "paused" | "completed" | "cancelled"."""
         return str(self._row()["status"])
 
     @property
@@ -49,7 +50,8 @@ class Journey:
     @property
     def email(self) -> str | None:
         """The address this journey writes to."""
-        return self._row()["email"]
+        email = self._row()["email"]
+        return None if email is None else str(email)
 
     @property
     def steps(self) -> pl.DataFrame:
@@ -105,7 +107,9 @@ class Journey:
 
         for row in rows:
             row["at"] = from_us(row["at"]) if isinstance(row["at"], int) else row["at"]
-        return frame(rows, at="time", direction="str", who="str", subject="str", text="str", classification="str")
+        return frame(
+            rows, at="time", direction="str", who="str", subject="str", text="str", classification="str"
+        )
 
     def cancel(self) -> None:
         """Stop it for good. TransitionRefused if it has ended."""
@@ -184,7 +188,10 @@ class Task:
         """Open tasks, the soonest to skip themselves first."""
         session = current()
         rows = session.scope.find(
-            "journey_steps", "x.status = ?", (StepStatus.WAITING,), tail="ORDER BY COALESCE(x.skip_at, 1e18), x.id"
+            "journey_steps",
+            "x.status = ?",
+            (StepStatus.WAITING,),
+            tail="ORDER BY COALESCE(x.skip_at, 1e18), x.id",
         )
         return [cls(r, session) for r in rows]
 
@@ -209,12 +216,10 @@ class Task:
             raise NotFound("There is no such task.")
         subject = row["draft_subject"] if row["draft_subject"] is not None else row["step_subject"]
         body = row["draft_body"] if row["draft_body"] is not None else row["step_body"]
-        try:
+        with contextlib.suppress(MissingField):
             subject, body, _ = compose.render_step(
                 subject or row["thread_subject"], body or "", compose.merge_data(row), signature=None
             )
-        except MissingField:
-            pass
         return {"to": row["current_email"] or "", "subject": subject or "", "body": body or ""}
 
     def edit(self, subject: str | None = None, body: str | None = None) -> None:
@@ -239,4 +244,3 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task({self.kind} for {self.candidate})"
-

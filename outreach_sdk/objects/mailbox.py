@@ -76,7 +76,7 @@ class Mailbox:
         def work() -> dict[str, Any]:
             first = not store.value("SELECT 1 FROM mailboxes WHERE owner_id = ? LIMIT 1", user["id"])
             long_ago = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-            box = store.one(
+            (box,) = store.rows(
                 "INSERT INTO mailboxes (workspace_id, owner_id, provider, address, name, status, credentials, config, "
                 "is_default, next_poll_at, next_slot_at, last_call_at, spacing_us, created_at) "
                 "VALUES (?, ?, ?, ?, ?, 'connected', ?, ?, ?, ?, ?, ?, ?, ?) "
@@ -108,7 +108,7 @@ class Mailbox:
                     now,
                 ):
                     plan_next(store, journey["id"], now)
-            return dict(box)
+            return box
 
         return cls(store.run(work), session)
 
@@ -131,7 +131,14 @@ class Mailbox:
         for row in rows:
             row.update(detail=row["status_detail"], default=row["is_default"], checked_at=row["polled_at"])
         return frame(
-            rows, id="int", address="str", provider="str", status="str", detail="str", default="bool", checked_at="time"
+            rows,
+            id="int",
+            address="str",
+            provider="str",
+            status="str",
+            detail="str",
+            default="bool",
+            checked_at="time",
         )
 
     # -- state ---------------------------------------------------------------------------------
@@ -140,7 +147,7 @@ class Mailbox:
 
     @property
     def status(self) -> str:
-        """"connected" | "reauthorise" | "disconnected"."""
+        """ "connected" | "reauthorise" | "disconnected"."""
         return str(self._row()["status"])
 
     @property

@@ -18,7 +18,9 @@ OUTCOMES = ("enrolled", "updated", "duplicate", "held_back", "rejected")
 class EnrollmentReport:
     """Counts that sum to the rows, and a frame that names what became of each."""
 
-    def __init__(self, rows: list[dict[str, Any]], notice: str | None, mapping: dict[str, str | None]) -> None:
+    def __init__(
+        self, rows: list[dict[str, Any]], notice: str | None, mapping: dict[str, str | None]
+    ) -> None:
         self._rows = rows
         self.notice = notice
         """The yellow banner's sentence, or None."""

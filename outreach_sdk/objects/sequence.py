@@ -22,7 +22,8 @@ from outreach_sdk.domain.sequence import (
     schedule_to_dict,
     zone,
 )
-from outreach_sdk.engine import compose, dispatch, enroll, lifecycle, people as people_rows
+from outreach_sdk.engine import compose, dispatch, enroll, lifecycle
+from outreach_sdk.engine import people as people_rows
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sequence"]
 
+Rows = list[dict[str, Any]]
+Sentences = list[str]
 SkipAfter = dt.timedelta | float | Literal[False] | None
 
 
@@ -75,7 +78,9 @@ class Sequence:
         """One's sequence by id, or by name (the latest of that name). NotFound otherwise."""
         session = current()
         column = "id" if isinstance(name_or_id, int) else "name"
-        found = session.scope.find("sequences", f"x.{column} = ?", (name_or_id,), tail="ORDER BY x.id DESC LIMIT 1")
+        found = session.scope.find(
+            "sequences", f"x.{column} = ?", (name_or_id,), tail="ORDER BY x.id DESC LIMIT 1"
+        )
         if not found:
             raise NotFound(f"There is no sequence {name_or_id!r}.")
         return cls(found[0]["id"], session)
@@ -170,15 +175,21 @@ class Sequence:
 
     def add_phone(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
         """Add a call for a person to make; its number."""
-        return self._add(StepPlan(StepKind.PHONE, when or Instant(), None, note, skip_after=_seconds(skip_after)))
+        return self._add(
+            StepPlan(StepKind.PHONE, when or Instant(), None, note, skip_after=_seconds(skip_after))
+        )
 
     def add_linkedin(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
         """Add a LinkedIn message for a person to write; its number."""
-        return self._add(StepPlan(StepKind.LINKEDIN, when or Instant(), None, note, skip_after=_seconds(skip_after)))
+        return self._add(
+            StepPlan(StepKind.LINKEDIN, when or Instant(), None, note, skip_after=_seconds(skip_after))
+        )
 
     def add_sms(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
         """Add a text message for a person to write; its number."""
-        return self._add(StepPlan(StepKind.SMS, when or Instant(), None, note, skip_after=_seconds(skip_after)))
+        return self._add(
+            StepPlan(StepKind.SMS, when or Instant(), None, note, skip_after=_seconds(skip_after))
+        )
 
     def _add(self, plan: StepPlan) -> int:
         check_step(plan)
@@ -221,7 +232,9 @@ class Sequence:
         check_step(merged)
         columns = _columns(merged)
         self._session.store.write(
-            f"UPDATE steps SET {', '.join(f'{c} = ?' for c in columns)} WHERE id = ?", *columns.values(), step["id"]
+            f"UPDATE steps SET {', '.join(f'{c} = ?' for c in columns)} WHERE id = ?",
+            *columns.values(),
+            step["id"],
         )
         if "when" in changes or "manual" in changes:
             self._replan(step["id"])
@@ -240,7 +253,9 @@ class Sequence:
     def remove_step(self, n: int) -> None:
         """Take step `n` (from 1) out; what was sent of it stays on record."""
         step = self._nth(n)
-        self._session.store.write("UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"])
+        self._session.store.write(
+            "UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"]
+        )
         self._replan(step["id"])
 
     def _replan(self, step_id: int | None) -> None:
@@ -256,7 +271,7 @@ class Sequence:
             for row in store.rows(f"SELECT id FROM journeys WHERE {where}", *params):
                 plan_next(store, row["id"], now)
 
-    def _live(self) -> list[dict[str, Any]]:
+    def _live(self) -> Rows:
         self._row()
         return lifecycle.live_steps(self._session.store, self.id)
 
@@ -273,17 +288,19 @@ class Sequence:
         for number, row in enumerate(rows, 1):
             row["step"] = number
             row["when"] = describe_schedule(lifecycle.step_plan(row).schedule)
-        return frame(rows, step="int", kind="str", manual="bool", when="str", thread="str", subject="str", body="str")
+        return frame(
+            rows, step="int", kind="str", manual="bool", when="str", thread="str", subject="str", body="str"
+        )
 
     # -- state ---------------------------------------------------------------------------------
     @property
-    def problems(self) -> list[str]:
+    def problems(self) -> Sentences:
         """What keeps it incomplete, one sentence each."""
         return [p.text for p in lifecycle.sequence_problems(self._session.store, self._row())]
 
     @property
     def status(self) -> str:
-        """"incomplete" | "inactive" | "active". One that breaks while active stays active, its problems shown."""
+        """ "incomplete" | "inactive" | "active". One that breaks while active stays active, its problems shown."""
         row = self._row()
         if row["active"]:
             return SequenceStatus.ACTIVE
@@ -426,7 +443,9 @@ class Sequence:
             data |= {"first_name": "Alex", "last_name": "Example", "fields": "{}", "timezone": None}
             data["current_email"] = "alex@example.com"
         box = store.one("SELECT * FROM mailboxes WHERE id = ?", row["mailbox_id"]) or {}
-        merge = compose.merge_data(data, sender_name=box.get("name") or "", sender_email=box.get("address") or "")
+        merge = compose.merge_data(
+            data, sender_name=box.get("name") or "", sender_email=box.get("address") or ""
+        )
         out: list[dict[str, Any]] = []
         anchor, subject = now, ""
         for number, step in enumerate(self._live(), 1):
@@ -442,7 +461,10 @@ class Sequence:
             subject = plan.subject or subject
             try:
                 line["subject"], line["text"], _ = compose.render_step(
-                    subject if plan.kind == "email" else None, plan.body or "", merge, signature=box.get("signature")
+                    subject if plan.kind == "email" else None,
+                    plan.body or "",
+                    merge,
+                    signature=box.get("signature"),
                 )
             except MissingField as exc:
                 line |= {"subject": plan.subject, "text": plan.body, "missing": ", ".join(exc.fields)}
@@ -450,7 +472,9 @@ class Sequence:
                 line["subject"] = f"Re: {line['subject']}"
             out.append(line)
             anchor = at or anchor
-        return frame(out, step="int", kind="str", at="time", to="str", subject="str", text="str", missing="str")
+        return frame(
+            out, step="int", kind="str", at="time", to="str", subject="str", text="str", missing="str"
+        )
 
     def export(self, path: str | Path) -> Path:
         """Write `candidates()` to .csv, .parquet, .xlsx or .jsonl. Text that a spreadsheet would run as a
@@ -462,7 +486,10 @@ class Sequence:
             text = [c for c, kind in table.schema.items() if kind == pl.String]
             table = table.with_columns(
                 [
-                    pl.when(pl.col(c).str.contains(r"^[=+\-@\t\r]")).then("'" + pl.col(c)).otherwise(pl.col(c)).alias(c)
+                    pl.when(pl.col(c).str.contains(r"^[=+\-@\t\r]"))
+                    .then("'" + pl.col(c))
+                    .otherwise(pl.col(c))
+                    .alias(c)
                     for c in text
                 ]
             )
@@ -482,7 +509,8 @@ class Sequence:
     # -- looks ---------------------------------------------------------------------------------
     def _counts(self) -> dict[str, int]:
         rows = self._session.store.rows(
-            "SELECT status, reason, COUNT(*) AS n FROM journeys WHERE sequence_id = ? GROUP BY status, reason", self.id
+            "SELECT status, reason, COUNT(*) AS n FROM journeys WHERE sequence_id = ? GROUP BY status, reason",
+            self.id,
         )
         return {" · ".join(x for x in (r["status"], r["reason"]) if x): r["n"] for r in rows}
 
@@ -492,7 +520,9 @@ class Sequence:
         return "\n".join([*told, *([self.notice] if self.notice else [])])
 
     def _repr_html_(self) -> str:
-        steps = [(r["step"], r["kind"], r["when"], r["subject"] or "") for r in self.steps.iter_rows(named=True)]
+        steps = [
+            (r["step"], r["kind"], r["when"], r["subject"] or "") for r in self.steps.iter_rows(named=True)
+        ]
         due = self._session.store.rows(
             "SELECT c.first_name, c.last_name, j.next_due_at FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
             "WHERE j.sequence_id = ? AND j.next_due_at IS NOT NULL ORDER BY j.next_due_at LIMIT 5",

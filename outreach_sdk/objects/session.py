@@ -13,6 +13,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import ConfigError, NotFound
 from outreach_sdk.storage.migrations import migrate
 from outreach_sdk.storage.scoped import Scoped
+from outreach_sdk.storage.store import Store
 from outreach_sdk.wiring import open_engine
 
 __all__ = ["Session", "current", "open_session", "use"]
@@ -31,7 +32,7 @@ class Session:
         )
 
     @property
-    def store(self) -> Any:
+    def store(self) -> Store:
         return self.engine.store
 
     def now(self) -> dt.datetime:
@@ -85,7 +86,9 @@ def open_session(settings: Settings) -> Session:
             raise ConfigError("OUTREACH_API_KEY: nobody has this key. Ask your admin for a new one.")
         return Session(settings, engine, user)
     if not settings.database_url.startswith("sqlite"):
-        raise ConfigError("OUTREACH_API_KEY: needed with PostgreSQL, to say who is acting. `outreach user add` makes one.")
+        raise ConfigError(
+            "OUTREACH_API_KEY: needed with PostgreSQL, to say who is acting. `outreach user add` makes one."
+        )
     return Session(settings, engine, _embedded_user(engine, settings, now))
 
 
@@ -100,7 +103,9 @@ def _embedded_user(engine: Engine, settings: Settings, now: dt.datetime) -> dict
         if found is not None:
             return found
         if store.value("SELECT 1 FROM users LIMIT 1"):
-            raise NotFound(f"There is no user {settings.user!r} here. `outreach user list` shows who there is.")
+            raise NotFound(
+                f"There is no user {settings.user!r} here. `outreach user list` shows who there is."
+            )
         workspace = store.insert("workspace", {"name": "My workspace", "settings": "{}", "created_at": now})
         try:
             name = settings.user or getpass.getuser()

@@ -49,7 +49,9 @@ class Workspace:
         with store.tx():
             merged = {**self.settings, **changes}
             store.write(
-                "UPDATE workspace SET settings = ? WHERE id = ?", json.dumps(merged), self._session.workspace_id
+                "UPDATE workspace SET settings = ? WHERE id = ?",
+                json.dumps(merged),
+                self._session.workspace_id,
             )
 
     def halt(self) -> None:
@@ -99,7 +101,9 @@ class Workspace:
     def _repr_html_(self) -> str:
         state = self.status()
         listed = Sequence.list()
-        rows = [(r["name"], r["status"], r["journeys"], r["next_due_at"]) for r in listed.iter_rows(named=True)]
+        rows = [
+            (r["name"], r["status"], r["journeys"], r["next_due_at"]) for r in listed.iter_rows(named=True)
+        ]
         return html.card(
             "My sequences",
             state["user"],

@@ -49,7 +49,10 @@ def migrate(store: Store, now: dt.datetime) -> list[str]:
             if number > current:
                 apply(store)
                 store.write(
-                    "INSERT INTO schema_migrations (number, name, applied_at) VALUES (?, ?, ?)", number, name, now
+                    "INSERT INTO schema_migrations (number, name, applied_at) VALUES (?, ?, ?)",
+                    number,
+                    name,
+                    now,
                 )
                 done.append(name)
     return done

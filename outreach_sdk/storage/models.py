@@ -139,7 +139,7 @@ class Step(Owned):
     cc = JsonField(default=list)
     bcc = JsonField(default=list)
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
-    alias = pw.TextField(null=True)
+    alias = pw.TextField(null=True)  # type: ignore[assignment]
     removed_at = UtcField(null=True)
 
     class Meta:

@@ -30,7 +30,9 @@ class Scoped:
     ) -> list[dict[str, Any]]:
         """Rows of `table` (aliased x) this person may see."""
         condition, own = self.mine("x")
-        return self.store.rows(f"SELECT x.* FROM {table} x WHERE {condition} AND {where} {tail}", *own, *params)
+        return self.store.rows(
+            f"SELECT x.* FROM {table} x WHERE {condition} AND {where} {tail}", *own, *params
+        )
 
     def get(self, table: str, row_id: int, what: str) -> dict[str, Any]:
         """One row by id; NotFound also where it is somebody else's."""

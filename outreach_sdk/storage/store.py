@@ -7,7 +7,8 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence as Seq
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -249,4 +250,6 @@ def open_store(url: str) -> Store:
             timeout=30,
         )
         return Store(database, "postgresql", url)
-    raise ConfigError(f"DATABASE_URL: {scheme!r} databases aren't supported. Use sqlite:///… or postgresql://….")
+    raise ConfigError(
+        f"DATABASE_URL: {scheme!r} databases aren't supported. Use sqlite:///… or postgresql://…."
+    )

@@ -116,9 +116,7 @@ def move_step(
     )
 
 
-def move_outbox(
-    store: Store, outbox_id: int, generation: int, to: OutboxState, **columns: Any
-) -> bool:
+def move_outbox(store: Store, outbox_id: int, generation: int, to: OutboxState, **columns: Any) -> bool:
     """One outbox entry, if it is still in this claim's hands; False: walk away."""
     froms = outbox_from(to)
     sets = "".join(f", {name} = ?" for name in columns)
