@@ -178,10 +178,8 @@ class Settings:
         known = [f.name for f in dataclasses.fields(cls)]
         if unknown := sorted(set(overrides) - set(known)):
             raise ConfigError(f"{unknown[0]}: there is no such setting. There are: {', '.join(known)}.")
-        values: dict[str, Any] = _families(env)
-        for name, given in overrides.items():
-            if given is not None and name not in _VARIABLES:
-                values[name] = given
+        values = _families(env)
+        values |= {k: v for k, v in overrides.items() if v is not None and k not in _VARIABLES}
         for name, (variable, read) in _VARIABLES.items():
             given = overrides.get(name)
             if text := (env.get(variable, "") if given is None else _as_text(given)).strip():
@@ -224,20 +222,15 @@ class Settings:
             with tempfile.TemporaryFile(dir=self.home):
                 pass
         except OSError as error:
-            raise ConfigError(
-                f"OUTREACH_HOME: {str(self.home)!r} can't be written ({error.strerror}). "
-                "Choose a folder of your own."
-            ) from None
+            why = f"{str(self.home)!r} can't be written ({error.strerror})"
+            raise ConfigError(f"OUTREACH_HOME: {why}. Choose a folder of your own.") from None
         return self.home
 
     def as_env(self) -> dict[str, str]:
         """The variables with which another process reads these same settings. Holds secrets: for a child's
         environment, never for a log."""
-        env = {}
-        for name, (variable, _) in _VARIABLES.items():
-            value = getattr(self, name)
-            if value not in (None, ()):
-                env[variable] = _as_text(value)
+        values = {variable: getattr(self, name) for name, (variable, _) in _VARIABLES.items()}
+        env = {k: _as_text(v) for k, v in values.items() if v not in (None, ())}
         for name, (suffix, _) in _FAMILIES.items():
             env |= {f"OUTREACH_{k.upper()}_{suffix}": _as_text(v) for k, v in getattr(self, name).items()}
         return env
