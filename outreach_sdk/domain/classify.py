@@ -89,6 +89,7 @@ _NOT_STOP = re.compile(
 
 def asks_to_stop(words: str) -> bool:
     """Whether what a person wrote (quotes and signature taken out before) asks to be left alone."""
+    words = words[:10_000]
     lines = [line.strip() for line in words.split("\n") if line.strip()]
     if len(words) <= 160 and any(_BARE_STOP.fullmatch(line) for line in lines):
         return True

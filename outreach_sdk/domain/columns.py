@@ -223,9 +223,9 @@ def map_columns(headers: list[str], sample_rows: list[list[str]]) -> Mapping:
     A column whose values contradict its header is left as extra; so is every e-mail column that isn't
     plainly the person's own.
     """
-    parsed = [_header(h if isinstance(h, str) else "") for h in headers]
+    parsed = [_header(h[:200] if isinstance(h, str) else "") for h in headers]
     values = [
-        [cell for row in sample_rows if i < len(row) and (cell := (row[i] or "").strip())]
+        [cell for row in sample_rows if i < len(row) and (cell := (row[i] or "")[:400].strip())]
         for i in range(len(headers))
     ]
     scores: dict[str, dict[int, float]] = defaultdict(dict)

@@ -25,6 +25,8 @@ __all__ = [
 
 EmailKind = Literal["work", "personal", "other"]
 
+_MAX_CELL = 1000  # what is longer is no contact detail, and would only cost time
+
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffd]"
 )
@@ -55,7 +57,7 @@ _EMAIL_REMEDY = "Give one e-mail address like ana@example.com."
 def normalise_email(value: str) -> str:
     """The address in `value` as it is compared: lower case, ASCII domain, without display name, `mailto:`,
     brackets or stray punctuation. Raises InvalidInput for none, for several, or for one that can't be."""
-    match = _PLAIN.fullmatch(value) if isinstance(value, str) else None
+    match = _PLAIN.fullmatch(value) if isinstance(value, str) and len(value) <= 400 else None
     if match is not None:
         found = match.group(1).lower()
         if len(found) <= 254 and found.index("@") <= 64 and "xn--" not in found:
@@ -64,7 +66,7 @@ def normalise_email(value: str) -> str:
 
 
 def _odd_email(value: str) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _MAX_CELL:
         raise InvalidInput("e-mail", value, _EMAIL_REMEDY)
     found = _candidates(value)
     if not found:
@@ -122,7 +124,7 @@ def _checked(candidate: str, value: str) -> str:
 def split_emails(value: str) -> tuple[str, ...]:
     """Every valid address in a cell such as `ana@example.com; ana@home.example`, in order, each once."""
     found: dict[str, None] = {}
-    for one in _candidates(value, lenient=True):
+    for one in _candidates(value[:_MAX_CELL], lenient=True):
         try:
             found[_checked(one, value)] = None
         except InvalidInput:
@@ -172,10 +174,10 @@ _NO_SLUG = {
 def normalise_linkedin(url: str) -> str:
     """`linkedin.com/in/<slug>` for any of the forms a public profile link takes; raises InvalidInput
     for links without a public slug (Sales Navigator, Recruiter, companies, lnkd.in)."""
-    fast = _LINKEDIN_FAST.fullmatch(url) if isinstance(url, str) else None
+    fast = _LINKEDIN_FAST.fullmatch(url) if isinstance(url, str) and len(url) <= 400 else None
     if fast is not None:
         return "linkedin.com/in/" + _slug(fast.group(1), url)
-    if not isinstance(url, str):
+    if not isinstance(url, str) or len(url) > _MAX_CELL:
         raise InvalidInput("LinkedIn URL", url, _LINKEDIN_REMEDY)
     text = url
     for _ in range(3):  # a link may have been escaped again on its way through another one
@@ -222,7 +224,7 @@ def _slug(value: str, url: str) -> str:
 
 def normalise_phone(value: str, region: str | None = None) -> str:
     """E.164 without extension. `region` (ISO 3166, `DE`) is needed for numbers without a country code."""
-    text = _tidy(value) if isinstance(value, str) else ""
+    text = _tidy(value[:250]) if isinstance(value, str) else ""
     text = re.sub(r"^(?:=\s*\"|'|\")|\"$|^(?:tel|phone|mobile|callto):\s*", "", text, flags=re.I).strip()
     text = re.sub(r"\.0+$", "", text)  # a spreadsheet took it for a number
     if re.fullmatch(r"[\d.,]+e\+?\d+", text, re.I):
@@ -268,7 +270,9 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 def clean_name(value: str) -> str:
     """A name without pictures, invisible characters, wrapping quotes and double spaces; its case is kept."""
     text = _tidy(
-        "".join(c for c in _tidy(value) if unicodedata.category(c) not in ("So", "Sk", "Cs", "Co", "Cn"))
+        "".join(
+            c for c in _tidy(value[:500]) if unicodedata.category(c) not in ("So", "Sk", "Cs", "Co", "Cn")
+        )
     )
     previous = None
     while previous != text:

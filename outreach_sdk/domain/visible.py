@@ -6,6 +6,8 @@ import re
 
 __all__ = ["visible_text"]
 
+_MAX_TEXT = 100_000
+
 _WROTE = (
     r"wrote|writes|written|said|schrieb|schrieben|a écrit|écrit|escribió|escribio|escreveu|ha scritto|scrive|"
     r"schreef|geschreven|napisał(?:\(a\)|a)?|skrev|kirjoitti|написал(?:\(а\)|а)?|пишет|"
@@ -73,7 +75,7 @@ def visible_text(text: str) -> str:
 
     A message that is nothing but a quote gives ''.
     """
-    body = _SPACES.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " "))
+    body = _SPACES.sub("", text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " "))
     lines = _cut(body).split("\n")
     kept = [line for line in lines if not _ALL_QUOTED.match(line)]
     while kept and not kept[-1].strip():
