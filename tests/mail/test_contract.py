@@ -85,6 +85,8 @@ def test_sending_consumes_the_draft_and_tells_the_ids_as_they_left(
 ) -> None:
     before = now()
     draft = transport.create_draft(outgoing(), send_key="key-1")
+    # Looked up first: what was remembered of the draft mustn't stand for the sent message.
+    assert transport.find_draft("key-1") is not None
     sent = transport.send_draft(draft.provider_draft_id)
     (raw,) = world.sent()
     witness = email.message_from_bytes(raw, policy=email.policy.default)

@@ -206,11 +206,20 @@ def test_a_rate_limited_read_is_not_repeated(gmail_world: GmailWorld, gmail: Gma
 
 def test_after_a_stall_nobody_gets_anothers_answer(gmail_world: GmailWorld) -> None:
     gmail = gmail_world.transport(timeout=0.5)
+    gmail.address()
+    arrived = gmail_world.deliver(incoming())
+    gmail_world.proxy.add(Fault("stall-after", method="POST", path=CREATE, seconds=0.7))
+    with pytest.raises(MailTemporary):
+        gmail.create_draft(outgoing(), send_key="key-1")
+    # The draft's answer is still on its way when this asks.
+    assert [m.provider_message_id for m in gmail.poll("1", since=now()).messages] == [arrived]
+
+
+def test_the_thread_is_asked_for_by_its_id(gmail_world: GmailWorld, gmail: GmailTransport) -> None:
     first = gmail.create_draft(outgoing(), send_key="key-1")
-    gmail_world.proxy.add(Fault("stall-after", method="GET", path=r"/drafts/", count=1, seconds=1))
-    assert gmail.draft_exists(first.provider_draft_id)
-    gmail_world.deliver(incoming())
-    assert len(gmail.poll("1", since=now()).messages) == 1
+    sent = gmail.send_draft(first.provider_draft_id)
+    second = gmail.create_draft(outgoing(provider_thread_id=sent.provider_thread_id), send_key="key-2")
+    assert second.provider_thread_id == sent.provider_thread_id
 
 
 def test_a_revoked_grant_is_an_auth_error_before_anything_is_sent(gmail_world: GmailWorld) -> None:

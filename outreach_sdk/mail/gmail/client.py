@@ -409,7 +409,8 @@ class GmailTransport:
             self._give_back(connection)
             raise
         except BaseException:
-            # An answer may still be on its way: the next request would take it for its own.
+            # httplib2 drops a connection after a time-out only. Whatever else broke the exchange, the rest of
+            # its answer mustn't become the next request's.
             connection.close()
             raise
         else:

@@ -160,6 +160,8 @@ class LocalTransport:
             path = _locate(self._drafts, provider_draft_id, "D")
             if path is None:
                 raise FileNotFoundError(provider_draft_id)
+            # mtime is the time of sending; ctime would move with every flag a mail program sets.
+            os.utime(path)
             # The one moment that decides: of two senders, one finds the file gone.
             os.rename(path, target)
             _fsync_directory(self._sent / "cur")
@@ -182,7 +184,7 @@ class LocalTransport:
                 return _sent_message(path)
             # A name with a key belongs to another send, which is proof that it isn't this one.
             for path in _entries(self._sent, lambda name: ",K=" not in name):
-                if path.stat().st_ctime >= since.timestamp():
+                if path.stat().st_mtime >= since.timestamp():
                     found = _read(path)
                     if found is not None and _same(found, fingerprint):
                         return _sent_message(path)
@@ -376,13 +378,11 @@ def _read(path: Path) -> IncomingMessage | None:
     except FileNotFoundError:
         return None
     unique = _unique(path.name)
-    # A rename keeps mtime and moves ctime: delivery is the first, sending (a rename) the second.
-    moment = stat.st_ctime if path.parent.parent.name == ".Sent" else stat.st_mtime
     return parse_incoming(
         raw,
         provider_message_id=unique,
         provider_thread_id=_tags(unique).get("T"),
-        received_at=dt.datetime.fromtimestamp(moment, dt.UTC),
+        received_at=dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC),
     )
 
 
@@ -390,7 +390,7 @@ def _sent_message(path: Path) -> SentMessage:
     unique = _unique(path.name)
     with path.open("rb") as file:
         own, _ = _root_reference(file.read(_HEAD))
-        sent_at = dt.datetime.fromtimestamp(os.fstat(file.fileno()).st_ctime, dt.UTC)
+        sent_at = dt.datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, dt.UTC)
     return SentMessage(unique, _tags(unique).get("T"), own, sent_at)
 
 
