@@ -246,7 +246,7 @@ def resume(engine: Engine, journey_id: int) -> None:
         if row["active"]:
             move_journey(store, journey_id, JourneyStatus.ACTIVE, None, now)
             plan_next(store, journey_id, now)
-        elif row["last_rank"] == NEVER:
+        elif row["next_step_id"] is None:  # it never started, so activation starts it like any other
             move_journey(store, journey_id, JourneyStatus.PENDING, None, now)
         else:
             move_journey(store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)

@@ -273,7 +273,7 @@ def accepted(
 ) -> str:
     """The provider has it: record that, and plan what follows, in one transaction."""
     store, now = engine.store, engine.now()
-    at = sent.sent_at if began is None and sent.sent_at is not None else now
+    at = now if began is not None or sent.sent_at is None else min(sent.sent_at, now)
 
     def work() -> bool:
         store.one(f"SELECT id FROM journeys WHERE id = ?{store.for_update}", entry["journey_id"])

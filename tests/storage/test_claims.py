@@ -1,0 +1,162 @@
+"""Claims under competition, on both databases."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from outreach_sdk.storage.claims import claim_sends
+from outreach_sdk.storage.migrations import LATEST, migrate, version
+from outreach_sdk.storage.store import open_store
+from tests.harness import House
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_url: str) -> Iterator[House]:
+    made = House(tmp_path / "home", database_url)
+    yield made
+    made.close()
+
+
+@pytest.mark.rule(14)
+@pytest.mark.failure("two workers claim one step")
+def test_four_claimers_share_200_due_without_one_twice(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    seq.enroll(house.people(200))
+    seq.activate()
+    engine = house.engine
+    for _ in range(5):
+        claimed: list[int] = []
+        guard = threading.Lock()
+
+        def work(claimed: list[int] = claimed, guard: threading.Lock = guard) -> None:
+            while items := claim_sends(
+                engine.store,
+                engine.now(),
+                limit=7,
+                cap=1000,
+                lease=dt.timedelta(minutes=5),
+                new_key=engine.new_key,
+            ).items:
+                with guard:
+                    claimed += [i.journey_id for i in items]
+            engine.store.close_thread()
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(claimed) == 200
+        assert set(Counter(claimed).values()) == {1}
+        with engine.store.tx():
+            engine.store.write("DELETE FROM outbox")
+            engine.store.write("UPDATE journeys SET next_due_at = ?", engine.now())
+
+
+@pytest.mark.rule(7)
+def test_no_more_than_the_cap_is_ever_in_flight_and_a_dead_worker_frees_it(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    seq.enroll(house.people(80))
+    seq.activate()
+    engine, now = house.engine, house.engine.now()
+
+    def claim(at: dt.datetime) -> int:
+        return len(
+            claim_sends(
+                engine.store, at, limit=30, cap=50, lease=dt.timedelta(seconds=60), new_key=engine.new_key
+            ).items
+        )
+
+    assert [claim(now), claim(now), claim(now)] == [30, 20, 0]
+    assert claim(now + dt.timedelta(seconds=61)) == 30
+
+
+def test_a_claim_does_not_ask_more_of_a_database_that_stores_more(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    seq.activate()
+    engine = house.engine
+
+    def statements() -> int:
+        before = engine.store.statements
+        claim_sends(
+            engine.store,
+            engine.now() - dt.timedelta(days=1),
+            limit=10,
+            cap=50,
+            lease=dt.timedelta(seconds=60),
+            new_key=engine.new_key,
+        )
+        return engine.store.statements - before
+
+    few = statements()
+    seq.enroll(house.people(500))
+    assert statements() == few
+
+
+def test_cards_and_frames_ask_a_bounded_number_of_queries(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    store = house.engine.store
+
+    def cost() -> int:
+        before = store.statements
+        seq._repr_html_()
+        seq.candidates()
+        return store.statements - before
+
+    seq.enroll(house.people(2))
+    few = cost()
+    seq.enroll(house.people(60, start=2))
+    assert cost() == few
+
+
+def test_enrolment_asks_a_bounded_number_of_queries(house: House) -> None:
+    seq = house.two_steps(house.hostile())
+    store = house.engine.store
+
+    def cost(start: int, count: int) -> int:
+        before = store.statements
+        seq.enroll(house.people(count, start=start))
+        return store.statements - before
+
+    assert cost(0, 2) == cost(1000, 300)
+
+
+def test_migrations_run_once_even_when_two_start_them(database_url: str) -> None:
+    now = dt.datetime.now(dt.UTC)
+    done: list[list[str]] = []
+
+    def work() -> None:
+        store = open_store(database_url)
+        done.append(migrate(store, now))
+        store.close()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(len(d) for d in done) == [0, LATEST]
+    store = open_store(database_url)
+    assert version(store) == LATEST
+    store.close()
+
+
+def test_datetimes_come_back_aware_and_equal(house: House) -> None:
+    moment = dt.datetime(
+        2026, 3, 1, 12, 30, 15, 123456, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=30))
+    )
+    house.engine.store.write("UPDATE installation SET clock_seen_at = ?", moment)
+    row = house.engine.store.one("SELECT clock_seen_at FROM installation")
+    assert row is not None
+    assert row["clock_seen_at"] == moment
+    assert row["clock_seen_at"].utcoffset() == dt.timedelta(0)
