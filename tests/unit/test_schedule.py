@@ -15,7 +15,9 @@ from outreach_sdk.errors import InvalidInput, NaiveDatetime, UnknownTimezone
 from tests.harness import at
 
 ZONES = ["UTC", "Europe/Madrid", "America/New_York", "Asia/Kolkata", "Pacific/Auckland", "Pacific/Kiritimati"]
-moments = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2030, 1, 1), timezones=st.just(dt.UTC))
+moments = st.datetimes(
+    dt.datetime.min.replace(year=2024), dt.datetime.min.replace(year=2030), timezones=st.just(dt.UTC)
+)
 zones = st.sampled_from(ZONES)
 hours = st.times(dt.time(3, 30), dt.time(23, 59)).map(lambda t: t.replace(second=0, microsecond=0))
 
