@@ -33,6 +33,7 @@ def postgres() -> Iterator[Callable[[], str]]:
     import psycopg
 
     with folder() as where:
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(where))
         server = pgserver.get_server(where, cleanup_mode="delete")
 
         def fresh() -> str:
