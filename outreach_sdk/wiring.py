@@ -19,7 +19,7 @@ from outreach_sdk.errors import ConfigError, MailAuthError
 from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store, open_store
 
-__all__ = ["Vault", "open_engine"]
+__all__ = ["Transports", "Vault", "open_engine"]
 
 
 class Vault:
@@ -90,6 +90,13 @@ class Transports:
                 self._made[box["id"]] = made
             return made[1]
 
+    def close(self) -> None:
+        """Let go of every connection."""
+        with self._guard:
+            for _, transport in self._made.values():
+                transport.close()
+            self._made.clear()
+
     def _make(self, box: dict[str, Any]) -> MailTransport:
         config = json.loads(box["config"] or "{}")
         match box["provider"]:
@@ -104,15 +111,12 @@ class Transports:
         raise ConfigError(f"Mailbox {box['address']}: there is no transport called {box['provider']!r}.")
 
     def _gmail(self, box: dict[str, Any]) -> MailTransport:
-        from google.oauth2.credentials import Credentials
-
-        from outreach_sdk.mail.gmail.client import GmailTransport
+        from outreach_sdk.mail.gmail.client import GmailTransport, refresh_credentials
 
         if not box["credentials"]:
             raise MailAuthError(f"{box['address']} holds no tokens. Reconnect it.")
         tokens = self.vault.open(box["credentials"], bound_to=f"{box['workspace_id']}:{box['address']}")
-        credentials = Credentials(
-            None,
+        credentials = refresh_credentials(
             refresh_token=tokens["refresh_token"],
             client_id=tokens["client_id"],
             client_secret=tokens["client_secret"],

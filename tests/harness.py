@@ -19,7 +19,7 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, key_hash
 from outreach_sdk.storage.migrations import migrate
-from outreach_sdk.wiring import EXTRA, open_engine
+from outreach_sdk.wiring import EXTRA, Transports, open_engine
 from tests.mail.hostile import Faults, HostileProvider, HostileTransport
 
 ROOT = Path(__file__).parents[1]
@@ -165,6 +165,8 @@ class House:
         wait_until(quiet, seconds=seconds, every=0.1)
 
     def close(self) -> None:
+        assert isinstance(self.engine.transport, Transports)
+        self.engine.transport.close()
         self.engine.store.close()
         if self.provider is not None:
             self.provider.close()
