@@ -31,7 +31,7 @@ def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             fingerprint=_print(entry),
         )
         if found is not None:
-            return send.accepted(engine, entry, found)
+            return send.accepted(engine, entry, send.with_header_id(transport, found))
         if entry["provider_draft_id"] and transport.draft_exists(entry["provider_draft_id"]):
             return _draft_stands(engine, entry, transport)
     except MailAuthError as exc:

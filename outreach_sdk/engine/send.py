@@ -170,7 +170,18 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
     except (MailOutcomeUnknown, MailNotFound) as exc:
         return left_unknown(engine, entry, str(exc))
     failpoints.hit("after_accept")
-    return accepted(engine, entry, sent, began=began)
+    return accepted(engine, entry, with_header_id(transport, sent), began=began)
+
+
+def with_header_id(transport: MailTransport, sent: SentMessage) -> SentMessage:
+    """`sent` with the Message-ID it left with, read back where the answer didn't say; without it the
+    message counts as sent all the same, and follow-ups thread by the provider's own id."""
+    if sent.rfc_message_id is not None:
+        return sent
+    try:
+        return transport.read_sent(sent.provider_message_id)
+    except MailError:
+        return sent
 
 
 def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | None]:
