@@ -52,7 +52,12 @@ class Provider:
         time.sleep(wait)
         with self._lock:
             self.times.append(time.monotonic())
-        return SentMessage(provider_draft_id, f"t-{provider_draft_id}", None, dt.datetime.now(dt.UTC))
+        return SentMessage(
+            provider_draft_id,
+            f"t-{provider_draft_id}",
+            f"<{provider_draft_id}@light>",
+            dt.datetime.now(dt.UTC),
+        )
 
 
 def _cpu() -> float:
