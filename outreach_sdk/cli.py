@@ -146,7 +146,7 @@ def worker(queue: str) -> None:
 
     stop = jobs.start_beating(jobs.shared_engine(), queue)
     redis = Redis.from_url(Settings.from_env().broker_url)
-    make_worker(queue, redis, jobs.ALLOWED).work(logging_level="WARNING")
+    make_worker(queue, redis, jobs.ALLOWED, on_stop=jobs.stopping.set).work(logging_level="WARNING")
     stop.set()
 
 
@@ -190,6 +190,42 @@ def web() -> None:
         f"127.0.0.1:{settings.web_port}",
     ]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *options, "webhook_service.wsgi:app"])  # noqa: S606
+
+
+@outreach.command()
+def arm() -> None:
+    """Let this database send, after it was copied or restored and the other one is out of use."""
+    from outreach_sdk.objects.workspace import connect
+
+    connect().arm()
+    click.echo("Armed.")
+
+
+@outreach.group()
+def user() -> None:
+    """Users of the workspace: add, list."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--email", default=None, help="Where notices go.")
+@click.option("--admin", is_flag=True, help="May see everybody's.")
+@JSON
+def user_add(name: str, email: str | None, admin: bool, as_json: bool) -> None:
+    """Add a user and print their API key, once. The first makes the workspace."""
+    from outreach_sdk.objects.session import add_user
+
+    made = add_user(name, email=email, admin=admin)
+    _say(made, as_json, lambda d: f"{d['name']}: OUTREACH_API_KEY={d['api_key']}")
+
+
+@user.command("list")
+@JSON
+def user_list(as_json: bool) -> None:
+    """Who there is."""
+    from outreach_sdk.objects.workspace import users
+
+    _say(users(), as_json)
 
 
 @outreach.command()

@@ -15,8 +15,10 @@ from typing import Any
 from outreach_sdk.config import Settings
 from outreach_sdk.engine import dispatch, enroll, people
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.identity import check_identity, note_seen
+from outreach_sdk.engine.notify import mail_notices
 from outreach_sdk.errors import OutreachError
-from outreach_sdk.wiring import open_engine
+from outreach_sdk.wiring import notices, open_engine
 
 __all__ = [
     "ALLOWED",
@@ -33,6 +35,8 @@ QUEUES = ("send", "read", "bulk")
 
 _engine: Engine | None = None
 _guard = threading.Lock()
+stopping = threading.Event()
+"""Set when this worker is told to stop: a drain claims nothing more and lets what is in flight end."""
 
 
 def shared_engine() -> Engine:
@@ -46,7 +50,7 @@ def shared_engine() -> Engine:
 
 def drain_sends(*_bucket: Any) -> dict[str, int]:
     """Send what is due, for one time budget."""
-    return dispatch.drain_sends(shared_engine())
+    return dispatch.drain_sends(shared_engine(), stop=stopping)
 
 
 def drain_polls(*_bucket: Any) -> dict[str, int]:
@@ -85,8 +89,15 @@ def drain_imports(*_bucket: Any) -> int:
             )
 
 
+def drain_notices(*_bucket: Any) -> int:
+    """Mail what owners weren't told by e-mail yet."""
+    carrier = notices(Settings.from_env())
+    engine = shared_engine()
+    return 0 if carrier is None else mail_notices(engine.store, carrier, engine.now)
+
+
 ALLOWED: dict[str, Callable[..., Any]] = {
-    f"outreach_sdk.jobs.{f.__name__}": f for f in (drain_sends, drain_polls, drain_imports)
+    f"outreach_sdk.jobs.{f.__name__}": f for f in (drain_sends, drain_polls, drain_imports, drain_notices)
 }
 """The only functions a worker runs, whatever Redis says."""
 
@@ -117,11 +128,23 @@ def run_clock(
     engine: Engine, wake: dispatch.Wake, stop: threading.Event, every: float, log: Callable[[str], None]
 ) -> None:
     """Tick until stopped. A lost database or Redis costs ticks, not the clock."""
+    settings = Settings.from_env()
+    known, marked = False, 0.0
     while not stop.is_set():
         began = time.monotonic()
         try:
+            if not known:
+                why = check_identity(engine, settings.home)
+                known = True
+                if why:
+                    log(f"{why} Nothing leaves until it is armed: `outreach arm`.")
+            if began - marked > 30:
+                note_seen(engine, settings.home)
+                marked = began
+            if settings.smtp_url is not None and dispatch.notices_wait(engine):
+                wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
             workers = max(1, dispatch.alive(engine).get("send", 1))
             dispatch.tick(engine, wake, workers=workers)
-        except OutreachError as exc:
+        except (OutreachError, OSError) as exc:
             log(f"tick: {exc}")
         stop.wait(max(0.05, every - (time.monotonic() - began)))

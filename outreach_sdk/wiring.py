@@ -15,11 +15,12 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import Notices
 from outreach_sdk.errors import ConfigError, MailAuthError
 from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store, open_store
 
-__all__ = ["Transports", "Vault", "open_engine"]
+__all__ = ["Transports", "Vault", "notices", "open_engine"]
 
 
 class Vault:
@@ -132,6 +133,15 @@ class Transports:
 
 EXTRA: dict[str, Callable[[dict[str, Any], dict[str, Any]], MailTransport]] = {}
 """Transports that a program adds under a name of its own: (mailbox row, config) -> MailTransport."""
+
+
+def notices(settings: Settings) -> Notices | None:
+    """What mails notices to owners, or None without OUTREACH_SMTP_URL."""
+    if settings.smtp_url is None:
+        return None
+    from outreach_sdk.mail.smtp.client import SmtpNotices
+
+    return SmtpNotices(settings.smtp_url.reveal())
 
 
 def open_engine(settings: Settings, store: Store | None = None) -> Engine:

@@ -12,6 +12,7 @@ from typing import Protocol
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine import outbox, sync, tasks
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import MAIL_TRIES
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import OutreachError
 from outreach_sdk.storage.claims import Claim, claim_mailbox_polls, claim_sends, due_soon
@@ -92,6 +93,15 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
     return done
 
 
+def notices_wait(engine: Engine) -> bool:
+    """Whether a notification still has to be mailed."""
+    return bool(
+        engine.store.value(
+            "SELECT 1 FROM notifications WHERE mailed_at IS NULL AND mail_tries < ? LIMIT 1", MAIL_TRIES
+        )
+    )
+
+
 def _end_pauses(engine: Engine) -> int:
     """Journeys whose out-of-office time is over go on."""
     store, now = engine.store, engine.now()
@@ -111,10 +121,14 @@ def _end_pauses(engine: Engine) -> int:
 
 
 def drain_sends(
-    engine: Engine, *, threads: int = 50, log: Callable[[str], None] = lambda _: None
+    engine: Engine,
+    *,
+    threads: int = 50,
+    log: Callable[[str], None] = lambda _: None,
+    stop: threading.Event | None = None,
 ) -> dict[str, int]:
     """Claim due e-mails a few at a time and keep `threads` threads fed until nothing is due or the time
-    budget is spent; how many ended how. Refills as each ends: one slow send holds nobody up."""
+    budget is spent or `stop` is set; how many ended how. Refills as each ends: one slow send holds nobody up."""
     ends: dict[str, int] = {}
     guard = threading.Lock()
     deadline = time.monotonic() + engine.drain_for.total_seconds()
@@ -133,7 +147,7 @@ def drain_sends(
             ends[end] = ends.get(end, 0) + 1
 
     try:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
             room = min(10, threads - len(busy))
             got = (
                 claim_sends(

@@ -5,18 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import hashlib
+import secrets
 import zoneinfo
 from typing import Any
 
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.errors import ConfigError, NotFound
+from outreach_sdk.errors import ConfigError, InvalidInput, NotFound
 from outreach_sdk.storage.migrations import migrate
 from outreach_sdk.storage.scoped import Scoped
 from outreach_sdk.storage.store import Store
 from outreach_sdk.wiring import open_engine
 
-__all__ = ["Session", "current", "open_session", "use"]
+__all__ = ["Session", "add_user", "current", "open_session", "use"]
 
 
 class Session:
@@ -124,3 +125,40 @@ def _embedded_user(engine: Engine, settings: Settings, now: dt.datetime) -> dict
         return dict(store.one("SELECT * FROM users WHERE id = ?", user_id) or {})
 
     return store.run(work)
+
+
+def add_user(name: str, *, email: str | None = None, admin: bool = False) -> dict[str, Any]:
+    """A new user with an API key that is shown this once. The first user of a database makes its workspace
+    and is an admin; after that an admin must be acting (OUTREACH_API_KEY). InvalidInput if the name is taken."""
+    settings = Settings.from_env()
+    engine = open_engine(settings)
+    store, now = engine.store, engine.now()
+    first = not store.value("SELECT 1 FROM users LIMIT 1")
+    workspace: int | None = None
+    if not first:
+        acting = open_session(settings)
+        if acting.user["role"] != "admin":
+            raise NotFound("Only an admin adds users: ask yours.")
+        workspace = acting.workspace_id
+    key = secrets.token_urlsafe(32)
+
+    def work() -> int:
+        where = workspace
+        if where is None:
+            where = store.insert("workspace", {"name": "My workspace", "settings": "{}", "created_at": now})
+        if store.value("SELECT 1 FROM users WHERE workspace_id = ? AND name = ?", where, name):
+            raise InvalidInput("name", name, "There is a user of this name already.")
+        return store.insert(
+            "users",
+            {
+                "workspace_id": where,
+                "name": name,
+                "email": email,
+                "role": "admin" if admin or first else "member",
+                "api_key_hash": key_hash(key),
+                "sequences_access": True,
+                "created_at": now,
+            },
+        )
+
+    return {"id": store.run(work), "name": name, "api_key": key}

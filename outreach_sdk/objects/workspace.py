@@ -65,7 +65,9 @@ class Workspace:
     def arm(self) -> None:
         """Let this database send: say so once for a copy or a restored backup that shall take over."""
         self._session.store.write(
-            "UPDATE installation SET armed = ?, disarmed_why = NULL, identity = NULL", True
+            "UPDATE installation SET armed = ?, disarmed_why = NULL, identity = NULL, clock_seen_at = ?",
+            True,
+            self._session.now(),
         )
 
     def status(self) -> dict[str, Any]:

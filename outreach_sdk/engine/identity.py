@@ -1,0 +1,64 @@
+"""Whether this database is the one that was set to send. A copy or a restored backup starts disarmed: what
+it believes unsent may have been sent by the one it was copied from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from pathlib import Path
+
+from outreach_sdk.engine.context import Engine
+
+__all__ = ["check_identity", "note_seen"]
+
+BEHIND = dt.timedelta(seconds=120)
+"""How far the database's own clock mark may lie behind the one kept beside it."""
+
+
+def fingerprint(engine: Engine) -> str:
+    """What changes when the data is copied: the file itself, or PostgreSQL's cluster, database and timeline."""
+    if engine.store.dialect == "sqlite":
+        found = os.stat(engine.store.url.removeprefix("sqlite:///"))
+        return f"sqlite:{found.st_dev}:{found.st_ino}"
+    return str(
+        engine.store.value(
+            "SELECT 'postgresql:' || (SELECT system_identifier FROM pg_control_system()) || ':' || oid || ':' || "
+            "(SELECT timeline_id FROM pg_control_checkpoint()) FROM pg_database WHERE datname = current_database()"
+        )
+    )
+
+
+def _mark(engine: Engine, home: Path) -> Path:
+    return home / ("seen.json" if engine.store.dialect == "sqlite" else "seen-postgresql.json")
+
+
+def check_identity(engine: Engine, home: Path) -> str | None:
+    """Arm a new database, leave a known one as it is, disarm a copied or rolled back one; why, if disarmed."""
+    store, here = engine.store, fingerprint(engine)
+    row = store.one("SELECT identity, armed, disarmed_why, clock_seen_at FROM installation") or {}
+    why = None
+    if row.get("identity") is not None and row["identity"] != here:
+        why = "This database is a copy, or was restored from a backup."
+    elif row.get("identity") is not None and store.dialect == "sqlite":
+        try:
+            seen = dt.datetime.fromisoformat(json.loads(_mark(engine, home).read_text())["seen"])
+        except (OSError, ValueError, KeyError, TypeError):
+            seen = None
+        if seen is not None and (row["clock_seen_at"] is None or row["clock_seen_at"] < seen - BEHIND):
+            why = f"This database was rolled back: its clock was seen until {seen:%d %b %Y, %H:%M} UTC."
+    if why is not None:
+        store.write("UPDATE installation SET armed = ?, disarmed_why = ?, identity = ?", False, why, here)
+        note_seen(engine, home)
+        return why
+    if row.get("identity") is None:
+        store.write("UPDATE installation SET identity = ?", here)
+    return None if row.get("armed") else str(row.get("disarmed_why"))
+
+
+def note_seen(engine: Engine, home: Path) -> None:
+    """Keep the clock's mark beside the database, where a restored backup doesn't overwrite it."""
+    path = _mark(engine, home)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps({"seen": engine.now().isoformat()}))
+    fresh.replace(path)
