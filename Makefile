@@ -33,7 +33,8 @@ rules: $(VENV)/.dev
 	$(BIN)/python -m tests.rules
 
 bench: $(VENV)/.dev
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@missed=0; for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
+	PYTHONPATH="$(CURDIR)" $(BIN)/python $$script || missed=1; done; exit $$missed
 
 clean:
 	rm -rf $(VENV) .test-tools .outreach-demo

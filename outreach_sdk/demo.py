@@ -127,8 +127,8 @@ def _story(out: Console, home: Path, began: float) -> int:
     say(f"An empty sequence is {seq.status}: {' '.join(seq.problems)}")
     seq.add_email(
         'A role for you, {{ first_name | fallback("and a hello") }}',
-        'Hi {{ first_name | fallback("there") }},\n\nwe are looking for somebody like you at {{ company }}\'s '
-        "neighbour. May I tell you more?\n\nAna",
+        'Hi {{ first_name | fallback("there") }},\n\nI have a role for somebody who did what you did at {{ company }}. '
+        "May I tell you more?\n\nAna",
         when=Instant(),
     )
     seq.add_email(

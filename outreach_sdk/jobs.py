@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import dispatch, enroll, people
+from outreach_sdk.engine import dispatch
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -60,6 +60,8 @@ def drain_polls(*_bucket: Any) -> dict[str, int]:
 
 def drain_imports(*_bucket: Any) -> int:
     """Go on with imports that wait or whose worker died; how many were finished."""
+    from outreach_sdk.engine import enroll, people  # the sending workers need not carry these
+
     engine = shared_engine()
     done = 0
     while True:
@@ -111,6 +113,8 @@ def start_beating(engine: Engine, role: str, every: float = 4.0) -> threading.Ev
     """Keep saying in the database that this process lives, from a thread; set the event to end it."""
     stop = threading.Event()
     name, started = process_name(role), engine.now()
+    dispatch.beat(engine, role, name, started)  # before anything is claimed under this name
+    engine.holder = name
 
     def run() -> None:
         while not stop.is_set():

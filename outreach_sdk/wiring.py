@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import Notices
@@ -28,6 +26,8 @@ class Vault:
     a copied ciphertext opens nothing else."""
 
     def __init__(self, settings: Settings) -> None:
+        from cryptography.fernet import Fernet, MultiFernet  # 6 MiB that a Maildir's worker needn't carry
+
         keys = [k.reveal() for k in settings.secret_keys] or [_home_key(settings.home)]
         try:
             self._fernet = MultiFernet([Fernet(k.encode()) for k in keys])
@@ -43,6 +43,8 @@ class Vault:
 
     def open(self, sealed: str, *, bound_to: str) -> dict[str, Any]:
         """Decrypt; ConfigError with a wrong key, MailAuthError for a ciphertext of another mailbox."""
+        from cryptography.fernet import InvalidToken
+
         try:
             inner = json.loads(self._fernet.decrypt(sealed.encode()))
         except InvalidToken:
@@ -59,6 +61,8 @@ def _home_key(home: Path) -> str:
     path = home / "secret.key"
     if not path.exists():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        from cryptography.fernet import Fernet
+
         with contextlib.suppress(FileExistsError):
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             with os.fdopen(handle, "w") as file:

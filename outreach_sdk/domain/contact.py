@@ -139,7 +139,7 @@ def email_kind(address: str, company_domain: str | None = None) -> EmailKind:
     """
     local, _, domain = address.strip().lower().rpartition("@")
     labels = domain.split(".")
-    if re.split(r"[+]", local)[0] in ROLE_LOCALS:
+    if local.partition("+")[0] in ROLE_LOCALS:
         return "other"
     if domain in FREE_DOMAINS or (len(labels) <= 3 and labels[0] in FREE_LABELS):
         return "personal"
@@ -267,8 +267,13 @@ _PARTICLES = _set(
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9]+(?:[ '-][A-Za-z0-9]+)*", re.ASCII)
+
+
 def clean_name(value: str) -> str:
     """A name without pictures, invisible characters, wrapping quotes and double spaces; its case is kept."""
+    if len(value) <= 100 and _PLAIN_NAME.fullmatch(value):
+        return value
     text = _tidy(
         "".join(
             c for c in _tidy(value[:500]) if unicodedata.category(c) not in ("So", "Sk", "Cs", "Co", "Cn")

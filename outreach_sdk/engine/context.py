@@ -30,6 +30,8 @@ class Engine:
     transport: Callable[[dict[str, Any]], MailTransport]
     now: Callable[[], dt.datetime] = utc_now
     new_key: Callable[[], str] = lambda: secrets.token_hex(16)
+    holder: str | None = None
+    """The name under which this process beats, so that what it holds is let go when it falls silent."""
     spacing: dt.timedelta = dt.timedelta(seconds=3)
     cap: int = 50
     lease: dt.timedelta = dt.timedelta(seconds=120)

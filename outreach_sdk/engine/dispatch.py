@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from outreach_sdk.storage.claims import Claim, claim_mailbox_polls, claim_sends,
 from outreach_sdk.storage.transitions import move_journey
 
 __all__ = ["alive", "beat", "drain_polls", "drain_sends", "start_clock", "tick"]
+
+logger = logging.getLogger(__name__)
 
 OUTAGE = dt.timedelta(seconds=60)
 """A clock silent for longer than this was an outage, which counts as lateness."""
@@ -141,6 +144,9 @@ def drain_sends(
         except OutreachError as exc:
             end = type(exc).__name__
             log(f"{end}: {exc}")
+        except Exception as exc:  # one entry's trouble, of whatever kind, must not end everybody's drain
+            end = type(exc).__name__
+            logger.exception("outbox entry %d", claim.outbox_id)
         finally:
             engine.store.close_thread() if engine.store.dialect == "postgresql" else None
         with guard:
@@ -157,6 +163,7 @@ def drain_sends(
                     cap=engine.cap,
                     lease=engine.lease,
                     new_key=engine.new_key,
+                    holder=engine.holder,
                 ).items
                 if room > 0
                 else []

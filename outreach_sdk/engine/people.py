@@ -143,8 +143,10 @@ def _staged(
 
     def cell(field: str) -> str:
         index = at.get(field)
-        value = row[index] if index is not None and index < width else None
-        return "" if value is None else str(value).strip()
+        if index is None or index >= width:
+            return ""
+        value = row[index]
+        return value.strip() if isinstance(value, str) else "" if value is None else str(value).strip()
 
     first, last = cell("first_name"), cell("last_name")
     if not first and not last:

@@ -44,6 +44,8 @@ __all__ = ["accepted", "deliver", "prepare_and_send", "refused", "release", "ret
 MAX_TRIES = 8
 """Temporary refusals in a row before the journey is paused."""
 
+MAX_STRAYS = 10
+
 LATE_ENOUGH_TO_ASK = dt.timedelta(hours=1)
 
 
@@ -135,9 +137,12 @@ def _clear_drafts(entry: dict[str, Any], transport: MailTransport) -> None:
     """Take away what this or an earlier claim drafted, also where it died before committing the id."""
     if entry["provider_draft_id"]:
         transport.delete_draft(entry["provider_draft_id"])
-    elif entry["generation"] > 1:
-        stray = transport.find_draft(entry["send_key"])
-        if stray is not None:
+    if entry["generation"] > 1:
+        # One for each claim that died between making its draft and committing the id; listings may lag.
+        for _ in range(MAX_STRAYS):
+            stray = transport.find_draft(entry["send_key"])
+            if stray is None:
+                return
             transport.delete_draft(stray.provider_draft_id)
 
 

@@ -39,6 +39,7 @@ class Claims:
     capped: bool = False
 
 
+SILENT = dt.timedelta(seconds=15)
 _IN_FLIGHT = (OutboxState.CLAIMED, OutboxState.DRAFTED, OutboxState.SENDING)
 
 # Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry.
@@ -61,10 +62,12 @@ def claim_sends(
     cap: int,
     lease: dt.timedelta,
     new_key: Callable[[], str],
+    holder: str | None = None,
 ) -> Claims:
     """Take up to `limit` e-mails that may go now: free slot, connected mailbox, armed and not halted,
     fewer than `cap` in flight in the installation. Expired leases are taken over; those that may have
-    been sent come marked `recover` and don't use up a slot."""
+    been sent come marked `recover` and don't use up a slot. `holder` names this process's heartbeat: what it
+    holds stops counting against `cap` once that has been silent for `SILENT`."""
 
     def work() -> Claims:
         store.claim_lock()
@@ -74,9 +77,11 @@ def claim_sends(
         in_flight = int(
             store.value(
                 f"SELECT COUNT(*) FROM outbox WHERE state IN {in_marks(_IN_FLIGHT)} AND claimed_at IS NOT NULL "
-                "AND lease_until > ?",
+                "AND lease_until > ? AND (holder IS NULL OR EXISTS (SELECT 1 FROM heartbeats h "
+                "WHERE h.name = outbox.holder AND h.seen_at > ?))",
                 *_IN_FLIGHT,
                 now,
+                now - SILENT,
             )
         )
         free = min(limit, cap - in_flight)
@@ -85,9 +90,8 @@ def claim_sends(
         until = now + lease
         items = _take_over(store, now, until, free, ("sending", "unknown"), recover=True)
         free -= len(items)
-        if free <= 0 or not gate["armed"] or gate["halted_at"] is not None:
-            return Claims(items)
-        for box in store.rows(_READY, now, now, now, now):
+        may_send = gate["armed"] and gate["halted_at"] is None
+        for box in store.rows(_READY, now, now, now, now) if free > 0 and may_send else ():
             if free <= 0:
                 break
             spacing = dt.timedelta(microseconds=box["spacing_us"])
@@ -101,6 +105,9 @@ def claim_sends(
                 )
             items += got
             free -= len(got)
+        if items and holder is not None:
+            ids = [i.outbox_id for i in items]
+            store.write(f"UPDATE outbox SET holder = ? WHERE id IN {in_marks(ids)}", holder, *ids)
         return Claims(items, capped=free <= 0 and in_flight + len(items) >= cap)
 
     return store.run(work)

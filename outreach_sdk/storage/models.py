@@ -209,6 +209,7 @@ class Outbox(Owned):
     generation = pw.IntegerField(default=0)
     journey_generation = pw.IntegerField()
     lease_until = UtcField(null=True)
+    holder = pw.TextField(null=True)
     priority = pw.SmallIntegerField(default=2)
     mailbox = pw.BigIntegerField(column_name="mailbox_id")
     recipient = pw.TextField()

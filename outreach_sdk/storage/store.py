@@ -30,7 +30,7 @@ _locks_guard = threading.Lock()
 
 @functools.lru_cache(maxsize=2048)
 def _postgres_sql(sql: str) -> str:
-    return sql.replace("?", "%s")
+    return sql.replace("%", "%%").replace("?", "%s")
 
 
 class Store:

@@ -10,7 +10,7 @@ import pytest
 from outreach_sdk.engine import failpoints
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
-from tests.harness import ADDRESS, House
+from tests.harness import ADDRESS, House, wait_until
 from tests.mail.hostile import Faults
 
 PEOPLE = 2
@@ -58,6 +58,18 @@ def test_killed_again_while_recovering(house: House, kind: str) -> None:
     assert killed
     house.settle(seq)
     assert house.witness(box) == expected(PEOPLE)
+
+
+@pytest.mark.rule(14)
+def test_drafts_left_by_claims_that_died_are_taken_away(house: House) -> None:
+    box = house.hostile()
+    seq = start(house, box)
+    assert house.drain(failpoint="after_drafted", threads=1) == -9
+    wait_until(lambda: house.drain(failpoint="after_draft", threads=1) == -9, seconds=20)
+    house.settle(seq)
+    assert house.witness(box) == expected(PEOPLE)
+    assert house.provider is not None
+    assert house.provider.draft_keys() == []
 
 
 @pytest.mark.rule(14)

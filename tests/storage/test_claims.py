@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from outreach_sdk.engine.dispatch import beat
 from outreach_sdk.storage.claims import claim_sends
 from outreach_sdk.storage.migrations import LATEST, migrate, version
 from outreach_sdk.storage.store import open_store
@@ -77,6 +78,32 @@ def test_no_more_than_the_cap_is_ever_in_flight_and_a_dead_worker_frees_it(house
 
     assert [claim(now), claim(now), claim(now)] == [30, 20, 0]
     assert claim(now + dt.timedelta(seconds=61)) == 30
+
+
+@pytest.mark.rule(7)
+def test_what_a_silent_worker_holds_stops_counting(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    seq.enroll(house.people(20))
+    seq.activate()
+    engine = house.engine
+    beat(engine, "send", "worker-1", engine.now())
+
+    def claim(at: dt.datetime, holder: str) -> int:
+        lease = dt.timedelta(minutes=10)
+        found = claim_sends(
+            engine.store, at, limit=10, cap=10, lease=lease, new_key=engine.new_key, holder=holder
+        )
+        return len(found.items)
+
+    now = engine.now()
+    assert claim(now, "worker-1") == 10
+    assert claim(now, "worker-2") == 0
+    assert claim(now + dt.timedelta(seconds=16), "worker-2") == 10
+
+
+def test_sql_may_hold_per_cent_signs(house: House) -> None:
+    assert house.engine.store.value("SELECT COUNT(*) FROM users WHERE name LIKE '%'") == 1
 
 
 def test_a_claim_does_not_ask_more_of_a_database_that_stores_more(house: House) -> None:
