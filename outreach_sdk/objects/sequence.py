@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
-    DEFAULT_SKIP_AFTER,
-    Instant,
-    Schedule,
     SequenceStatus,
-    StepKind,
-    StepPlan,
-    check_step,
     describe_schedule,
-    schedule_to_dict,
     zone,
 )
 from outreach_sdk.engine import compose, dispatch, enroll, lifecycle
@@ -31,6 +22,7 @@ from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.session import Session, current, local_zone
+from outreach_sdk.objects.steps import StepWriting, mailbox_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,10 +31,9 @@ __all__ = ["Sequence"]
 
 Rows = list[dict[str, Any]]
 Sentences = list[str]
-SkipAfter = dt.timedelta | float | Literal[False] | None
 
 
-class Sequence:
+class Sequence(StepWriting):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
@@ -67,7 +58,7 @@ class Sequence:
                 "name": (name or "").strip(),
                 "active": False,
                 "timezone": name_of_zone,
-                "mailbox_id": _mailbox_id(session, mailbox),
+                "mailbox_id": mailbox_id(session, mailbox),
                 "created_at": session.now(),
             },
         )
@@ -113,9 +104,6 @@ class Sequence:
             created_at="time",
         )
 
-    def _row(self) -> dict[str, Any]:
-        return self._session.scope.get("sequences", self.id, "sequence")
-
     @property
     def name(self) -> str:
         return str(self._row()["name"])
@@ -128,7 +116,7 @@ class Sequence:
     def set_mailbox(self, mailbox: Mailbox | str) -> None:
         """Send from this mailbox; what isn't `sending` yet follows."""
         self._row()
-        box = _mailbox_id(self._session, mailbox)
+        box = mailbox_id(self._session, mailbox)
         with self._session.store.tx():
             self._session.store.write("UPDATE sequences SET mailbox_id = ? WHERE id = ?", box, self.id)
             self._session.store.write(
@@ -138,148 +126,6 @@ class Sequence:
                 self.id,
                 self.id,
             )
-
-    # -- writing steps -------------------------------------------------------------------------
-    def add_email(
-        self,
-        subject: str | None = None,
-        body: str | None = None,
-        *,
-        when: Schedule | None = None,
-        thread: Literal["new", "reply"] | None = None,
-        manual: bool = False,
-        skip_after: SkipAfter = None,
-        cc: Iterable[str] = (),
-        bcc: Iterable[str] = (),
-        mailbox: Mailbox | str | None = None,
-        alias: str | None = None,
-    ) -> int:
-        """Add an e-mail at the end; its number. `thread`: None means "new" with a subject or as the first
-        e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never."""
-        has_email = any(s["kind"] == "email" for s in self._live())
-        chosen = thread or ("new" if subject is not None or not has_email else "reply")
-        plan = StepPlan(
-            StepKind.EMAIL,
-            when or Instant(),
-            subject,
-            body,
-            chosen,
-            manual,
-            _seconds(skip_after) if manual else None,
-            tuple(cc),
-            tuple(bcc),
-            None if mailbox is None else _mailbox_id(self._session, mailbox),
-            alias,
-        )
-        return self._add(plan)
-
-    def add_phone(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
-        """Add a call for a person to make; its number."""
-        return self._add(
-            StepPlan(StepKind.PHONE, when or Instant(), None, note, skip_after=_seconds(skip_after))
-        )
-
-    def add_linkedin(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
-        """Add a LinkedIn message for a person to write; its number."""
-        return self._add(
-            StepPlan(StepKind.LINKEDIN, when or Instant(), None, note, skip_after=_seconds(skip_after))
-        )
-
-    def add_sms(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
-        """Add a text message for a person to write; its number."""
-        return self._add(
-            StepPlan(StepKind.SMS, when or Instant(), None, note, skip_after=_seconds(skip_after))
-        )
-
-    def _add(self, plan: StepPlan) -> int:
-        check_step(plan)
-        row = self._row()
-        live = self._live()
-        last = live[-1]["rank"] if live else 0.0
-        self._session.store.insert(
-            "steps",
-            {
-                "workspace_id": row["workspace_id"],
-                "owner_id": row["owner_id"],
-                "sequence_id": self.id,
-                "rank": last + 1024.0,
-                **_columns(plan),
-            },
-        )
-        return len(live) + 1
-
-    def edit_step(self, n: int, **changes: Any) -> None:
-        """Change subject, body, when, thread, manual, skip_after, cc or bcc of step `n` (from 1). It reaches
-        whatever isn't `sending` yet."""
-        step = self._nth(n)
-        plan = lifecycle.step_plan(step)
-        known = {"subject", "body", "when", "thread", "manual", "skip_after", "cc", "bcc"}
-        if unknown := set(changes) - known:
-            raise InvalidInput("changes", sorted(unknown), f"Use {', '.join(sorted(known))}.")
-        merged = StepPlan(
-            plan.kind,
-            changes.get("when", plan.schedule),
-            changes.get("subject", plan.subject),
-            changes.get("body", plan.body),
-            changes.get("thread", plan.thread),
-            changes.get("manual", plan.manual),
-            _seconds(changes["skip_after"]) if "skip_after" in changes else plan.skip_after,
-            tuple(changes.get("cc", plan.cc)),
-            tuple(changes.get("bcc", plan.bcc)),
-            plan.mailbox_id,
-            plan.alias,
-        )
-        check_step(merged)
-        columns = _columns(merged)
-        self._session.store.write(
-            f"UPDATE steps SET {', '.join(f'{c} = ?' for c in columns)} WHERE id = ?",
-            *columns.values(),
-            step["id"],
-        )
-        if "when" in changes or "manual" in changes:
-            self._replan(step["id"])
-
-    def move_step(self, n: int, to: int) -> None:
-        """Move step `n` to place `to` (both from 1). Journeys that are past either place don't go back."""
-        step = self._nth(n)
-        others = [s for s in self._live() if s["id"] != step["id"]]
-        if not 1 <= to <= len(others) + 1:
-            raise InvalidInput("to", to, f"Give a place from 1 to {len(others) + 1}.")
-        before = others[to - 2]["rank"] if to > 1 else others[0]["rank"] - 2048.0 if others else 0.0
-        after = others[to - 1]["rank"] if to <= len(others) else before + 2048.0
-        self._session.store.write("UPDATE steps SET rank = ? WHERE id = ?", (before + after) / 2, step["id"])
-        self._replan(None)
-
-    def remove_step(self, n: int) -> None:
-        """Take step `n` (from 1) out; what was sent of it stays on record."""
-        step = self._nth(n)
-        self._session.store.write(
-            "UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"]
-        )
-        self._replan(step["id"])
-
-    def _replan(self, step_id: int | None) -> None:
-        """Let scheduled journeys (of one step, or all) look again at what comes next."""
-        from outreach_sdk.engine.progress import plan_next
-
-        where = "sequence_id = ? AND status = 'active' AND next_due_at IS NOT NULL"
-        params: tuple[Any, ...] = (self.id,)
-        if step_id is not None:
-            where, params = f"{where} AND next_step_id = ?", (self.id, step_id)
-        store, now = self._session.store, self._session.now()
-        with store.tx():
-            for row in store.rows(f"SELECT id FROM journeys WHERE {where}", *params):
-                plan_next(store, row["id"], now)
-
-    def _live(self) -> Rows:
-        self._row()
-        return lifecycle.live_steps(self._session.store, self.id)
-
-    def _nth(self, n: int) -> dict[str, Any]:
-        live = self._live()
-        if not 1 <= n <= len(live):
-            raise InvalidInput("n", n, f"The sequence has {len(live)} steps, counted from 1.")
-        return live[n - 1]
 
     @property
     def steps(self) -> pl.DataFrame:
@@ -537,38 +383,3 @@ class Sequence:
             counts=self._counts(),
             next_due=[(f"{d['first_name']} {d['last_name']}".strip(), d["next_due_at"]) for d in due],
         )
-
-
-def _mailbox_id(session: Session, mailbox: Mailbox | str | None) -> int | None:
-    if isinstance(mailbox, Mailbox):
-        return mailbox.id
-    if mailbox is not None:
-        return Mailbox.get(mailbox).id
-    found = session.scope.find(
-        "mailboxes", "x.owner_id = ? AND x.is_default", (session.user["id"],), tail="ORDER BY x.id LIMIT 1"
-    )
-    return found[0]["id"] if found else None
-
-
-def _seconds(value: SkipAfter) -> float | None:
-    if value is None:
-        return DEFAULT_SKIP_AFTER.total_seconds()
-    if value is False:
-        return None
-    return value.total_seconds() if isinstance(value, dt.timedelta) else float(value)
-
-
-def _columns(plan: StepPlan) -> dict[str, Any]:
-    return {
-        "kind": str(plan.kind),
-        "manual": plan.manual,
-        "schedule": json.dumps(schedule_to_dict(plan.schedule)),
-        "thread": plan.thread,
-        "subject": plan.subject,
-        "body": plan.body,
-        "skip_after": plan.skip_after,
-        "cc": json.dumps(list(plan.cc)),
-        "bcc": json.dumps(list(plan.bcc)),
-        "mailbox_id": plan.mailbox_id,
-        "alias": plan.alias,
-    }

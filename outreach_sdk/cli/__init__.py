@@ -1,0 +1,34 @@
+"""`outreach …`, thin over the objects. Exit status: 0, 1 (it failed, said on stderr in one sentence),
+2 (wrong usage)."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from outreach_sdk.cli import engine as _engine
+from outreach_sdk.cli import people as _people
+from outreach_sdk.cli.base import outreach
+from outreach_sdk.errors import OutreachError
+
+__all__ = ["main"]
+
+COMMANDS = (_engine, _people)
+"""Importing them hangs their commands on the group."""
+
+
+def main() -> None:
+    """The entry point: every OutreachError becomes one sentence on stderr and exit status 1."""
+    try:
+        outreach(standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        sys.exit(1)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(2)
+    except OutreachError as exc:
+        click.echo(str(exc), err=True)
+        sys.exit(1)

@@ -1,0 +1,221 @@
+"""Commands that run, watch and set up the engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from outreach_sdk.cli.base import JSON, outreach, say
+from outreach_sdk.errors import OutreachError
+
+
+# -- the engine --------------------------------------------------------------------------------
+@outreach.command()
+@click.option("--workers", type=int, default=None, help="Workers that send (default 1).")
+@click.option("--detach/--foreground", default=True, help="Go on after this command ends.")
+@JSON
+def up(workers: int | None, detach: bool, as_json: bool) -> None:
+    """Start this home's engine: Redis if embedded, workers, clock, web."""
+    from outreach_sdk.objects.engine import up as start
+
+    start(workers=workers, detach=detach)
+    say(
+        {"running": True},
+        as_json,
+        lambda _: "The engine is running. `outreach status` shows it, `outreach down` ends it.",
+    )
+    if not detach:
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+@outreach.command()
+@JSON
+def down(as_json: bool) -> None:
+    """End this home's engine."""
+    from outreach_sdk import runtime
+    from outreach_sdk.config import Settings
+
+    ended = runtime.down(Settings.from_env())
+    say({"ended": ended}, as_json, lambda _: "Ended." if ended else "It wasn't running.")
+
+
+@outreach.command()
+@JSON
+def status(as_json: bool) -> None:
+    """Who is alive and what waits."""
+    from outreach_sdk.objects.workspace import connect
+
+    state = connect().status()
+
+    def plain(_: Any) -> str:
+        lines = [f"{role}: {n} alive" for role, n in sorted(state["alive"].items())] or ["no engine alive"]
+        lines += [f"{n} journeys {s}" for s, n in sorted(state["journeys"].items())]
+        return "\n".join(
+            [*lines, f"{state['tasks']} tasks open", *([state["notice"]] if state["notice"] else [])]
+        )
+
+    say(state, as_json, plain)
+
+
+@outreach.command()
+@JSON
+def doctor(as_json: bool) -> None:
+    """Check database, Redis, engine and mailboxes; each line says what to do."""
+    from outreach_sdk.objects.mailbox import Mailbox
+    from outreach_sdk.objects.workspace import connect
+    from outreach_sdk.webhooks import ready
+
+    state = connect().status()
+    checks: list[dict[str, Any]] = []
+    answers = ready()
+    checks.append({"check": "database", "ok": answers["database"], "say": "The database answers."})
+    told = (
+        "Redis answers."
+        if answers["redis"]
+        else "Redis doesn't answer: `outreach up` starts the embedded one."
+    )
+    checks.append({"check": "redis", "ok": answers["redis"], "say": told})
+    checks.append(
+        {"check": "engine", "ok": state["notice"] is None, "say": state["notice"] or "The engine is alive."}
+    )
+    for row in Mailbox.list().iter_rows(named=True):
+        try:
+            address = Mailbox.get(row["id"]).check()
+            checks.append(
+                {"check": f"mailbox {row['address']}", "ok": True, "say": f"It answers as {address}."}
+            )
+        except OutreachError as exc:
+            checks.append({"check": f"mailbox {row['address']}", "ok": False, "say": str(exc)})
+    say(
+        checks,
+        as_json,
+        lambda cs: "\n".join(f"{'ok ' if c['ok'] else 'NO '} {c['check']}: {c['say']}" for c in cs),
+    )
+    if not all(c["ok"] for c in checks):
+        sys.exit(1)
+
+
+@outreach.command()
+@click.argument("queue", type=click.Choice(["send", "read", "bulk"]))
+def worker(queue: str) -> None:
+    """Work on one queue until told to stop."""
+    from redis import Redis
+
+    from outreach_sdk import jobs
+    from outreach_sdk.config import Settings
+    from outreach_sdk.runtime.worker import make_worker
+
+    stop = jobs.start_beating(jobs.shared_engine(), queue)
+    redis = Redis.from_url(Settings.from_env().broker_url)
+    make_worker(queue, redis, jobs.ALLOWED, on_stop=jobs.stopping.set).work(logging_level="WARNING")
+    stop.set()
+
+
+@outreach.command()
+@click.option("--once", is_flag=True, help="One dispatch pass, then exit.")
+@JSON
+def clock(once: bool, as_json: bool) -> None:
+    """Choose what is due and wake the workers for it."""
+    from outreach_sdk import jobs
+    from outreach_sdk.config import Settings
+    from outreach_sdk.engine import dispatch
+    from outreach_sdk.engine.queues import Queues
+
+    settings = Settings.from_env()
+    engine, wake = jobs.shared_engine(), Queues(settings.broker_url)
+    if once:
+        say(dispatch.tick(engine, wake), as_json, lambda d: ", ".join(f"{k} {v}" for k, v in d.items()))
+        return
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    beating = jobs.start_beating(engine, "clock")
+    jobs.run_clock(engine, wake, stop, settings.tick_seconds, lambda text: click.echo(text, err=True))
+    beating.set()
+
+
+@outreach.command()
+def web() -> None:
+    """Serve the webhook service with gunicorn."""
+    from outreach_sdk.config import Settings
+
+    settings = Settings.from_env()
+    options = [
+        "--worker-class",
+        "gthread",
+        "--workers",
+        "1",
+        "--threads",
+        "8",
+        "--bind",
+        f"127.0.0.1:{settings.web_port}",
+    ]
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *options, "webhook_service.wsgi:app"])  # noqa: S606
+
+
+@outreach.command()
+def arm() -> None:
+    """Let this database send, after it was copied or restored and the other one is out of use."""
+    from outreach_sdk.objects.workspace import connect
+
+    connect().arm()
+    click.echo("Armed.")
+
+
+@outreach.group()
+def user() -> None:
+    """Users of the workspace: add, list."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--email", default=None, help="Where notices go.")
+@click.option("--admin", is_flag=True, help="May see everybody's.")
+@JSON
+def user_add(name: str, email: str | None, admin: bool, as_json: bool) -> None:
+    """Add a user and print their API key, once. The first makes the workspace."""
+    from outreach_sdk.objects.session import add_user
+
+    made = add_user(name, email=email, admin=admin)
+    say(made, as_json, lambda d: f"{d['name']}: OUTREACH_API_KEY={d['api_key']}")
+
+
+@user.command("list")
+@JSON
+def user_list(as_json: bool) -> None:
+    """Who there is."""
+    from outreach_sdk.objects.workspace import users
+
+    say(users(), as_json)
+
+
+@outreach.command()
+@JSON
+def migrate(as_json: bool) -> None:
+    """Bring the database's schema up to date."""
+    import datetime as dt
+
+    from outreach_sdk.config import Settings
+    from outreach_sdk.storage.migrations import migrate as run
+    from outreach_sdk.storage.store import open_store
+
+    settings = Settings.from_env()
+    if settings.database_url.startswith("sqlite"):
+        settings.ensure_home()
+    done = run(open_store(settings.database_url), dt.datetime.now(dt.UTC))
+    say({"applied": done}, as_json, lambda _: "\n".join(f"applied {d}" for d in done) or "Nothing to do.")
+
+
+@outreach.command()
+@click.option("--home", default=".outreach-demo", show_default=True, help="Folder to run in; made anew.")
+def demo(home: str) -> None:
+    """A whole sequence on this machine, in a minute, with a kill -9 in the middle."""
+    from outreach_sdk.demo import run
+
+    sys.exit(run(Path(home)))

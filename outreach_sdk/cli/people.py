@@ -1,0 +1,249 @@
+"""Commands about sequences, people, tasks and mailboxes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from outreach_sdk.cli.base import JSON, outreach, say
+from outreach_sdk.errors import InvalidInput
+
+
+# -- sequences and people ----------------------------------------------------------------------
+@outreach.group()
+def sequence() -> None:
+    """Sequences: list, show, activate, deactivate, preview, export."""
+
+
+def _sequence(name: str) -> Any:
+    from outreach_sdk.objects.sequence import Sequence
+
+    return Sequence.get(int(name) if name.isdigit() else name)
+
+
+@sequence.command("list")
+@JSON
+def sequence_list(as_json: bool) -> None:
+    """One's sequences."""
+    from outreach_sdk.objects.sequence import Sequence
+
+    say(Sequence.list(), as_json)
+
+
+@sequence.command("show")
+@click.argument("name")
+@JSON
+def sequence_show(name: str, as_json: bool) -> None:
+    """Its state and its candidates."""
+    seq = _sequence(name)
+    if as_json:
+        say(
+            {
+                "id": seq.id,
+                "name": seq.name,
+                "status": seq.status,
+                "problems": seq.problems,
+                "notice": seq.notice,
+            },
+            True,
+        )
+        return
+    click.echo(repr(seq))
+    say(seq.candidates(), False)
+
+
+@sequence.command("activate")
+@click.argument("name")
+@JSON
+def sequence_activate(name: str, as_json: bool) -> None:
+    """Set it going."""
+    say({"journeys": _sequence(name).activate()}, as_json, lambda d: f"Active: {d['journeys']} journeys go.")
+
+
+@sequence.command("deactivate")
+@click.argument("name")
+@JSON
+def sequence_deactivate(name: str, as_json: bool) -> None:
+    """Hold it where it is."""
+    say(
+        {"journeys": _sequence(name).deactivate()},
+        as_json,
+        lambda d: f"Inactive: {d['journeys']} journeys paused.",
+    )
+
+
+@sequence.command("preview")
+@click.argument("name")
+@click.option("--candidate", default=None, help="An enrolled e-mail address.")
+@JSON
+def sequence_preview(name: str, candidate: str | None, as_json: bool) -> None:
+    """Every message as it would leave, and when; sends nothing."""
+    say(_sequence(name).preview(candidate), as_json)
+
+
+@sequence.command("export")
+@click.argument("name")
+@click.argument("path", type=click.Path(dir_okay=False))
+@JSON
+def sequence_export(name: str, path: str, as_json: bool) -> None:
+    """Write its candidates to .csv, .parquet, .xlsx or .jsonl."""
+    say({"path": str(_sequence(name).export(path))}, as_json, lambda d: f"Written: {d['path']}")
+
+
+@outreach.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--paused", is_flag=True, help="Enrol without starting.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
+@JSON
+def enroll(name: str, file: str, paused: bool, dry_run: bool, as_json: bool) -> None:
+    """Enrol the people of FILE into the sequence NAME."""
+    report = _sequence(name).enroll(Path(file), paused=paused, dry_run=dry_run)
+    say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
+
+
+@outreach.command("import")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--show-mapping", is_flag=True, help="Say which column feeds which field; write nothing.")
+@click.option("--no-ai", is_flag=True, help="Only the offline rules.")
+@click.option("--sequence", "name", default=None, help="Enrol into this sequence.")
+@JSON
+def import_file(file: str, show_mapping: bool, no_ai: bool, name: str | None, as_json: bool) -> None:
+    """Read FILE as people: show how it is understood, or enrol it."""
+    from outreach_sdk.engine import people
+
+    if show_mapping:
+        table = people.open_table(Path(file))
+        shown = {
+            "encoding": table.encoding,
+            "delimiter": table.delimiter,
+            "skipped_lines": table.skipped_lines,
+            "mapping": table.mapping,
+            "extra": table.extra,
+        }
+        say(shown, as_json, lambda d: "\n".join(f"{k}: {v}" for k, v in d.items()))
+        return
+    if name is None:
+        raise click.UsageError("Say --sequence NAME, or --show-mapping.")
+    report = _sequence(name).import_csv(file)
+    say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
+
+
+@outreach.group()
+def task() -> None:
+    """Steps that wait for you."""
+
+
+@task.command("list")
+@JSON
+def task_list(as_json: bool) -> None:
+    """Open tasks."""
+    from outreach_sdk.objects.journey import Task
+
+    rows = [
+        {"n": n, "kind": t.kind, "candidate": t.candidate, "skip_at": t.skip_at}
+        for n, t in enumerate(Task.list(), 1)
+    ]
+    say(
+        rows,
+        as_json,
+        lambda rs: "\n".join(f"{r['n']}. {r['kind']} for {r['candidate']}" for r in rs) or "No tasks.",
+    )
+
+
+@task.command("act")
+@click.argument("number", type=int)
+@click.argument("action", type=click.Choice(["send", "done", "skip"]))
+def task_act(number: int, action: str) -> None:
+    """Act on task NUMBER of `task list`."""
+    from outreach_sdk.objects.journey import Task
+
+    listed = Task.list()
+    if not 1 <= number <= len(listed):
+        raise InvalidInput("number", number, f"There are {len(listed)} open tasks.")
+    chosen = listed[number - 1]
+    {"send": chosen.send_now, "done": chosen.done, "skip": chosen.skip}[action]()
+    click.echo("Done.")
+
+
+@outreach.group()
+def mailbox() -> None:
+    """Mailboxes: list, local, disconnect."""
+
+
+@mailbox.command("list")
+@JSON
+def mailbox_list(as_json: bool) -> None:
+    """One's mailboxes."""
+    from outreach_sdk.objects.mailbox import Mailbox
+
+    say(Mailbox.list(), as_json)
+
+
+@mailbox.command("local")
+@click.argument("address")
+@JSON
+def mailbox_local(address: str, as_json: bool) -> None:
+    """Connect a Maildir on this machine, to try everything without an account."""
+    from outreach_sdk.objects.mailbox import Mailbox
+
+    box = Mailbox.connect_local(address)
+    say({"id": box.id, "address": box.address}, as_json, lambda d: f"Connected {d['address']}.")
+
+
+@mailbox.command("disconnect")
+@click.argument("address")
+def mailbox_disconnect(address: str) -> None:
+    """Forget its tokens; journeys that need it pause."""
+    from outreach_sdk.objects.mailbox import Mailbox
+
+    Mailbox.get(address).disconnect()
+    click.echo("Disconnected.")
+
+
+@outreach.command()
+@click.option("--mailbox", "address", default=None, help="Only this one.")
+@JSON
+def sync(address: str | None, as_json: bool) -> None:
+    """One reply and bounce check, now."""
+    from outreach_sdk.engine import sync as reading
+    from outreach_sdk.objects.mailbox import Mailbox
+    from outreach_sdk.objects.session import current
+
+    ids = [Mailbox.get(address).id] if address else Mailbox.list()["id"].to_list()
+    found = sum(reading.poll_mailbox(current().engine, i) for i in ids)
+    say({"mailboxes": len(ids), "messages": found}, as_json, lambda d: f"{d['messages']} new messages.")
+
+
+@outreach.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (this command always does).")
+def classify(files: tuple[str, ...], as_json: bool) -> None:
+    """Say of each .eml file what it is: one JSON object a line."""
+    import datetime as dt
+
+    from outreach_sdk.domain.classify import classify as judge
+    from outreach_sdk.domain.classify import visible_text
+    from outreach_sdk.domain.message import parse_incoming
+
+    now = dt.datetime.now(dt.UTC)
+    for name in files:
+        message = parse_incoming(
+            Path(name).read_bytes(), provider_message_id=name, provider_thread_id=None, received_at=now
+        )
+        verdict = judge(message, now=(message.date or now).date())
+        told = {
+            "path": name,
+            "kind": verdict.kind,
+            "hard": verdict.hard,
+            "recipients": list(verdict.recipients),
+            "status": verdict.status,
+            "return_date": verdict.return_date.isoformat() if verdict.return_date else None,
+            "left_company": verdict.left_company,
+            "opt_out": verdict.opt_out,
+            "visible_text": visible_text(message.text),
+        }
+        click.echo(json.dumps(told, ensure_ascii=False))
