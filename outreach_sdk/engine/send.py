@@ -19,7 +19,7 @@ from outreach_sdk.domain.journey import (
     StepStatus,
 )
 from outreach_sdk.domain.message import OutgoingMessage
-from outreach_sdk.domain.pacing import next_slot, wait_for_slot
+from outreach_sdk.domain.pacing import Priority, next_slot, wait_for_slot
 from outreach_sdk.domain.schedule import downtime
 from outreach_sdk.engine import compose, failpoints, look
 from outreach_sdk.engine.context import Engine
@@ -370,7 +370,14 @@ def release(
         if moved:
             move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
             if reschedule_it:
-                if after:
+                if entry["priority"] == Priority.PERSON:  # its step waits for no clock: the entry itself does
+                    store.write(
+                        "UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'planned' AND EXISTS "
+                        "(SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active')",
+                        now + after,
+                        entry["id"],
+                    )
+                elif after:
                     reschedule(store, entry["journey_id"], now + after)
                 else:
                     plan_next(store, entry["journey_id"], now)

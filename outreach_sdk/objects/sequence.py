@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ __all__ = ["Sequence"]
 
 Rows = list[dict[str, Any]]
 Sentences = list[str]
+Expected = list[tuple[str, dt.datetime]]
 
 
 class Sequence(StepWriting):
@@ -370,7 +372,8 @@ class Sequence(StepWriting):
             (r["step"], r["kind"], r["when"], r["subject"] or "") for r in self.steps.iter_rows(named=True)
         ]
         due = self._session.store.rows(
-            "SELECT c.first_name, c.last_name, j.next_due_at FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
+            "SELECT c.first_name, c.last_name, j.next_due_at, j.lane, m.spacing_us, m.next_slot_at FROM journeys j "
+            "JOIN candidates c ON c.id = j.candidate_id LEFT JOIN mailboxes m ON m.id = j.lane "
             "WHERE j.sequence_id = ? AND j.next_due_at IS NOT NULL ORDER BY j.next_due_at LIMIT 5",
             self.id,
         )
@@ -381,5 +384,16 @@ class Sequence(StepWriting):
             notices=[self.notice] if self.notice else [],
             steps=steps,
             counts=self._counts(),
-            next_due=[(f"{d['first_name']} {d['last_name']}".strip(), d["next_due_at"]) for d in due],
+            next_due=self._expected(due),
         )
+
+    def _expected(self, due: Rows) -> Expected:
+        """When the next ones will leave, this sequence alone considered: their mailbox spaces them."""
+        out, slot = [], self._session.now()
+        for row in due:
+            at = row["next_due_at"]
+            if row["lane"] is not None:
+                at = max(at, row["next_slot_at"], slot)
+                slot = at + dt.timedelta(microseconds=row["spacing_us"])
+            out.append((f"{row['first_name']} {row['last_name']}".strip(), at))
+        return out

@@ -104,7 +104,8 @@ class Workspace:
         state = self.status()
         listed = Sequence.list()
         rows = [
-            (r["name"], r["status"], r["journeys"], r["next_due_at"]) for r in listed.iter_rows(named=True)
+            (r["name"] or "Untitled", r["status"], r["journeys"], r["next_due_at"])
+            for r in listed.iter_rows(named=True)
         ]
         return html.card(
             "My sequences",

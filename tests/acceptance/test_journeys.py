@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import Workspace
 from tests.harness import House, sent_files, wait_until
+from tests.mail.hostile import HostileTransport
 
 
 class NoWake:
@@ -198,6 +200,36 @@ def test_a_manual_email_waits_is_edited_and_sent_once(house: House) -> None:
     house.settle(seq)
     assert sum(house.witness(box).values()) == 2
     assert any(b"Only for you, P0." in raw for raw in sent_files(house, box))
+
+
+@pytest.mark.rule(8, 32)
+def test_a_send_now_that_a_halt_stopped_leaves_once_it_is_lifted(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    seq.edit_step(1, manual=True)
+    seq.remove_step(2)
+    seq.enroll(house.people(1))
+    seq.activate()
+    tick(house)
+    Task.list()[0].send_now()
+    workspace = Workspace(house.session)
+    transport = house.engine.transport
+    assert house.provider is not None
+    provider = house.provider
+
+    class HaltedMeanwhile(HostileTransport):
+        def create_draft(self, *args: Any, **kwargs: Any) -> Any:
+            workspace.halt()
+            return super().create_draft(*args, **kwargs)
+
+    house.engine.transport = lambda row: HaltedMeanwhile(provider, row["address"])
+    dispatch.drain_sends(house.engine, threads=1)
+    house.engine.transport = transport
+    assert house.witness(box) == Counter()
+    tick(house)
+    workspace.resume()
+    house.settle(seq)
+    assert house.witness(box) == Counter({("p0@candidate0.example", "Hello P0"): 1})
 
 
 @pytest.mark.rule(8, 6)
