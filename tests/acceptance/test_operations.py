@@ -293,11 +293,12 @@ def test_what_is_somebody_elses_is_not_found(tmp_path: Path, database_url: str) 
     assert outreach("user", "add", "cy", key=key).returncode == 1
     assert "There is no sequence" in outreach("sequence", "show", "Two steps", key=key).stderr
     assert outreach("sequence", "list", "--json", key=key).stdout == ""
-    use(open_session(Settings.from_env({**house.env, "OUTREACH_API_KEY": key})))
+    beas = use(open_session(Settings.from_env({**house.env, "OUTREACH_API_KEY": key})))
     with pytest.raises(NotFound):
         Sequence.get(seq.id)
     with pytest.raises(NotFound):
         Mailbox.get(box.address)
     assert Sequence.list().height == 0
+    beas.store.close()
     assert outreach("sequence", "list", "--json", key="wrong").returncode == 1
     house.close()
