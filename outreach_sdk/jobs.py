@@ -23,12 +23,12 @@ from outreach_sdk.wiring import notices, open_engine
 __all__ = [
     "ALLOWED",
     "QUEUES",
+    "Beating",
     "drain_imports",
     "drain_polls",
     "drain_sends",
     "process_name",
     "run_clock",
-    "start_beating",
 ]
 
 QUEUES = ("send", "read", "bulk")
@@ -109,23 +109,32 @@ def process_name(role: str) -> str:
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
 
 
-def start_beating(engine: Engine, role: str, every: float = 4.0) -> threading.Event:
-    """Keep saying in the database that this process lives, from a thread; set the event to end it."""
-    stop = threading.Event()
-    name, started = process_name(role), engine.now()
-    dispatch.beat(engine, role, name, started)  # before anything is claimed under this name
-    engine.holder = name
+class Beating:
+    """Keeps saying in the database that this process lives, from a thread, until `end`."""
 
-    def run() -> None:
-        while not stop.is_set():
+    def __init__(self, engine: Engine, role: str, every: float = 4.0) -> None:
+        self._engine, self._role, self._every = engine, role, every
+        self._name, self._started = process_name(role), engine.now()
+        self._stop = threading.Event()
+        with contextlib.suppress(OutreachError):  # before anything is claimed under this name
+            dispatch.beat(engine, role, self._name, self._started)
+        engine.holder = self._name
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every):
             # With the database away, being silent is what a heartbeat says.
             with contextlib.suppress(OutreachError):
-                dispatch.beat(engine, role, name, started)
-            stop.wait(every)
-        engine.store.close_thread()
+                dispatch.beat(self._engine, self._role, self._name, self._started)
+        self._engine.store.close_thread()
 
-    threading.Thread(target=run, name="heartbeat", daemon=True).start()
-    return stop
+    def end(self) -> None:
+        """Say that this process is gone, rather than let others find out."""
+        self._stop.set()
+        self._thread.join(2)
+        with contextlib.suppress(OutreachError):
+            self._engine.store.write("DELETE FROM heartbeats WHERE name = ?", self._name)
 
 
 def run_clock(

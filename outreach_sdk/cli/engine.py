@@ -111,10 +111,10 @@ def worker(queue: str) -> None:
     from outreach_sdk.config import Settings
     from outreach_sdk.runtime.worker import make_worker
 
-    stop = jobs.start_beating(jobs.shared_engine(), queue)
+    beating = jobs.Beating(jobs.shared_engine(), queue)
     redis = Redis.from_url(Settings.from_env().broker_url)
     make_worker(queue, redis, jobs.ALLOWED, on_stop=jobs.stopping.set).work(logging_level="WARNING")
-    stop.set()
+    beating.end()
 
 
 @outreach.command()
@@ -135,9 +135,9 @@ def clock(once: bool, as_json: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    beating = jobs.start_beating(engine, "clock")
+    beating = jobs.Beating(engine, "clock")
     jobs.run_clock(engine, wake, stop, settings.tick_seconds, lambda text: click.echo(text, err=True))
-    beating.set()
+    beating.end()
 
 
 @outreach.command()

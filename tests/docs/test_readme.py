@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.harness import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +60,24 @@ def test_every_command_has_help_and_wrong_usage_is_2(tmp_path: Path) -> None:
     assert missing.returncode == 1
     assert missing.stderr.strip() == "There is no sequence 'Nobody'."
     assert outreach("sequence", "list", "--json").returncode == 0
+
+
+def test_up_status_and_down_tell_the_truth(tmp_path: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OUTREACH_")}
+    env |= {"OUTREACH_HOME": str(tmp_path / "home"), "OUTREACH_WEB_PORT": "0"}
+
+    def outreach(*words: str) -> dict[str, object]:
+        command = [sys.executable, "-m", "outreach_sdk.cli", *words, "--json"]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    outreach("up")
+    try:
+        state = wait_until(lambda: (s := outreach("status"))["notice"] is None and s, seconds=20, every=0.2)
+        assert {"clock", "send", "read", "bulk"} <= set(state["alive"])
+    finally:
+        assert outreach("down") == {"ended": True}
+    after = outreach("status")
+    assert after["alive"] == {}
+    assert "nothing leaves" in str(after["notice"])
