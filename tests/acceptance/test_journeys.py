@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -433,3 +434,34 @@ def test_a_follow_up_names_the_message_it_follows(house: House) -> None:
     assert second["In-Reply-To"] == first["Message-ID"]
     assert str(first["Message-ID"]) in str(second["References"])
     assert str(first["From"]) == "Ada <ada@agency.example>"
+
+
+@pytest.mark.rule(7)
+def test_one_slow_send_holds_nobody_up(tmp_path: Path) -> None:
+    """A drain that claimed a batch and waited for all of it would leave the rest waiting here."""
+    house = House(tmp_path / "home", f"sqlite:///{tmp_path / 'db.sqlite'}", {"OUTREACH_LEASE_SECONDS": "60"})
+    box = house.hostile()
+    seq = house.two_steps(box, delay=3600)
+    seq.enroll(house.people(30))
+    seq.activate()
+    assert house.provider is not None
+    provider, let_go, slow = house.provider, threading.Event(), threading.Lock()
+
+    class Slow(HostileTransport):
+        def send_draft(self, provider_draft_id: str) -> Any:
+            if slow.acquire(blocking=False):
+                assert let_go.wait(60)
+            return super().send_draft(provider_draft_id)
+
+    transport = house.engine.transport
+    house.engine.transport = lambda row: Slow(provider, row["address"])
+    drain = threading.Thread(target=dispatch.drain_sends, args=(house.engine,), kwargs={"threads": 4})
+    drain.start()
+    try:
+        wait_until(lambda: len(provider.ledger()) == 29, seconds=30)
+    finally:
+        let_go.set()
+        drain.join(30)
+    house.engine.transport = transport
+    assert len(provider.ledger()) == 30
+    house.close()
