@@ -209,7 +209,11 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
     elif kind == "bounce":
         event(store, _for_event(row), "soft_bounce", now, verdict.get("reason"))
         _tell(
-            engine, row, "soft_bounce", f"An e-mail to {who} came back for now: {verdict.get('reason')}.", now
+            engine,
+            row,
+            "soft_bounce",
+            f"An e-mail to {who} was turned back for the moment: {verdict.get('reason')}.",
+            now,
         )
     elif kind == "auto_reply" and verdict.get("left_company"):
         _bounced(engine, row, who, {**verdict, "reason": "has left the company", "recipients": []}, now)

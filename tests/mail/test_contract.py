@@ -299,10 +299,10 @@ def test_an_expired_cursor_means_a_bounded_resync(world: World, transport: MailT
 def test_an_idle_poll_is_one_call(world: World, transport: MailTransport) -> None:
     cursor = transport.poll(None, since=now()).cursor
     before = world.calls_of_poll()
-    if before is None:
-        pytest.skip("this mailbox has no provider to call")
     polled = transport.poll(cursor, since=now())
     assert polled.messages == []
+    if before is None:  # a folder: no provider to call
+        return
     after_idle = world.calls_of_poll()
     assert after_idle is not None
     assert after_idle - before == 1

@@ -268,6 +268,7 @@ def test_a_fork_of_the_caller_doesn_t_hold_the_engine(settings: Settings) -> Non
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
         supervisor = supervisor_told_by(program)
         eventually(lambda: gone(supervisor), 4)
+        assert gone(supervisor)
 
 
 def test_sigterm_is_a_clean_stop(settings: Settings) -> None:

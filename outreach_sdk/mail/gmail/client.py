@@ -36,6 +36,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
+from outreach_sdk.mail.gmail.oneshot import OneShotHttp
 from outreach_sdk.mail.gmail.parse import (
     Seen,
     encode_raw,
@@ -97,7 +98,7 @@ class GmailTransport:
         self._address = address
         self._credentials_from = credentials
         self._endpoint = endpoint
-        self._http_factory = http_factory or (lambda: _OneShotHttp(timeout=timeout))
+        self._http_factory = http_factory or (lambda: OneShotHttp(timeout=timeout))
         self._retry_delay = retry_delay
         self._lock = threading.Lock()
         self._token_lock = threading.Lock()
@@ -477,35 +478,3 @@ def _unsure(sending: bool, sentence: str) -> MailError:
 def _draft(resource: dict[str, Any]) -> Draft:
     message = resource.get("message") or {}
     return Draft(str(resource["id"]), message.get("id"), message.get("threadId"))
-
-
-class _OneShotHttp(httplib2.Http):  # type: ignore[misc]
-    """httplib2 that asks once. By itself it repeats a request, POST or not, whose connection was closed
-    without an answer, and would so create a second draft; RETRIES doesn't govern that case. It also would
-    carry the token along a redirect.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        super().__init__(timeout=timeout)
-        self.follow_redirects = False
-
-    def request(self, uri: str, *args: Any, **kwargs: Any) -> Any:
-        kwargs["connection_type"] = _PlainOnce if uri.startswith("http://") else _SecureOnce
-        return super().request(uri, *args, **kwargs)
-
-
-class _PlainOnce(httplib2.HTTPConnectionWithTimeout):  # type: ignore[misc]
-    def getresponse(self) -> Any:
-        return _answer(super().getresponse)
-
-
-class _SecureOnce(httplib2.HTTPSConnectionWithTimeout):  # type: ignore[misc]
-    def getresponse(self) -> Any:
-        return _answer(super().getresponse)
-
-
-def _answer(getresponse: Callable[[], T]) -> T:
-    try:
-        return getresponse()
-    except (http.client.BadStatusLine, http.client.ResponseNotReady) as exc:
-        raise ConnectionAbortedError("the connection closed without an answer") from exc
