@@ -15,6 +15,7 @@
     ├── StorageError              the database can't be used
     │   └── DatabaseUnavailable   it can't be reached right now (try again)
     ├── EngineError               the runtime can't start or isn't running
+    ├── NotReady                  it is still under way (look again later)
     └── MailError                 a mailbox said no, or said nothing
         ├── MailRefused           a definite no for this message (permanent)
         ├── MailRateLimited       a definite "not now" (`retry_after` seconds)
@@ -50,6 +51,7 @@ __all__ = [
     "MissingField",
     "NaiveDatetime",
     "NotFound",
+    "NotReady",
     "OutreachError",
     "StorageError",
     "TemplateError",
@@ -152,6 +154,13 @@ class DatabaseUnavailable(StorageError):
 
 class EngineError(OutreachError):
     """The runtime can't start, or isn't running."""
+
+
+class NotReady(OutreachError):
+    """What was waited for is still under way; it goes on by itself."""
+
+    permanent = False
+    retry_after = 5.0
 
 
 class MailError(OutreachError):

@@ -4,7 +4,6 @@ is to do, the database says, so a job that runs twice finds nothing to do."""
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import socket
 import threading
@@ -60,35 +59,9 @@ def drain_polls(*_bucket: Any) -> dict[str, int]:
 
 def drain_imports(*_bucket: Any) -> int:
     """Go on with imports that wait or whose worker died; how many were finished."""
-    from outreach_sdk.engine import enroll, people  # the sending workers need not carry these
+    from outreach_sdk.engine import enroll  # the sending workers need not carry it
 
-    engine = shared_engine()
-    done = 0
-    while True:
-        now = engine.now()
-        job = engine.store.one(
-            "SELECT id, source FROM imports WHERE state IN ('waiting', 'running') AND lease_until <= ? ORDER BY id LIMIT 1",
-            now,
-        )
-        if job is None:
-            return done
-        claimed = engine.store.write(
-            "UPDATE imports SET state = 'running', lease_until = ? WHERE id = ? AND lease_until <= ?",
-            now + dt.timedelta(minutes=10),
-            job["id"],
-            now,
-        )
-        if claimed != 1:
-            continue
-        try:
-            enroll.run_import(engine, job["id"], people.open_table(job["source"]))
-            done += 1
-        except OutreachError as exc:
-            engine.store.write(
-                "UPDATE imports SET state = 'failed', error = ?, lease_until = NULL WHERE id = ?",
-                str(exc),
-                job["id"],
-            )
+    return enroll.drain_imports(shared_engine())
 
 
 def drain_notices(*_bucket: Any) -> int:

@@ -89,7 +89,7 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
     if store.value("SELECT 1 FROM mailboxes WHERE status = 'connected' AND next_poll_at <= ? LIMIT 1", now):
         done["drains"] += wake.enqueue("read", "drain_polls", int(now.timestamp() // 2))
     if store.value(
-        "SELECT 1 FROM imports WHERE state IN ('waiting', 'running') AND lease_until <= ? LIMIT 1",
+        "SELECT 1 FROM imports WHERE lease_until <= ? LIMIT 1",
         now,
     ):
         done["drains"] += wake.enqueue("bulk", "drain_imports", int(now.timestamp() // 2))

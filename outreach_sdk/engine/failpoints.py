@@ -23,6 +23,7 @@ NAMES = (
     "after_sent",
     "during_recovery",
 )
+"""Places on a send's way; `import_chunk` lies between two chunks of an import."""
 
 _wanted, _, _count = os.environ.get("OUTREACH_FAILPOINT", "").partition(":")
 _left = int(_count or 1)

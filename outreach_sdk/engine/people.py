@@ -1,63 +1,69 @@
-"""Lists of people in whatever form they come, as rows ready to be staged. Every row keeps its number."""
+"""Lists of people in whatever form they come, as frames of text. Every row keeps its number."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain import columns, sheet
-from outreach_sdk.domain.contact import (
-    clean_name,
-    email_kind,
-    normalise_email,
-    normalise_linkedin,
-    normalise_phone,
-    split_full_name,
-)
-from outreach_sdk.domain.sequence import zone
-from outreach_sdk.domain.template import normalise_field
-from outreach_sdk.errors import ImportRefused, InvalidInput, UnknownTimezone
+from outreach_sdk.engine.staging import as_text, merge_field_columns, prepare
+from outreach_sdk.errors import ImportRefused
 
-__all__ = ["STAGED", "Table", "open_table", "stage"]
+if TYPE_CHECKING:
+    import polars as pl
 
-STAGED = (
-    "import_id", "row", "first_name", "last_name", "company", "title", "email", "email_kind", "linkedin",
-    "phone", "timezone", "fields", "outcome", "reason",
-)  # fmt: skip
-"""Columns that `stage` fills, in order."""
+__all__ = ["CHUNK", "Table", "check_file", "file_parts", "open_table", "open_text"]
 
+CHUNK = 100_000
+"""Rows a transaction."""
+PART = 1024 * 1024
 MAX_BYTES = 2 * 1024**3
+_SAMPLE = 50
 
 
 @dataclass(slots=True)
 class Table:
-    """Headers, the field each column feeds, and the rows after them (numbered from 1)."""
+    """Headers, the field each column feeds, and the rows after them (numbered from 1) as frames of at most
+    CHUNK rows with text columns "0", "1", … in the order of the headers. To be read once."""
 
     headers: list[str]
     mapping: dict[str, str | None]
     extra: list[str]
-    rows: Iterable[Seq[Any]]
+    frames: Iterator[pl.DataFrame]
     encoding: str | None = None
     delimiter: str | None = None
     skipped_lines: int = 0
     total: int | None = None
+
+    def prepared(self, *, after: int = 0) -> Iterator[pl.DataFrame]:
+        """The rows numbered above `after` as `staging.prepare` makes them."""
+        at = {f: self.headers.index(c) for f, c in self.mapping.items() if c}
+        extra = merge_field_columns(self.headers, self.extra)
+        number = 1
+        for frame in self.frames:
+            done = max(0, min(after - number + 1, frame.height))
+            if done < frame.height:
+                yield prepare(frame[done:], at, extra, first_row=number + done)
+            number += frame.height
 
 
 def open_table(people: Any, *, mapping: Mapping[str, str | None] | None = None) -> Table:
     """Read a path (.csv, .tsv, .txt), a polars or pandas frame, or dicts. ImportRefused where it can't be
     a list of people, saying why."""
     if isinstance(people, (str, Path)):
-        return _from_file(Path(people), mapping)
+        path = Path(people)
+        return open_text(lambda: file_parts(path), check_file(path), mapping=mapping)
+    if hasattr(people, "iter_rows"):  # polars
+        headers = [str(c) for c in people.columns]
+        sample = people.head(_SAMPLE).rows()
+        return _mapped(headers, sample, _polars_frames(people), mapping, total=people.height)
     if hasattr(people, "to_dict") and hasattr(people, "iloc"):  # pandas
         headers = [str(c) for c in people.columns]
-        rows = [[None if v != v else v for v in row] for row in people.itertuples(index=False)]
-        return _mapped(headers, rows, mapping, total=len(rows))
-    if hasattr(people, "iter_rows"):  # polars
-        return _mapped([str(c) for c in people.columns], people.rows(), mapping, total=people.height)
+        return _of_rows(headers, people.itertuples(index=False, name=None), mapping, total=len(people))
     if isinstance(people, Mapping):
         people = [people]
     dicts = list(people)
@@ -66,10 +72,12 @@ def open_table(people: Any, *, mapping: Mapping[str, str | None] | None = None) 
             "people", type(people).__name__, "Give a file path, a polars or pandas frame, or a list of dicts."
         )
     headers = list(dict.fromkeys(str(k) for d in dicts for k in d))
-    return _mapped(headers, [[d.get(h) for h in headers] for d in dicts], mapping, total=len(dicts))
+    rows = ([d.get(h) for h in headers] for d in dicts)
+    return _of_rows(headers, rows, mapping, total=len(dicts))
 
 
-def _from_file(path: Path, mapping: Mapping[str, str | None] | None) -> Table:
+def check_file(path: Path) -> int:
+    """The file's size in bytes; ImportRefused where it isn't there, is empty or too large."""
     if not path.is_file():
         raise ImportRefused("path", str(path), "There is no such file.")
     size = path.stat().st_size
@@ -77,23 +85,29 @@ def _from_file(path: Path, mapping: Mapping[str, str | None] | None) -> Table:
         raise ImportRefused("path", str(path), "The file is empty.")
     if size > MAX_BYTES:
         raise ImportRefused("path", f"{path} ({size / 1024**3:.1f} GiB)", "Split it: 2 GiB at most at once.")
+    return size
+
+
+def file_parts(path: Path) -> Iterator[bytes]:
+    """The file, PART bytes at a time."""
     with path.open("rb") as handle:
-        head = handle.read(256 * 1024)
-    fmt = sheet.sniff(head, total=size)
+        while part := handle.read(PART):
+            yield part
 
-    def chunks() -> Iterator[bytes]:
-        with path.open("rb") as handle:
-            while chunk := handle.read(1024 * 1024):
-                yield chunk
 
-    lines = iter(sheet.decode_table(chunks(), fmt))
+def open_text(
+    parts: Callable[[], Iterable[bytes]], size: int, *, mapping: Mapping[str, str | None] | None = None
+) -> Table:
+    """Read a text file given in parts (called twice: to look at its beginning, then to read it)."""
+    fmt = sheet.sniff(next(iter(parts()), b"")[: 256 * 1024], total=size)
+    lines = iter(sheet.decode_table(parts(), fmt))
     headers = [str(h) for h in next(lines, [])]
-    table = _mapped(headers, lines, mapping)
+    table = _of_rows(headers, lines, mapping)
     table.encoding, table.delimiter, table.skipped_lines = fmt.encoding, fmt.delimiter, fmt.skipped_lines
     return table
 
 
-def _mapped(
+def _of_rows(
     headers: list[str],
     rows: Iterable[Seq[Any]],
     mapping: Mapping[str, str | None] | None,
@@ -101,13 +115,54 @@ def _mapped(
     total: int | None = None,
 ) -> Table:
     iterator = iter(rows)
-    sample = [row for _, row in zip(range(50), iterator, strict=False)]
+    sample = list(itertools.islice(iterator, _SAMPLE))
+    frames = _frames(itertools.chain(sample, iterator), len(headers))
+    return _mapped(headers, sample, frames, mapping, total=total)
 
-    def everything() -> Iterator[Seq[Any]]:
-        yield from sample
-        yield from iterator
 
-    found = columns.map_columns(headers, [["" if v is None else str(v) for v in row] for row in sample])
+def _frames(rows: Iterable[Seq[Any]], width: int) -> Iterator[pl.DataFrame]:
+    """Rows as frames of text; short rows end in nulls, cells beyond the header are nobody's."""
+    import polars as pl
+
+    iterator = iter(rows)
+    while batch := list(itertools.islice(iterator, CHUNK)):
+        even = [row if len(row) == width else [*row, *[None] * width][:width] for row in batch]
+        yield pl.DataFrame([_text_column(i, column) for i, column in enumerate(zip(*even, strict=True))])
+
+
+def _text_column(index: int, cells: Iterable[Any]) -> pl.Series:
+    import polars as pl
+
+    texts = [v if type(v) is str else as_text(v) for v in cells]
+    try:
+        return pl.Series(str(index), texts, dtype=pl.String)
+    except UnicodeEncodeError:  # half a surrogate pair, from a file cut in the middle of a picture
+        whole = [None if v is None else v.encode("utf-8", "replace").decode() for v in texts]
+        return pl.Series(str(index), whole, dtype=pl.String)
+
+
+def _polars_frames(people: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    import polars as pl
+
+    for start in range(0, people.height, CHUNK):
+        part = people[start : start + CHUNK]
+        yield pl.DataFrame(
+            [
+                column.alias(str(i)) if column.dtype == pl.String else _text_column(i, column.to_list())
+                for i, column in enumerate(part.get_columns())
+            ]
+        )
+
+
+def _mapped(
+    headers: list[str],
+    sample: Iterable[Seq[Any]],
+    frames: Iterator[pl.DataFrame],
+    mapping: Mapping[str, str | None] | None,
+    *,
+    total: int | None = None,
+) -> Table:
+    found = columns.map_columns(headers, [[as_text(v) or "" for v in row] for row in sample])
     fields: dict[str, str | None] = dict(found.fields)
     for field, column in (mapping or {}).items():
         if field not in fields:
@@ -123,72 +178,4 @@ def _mapped(
             'No column holds e-mail addresses or LinkedIn URLs. Name it: mapping={"email": "<column>"}.',
         )
     used = {c for c in fields.values() if c}
-    return Table(headers, fields, [h for h in headers if h not in used], everything(), total=total)
-
-
-def stage(table: Table, import_id: int, *, after: int = 0) -> Iterator[tuple[Any, ...]]:
-    """One tuple of STAGED for every row numbered above `after`; a row that can't be used bears its outcome
-    and reason instead of being dropped."""
-    at = {f: table.headers.index(c) for f, c in table.mapping.items() if c}
-    extra = [(normalise_field(h), table.headers.index(h)) for h in table.extra if h.strip()]
-    for number, row in enumerate(table.rows, 1):
-        if number > after:
-            yield _staged(row, number, import_id, at, extra)
-
-
-def _staged(
-    row: Seq[Any], number: int, import_id: int, at: dict[str, int], extra: list[tuple[str, int]]
-) -> tuple[Any, ...]:
-    width = len(row)
-
-    def cell(field: str) -> str:
-        index = at.get(field)
-        if index is None or index >= width:
-            return ""
-        value = row[index]
-        return value.strip() if isinstance(value, str) else "" if value is None else str(value).strip()
-
-    first, last = cell("first_name"), cell("last_name")
-    if not first and not last:
-        full = cell("full_name")
-        first, last = split_full_name(full) if full else ("", "")
-    reasons: list[str] = []
-    email, linkedin, phone = None, None, None
-    raw_email, raw_linkedin, raw_phone = cell("email"), cell("linkedin_url"), cell("phone")
-    if raw_email:
-        try:
-            email = normalise_email(raw_email)
-        except InvalidInput as exc:
-            reasons.append(f"bad_email: {exc}")
-    if raw_linkedin:
-        try:
-            linkedin = normalise_linkedin(raw_linkedin)
-        except InvalidInput as exc:
-            reasons.append(f"bad_linkedin_url: {exc}")
-    if raw_phone:
-        try:
-            phone = normalise_phone(raw_phone)
-        except InvalidInput:
-            phone = None
-    fields = {
-        n: str(row[i]).strip() for n, i in extra if i < width and row[i] is not None and str(row[i]).strip()
-    }
-    timezone = fields.get("timezone") or fields.get("time_zone")
-    if timezone:
-        try:
-            zone(timezone)
-        except UnknownTimezone:
-            timezone = None
-    outcome = None
-    if email is None and (linkedin is None or raw_email):
-        outcome = "rejected"
-        if not any(str(v).strip() for v in row if v is not None):
-            reasons = ["empty_row"]
-        elif not reasons:
-            reasons = ["no_email_and_no_linkedin_url"]
-    return (
-        import_id, number, clean_name(first) if first else "", clean_name(last) if last else "",
-        cell("company"), cell("title"), email, email_kind(email) if email else "other", linkedin, phone,
-        timezone, json.dumps(fields, ensure_ascii=False, sort_keys=True) if fields else "{}", outcome,
-        "; ".join(reasons) or None,
-    )  # fmt: skip
+    return Table(headers, fields, [h for h in headers if h not in used], frames, total=total)

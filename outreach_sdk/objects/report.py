@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.errors import ImportRefused, NotReady
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from outreach_sdk.engine.context import Engine
 
 __all__ = ["EnrollmentReport"]
 
@@ -16,52 +20,110 @@ OUTCOMES = ("enrolled", "updated", "duplicate", "held_back", "rejected")
 
 
 class EnrollmentReport:
-    """Counts that sum to the rows, and a frame that names what became of each."""
+    """Counts that sum to the rows, and a frame that names what became of each.
+
+    Of an import that runs in the background (`wait=False`) it tells what has been done so far; `wait()` follows
+    it to its end.
+    """
 
     def __init__(
-        self, rows: list[dict[str, Any]], notice: str | None, mapping: dict[str, str | None]
+        self,
+        engine: Engine,
+        import_id: int,
+        notice: str | None,
+        mapping: dict[str, str | None],
+        *,
+        rehearsed: list[dict[str, Any]] | None = None,
     ) -> None:
-        self._rows = rows
+        self._engine = engine
+        self._import_id = import_id
+        self._rows = rehearsed
+        self._counts: dict[str, int] | None = None
         self.notice = notice
         """The yellow banner's sentence, or None."""
         self.mapping = mapping
         """Which column fed which field."""
 
-    def _count(self, outcome: str) -> int:
-        return sum(r["outcome"] == outcome for r in self._rows)
+    # -- counts --------------------------------------------------------------------------------
+    def counts(self) -> dict[str, int]:
+        """Every outcome with its count."""
+        from outreach_sdk.engine import enroll
+
+        if self._counts is not None:
+            return dict(self._counts)
+        if self._rows is not None:
+            found = {o: sum(r["outcome"] == o for r in self._rows) for o in OUTCOMES}
+            self._counts = found
+            return dict(found)
+        finished = self.done
+        so_far = enroll.counts(self._engine.store, self._import_id)
+        found = {o: so_far.get(o, 0) for o in OUTCOMES}
+        if finished:
+            self._counts = found
+        return dict(found)
 
     @property
     def enrolled(self) -> int:
-        return self._count("enrolled")
+        return self.counts()["enrolled"]
 
     @property
     def updated(self) -> int:
-        return self._count("updated")
+        return self.counts()["updated"]
 
     @property
     def duplicates(self) -> int:
-        return self._count("duplicate")
+        return self.counts()["duplicate"]
 
     @property
     def held_back(self) -> int:
-        return self._count("held_back")
+        return self.counts()["held_back"]
 
     @property
     def rejected(self) -> int:
-        return self._count("rejected")
+        return self.counts()["rejected"]
 
     @property
     def rows(self) -> pl.DataFrame:
         """Frame: row (from 1), email, outcome, reason."""
-        return frame(self._rows, row="int", email="str", outcome="str", reason="str")
+        from outreach_sdk.engine import enroll
 
-    def counts(self) -> dict[str, int]:
-        """Every outcome with its count."""
-        return {o: self._count(o) for o in OUTCOMES}
+        rows = self._rows
+        if rows is None:
+            rows = enroll.outcomes(self._engine.store, self._import_id)
+        return frame(rows, row="int", email="str", outcome="str", reason="str")
+
+    # -- in the background ---------------------------------------------------------------------
+    @property
+    def done(self) -> bool:
+        """Whether every row has its outcome. ImportRefused where the import broke off, saying why."""
+        if self._counts is not None or self._rows is not None:
+            return True
+        job = self._engine.store.one("SELECT state, error FROM imports WHERE id = ?", self._import_id)
+        if job is not None and job["state"] == "failed":
+            raise ImportRefused("file", f"import {self._import_id}", str(job["error"]))
+        return job is None or job["state"] == "done"
+
+    def wait(self, timeout: float | None = None) -> EnrollmentReport:
+        """Follow the import to its end with a progress bar; itself. NotReady after `timeout` seconds, without
+        stopping the import."""
+        from tqdm.auto import tqdm
+
+        until = None if timeout is None else time.monotonic() + timeout
+        with tqdm(unit=" rows", desc="enrolling", delay=1.0, leave=False) as bar:
+            while not self.done:
+                if until is not None and time.monotonic() >= until:
+                    raise NotReady(
+                        f"The import goes on: {bar.n:,} rows so far. Look again later; nothing is lost by waiting."
+                    )
+                rows = self._engine.store.value("SELECT progress FROM imports WHERE id = ?", self._import_id)
+                bar.update(int(rows or 0) - bar.n)
+                time.sleep(0.2)
+        return self
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in self.counts().items() if n) or "no rows"
-        return f"EnrollmentReport({told})" + (f"\n{self.notice}" if self.notice else "")
+        told = ", ".join(f"{n:,} {o.replace('_', ' ')}" for o, n in self.counts().items() if n) or "no rows"
+        going = "" if self._counts is not None else ", still going on"
+        return f"EnrollmentReport({told}{going})" + (f"\n{self.notice}" if self.notice else "")
 
     def _repr_html_(self) -> str:
         return html.report_card(self.counts(), self.notice)

@@ -16,7 +16,7 @@ from outreach_sdk.domain.sequence import (
 )
 from outreach_sdk.engine import compose, dispatch, enroll, lifecycle
 from outreach_sdk.engine import people as people_rows
-from outreach_sdk.errors import InvalidInput, MissingField, NotFound
+from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
@@ -180,38 +180,71 @@ class Sequence(StepWriting):
         lifted = tuple(override)
         if wrong := set(lifted) - set(enroll.HOLD_BACKS):
             raise InvalidInput("override", sorted(wrong), f"Use {', '.join(enroll.HOLD_BACKS)}.")
+        if isinstance(people, (str, Path)) and not dry_run:
+            return self._import_file(Path(people), mapping, paused, lifted, wait=True)
         table = people_rows.open_table(people, mapping=mapping)
-        row = self._row()
-        done = enroll.enroll(
+        import_id, rehearsed = enroll.enroll(
             self._session.engine,
-            row,
+            self._row(),
             self._session.user["id"],
             table,
             paused=paused,
             dry_run=dry_run,
             override=lifted,
-            source=str(people) if isinstance(people, (str, Path)) else "notebook",
         )
-        return EnrollmentReport(done["rows"], self.notice, table.mapping)
+        return EnrollmentReport(
+            self._session.engine, import_id, self.notice, table.mapping, rehearsed=rehearsed
+        )
 
     def import_csv(
-        self, path: str | Path, *, mapping: Mapping[str, str | None] | None = None, paused: bool = False
+        self,
+        path: str | Path,
+        *,
+        mapping: Mapping[str, str | None] | None = None,
+        paused: bool = False,
+        wait: bool = True,
     ) -> EnrollmentReport:
-        """Enrol a file's people, with a progress bar on long ones. Encoding and delimiter are found out."""
+        """Enrol a file's people, with a progress bar on long ones. Encoding and delimiter are found out.
+        `wait=False` hands it to the engine's workers and returns at once; the report then tells what has been
+        done so far. Either way the import owns a copy of the file until it is done, and another process goes
+        on where this one stopped, should it die. ImportRefused where the file can't be read as people."""
+        return self._import_file(Path(path), mapping, paused, (), wait=wait)
+
+    def _import_file(
+        self,
+        path: Path,
+        mapping: Mapping[str, str | None] | None,
+        paused: bool,
+        override: tuple[str, ...],
+        *,
+        wait: bool,
+    ) -> EnrollmentReport:
         from tqdm.auto import tqdm
 
-        table = people_rows.open_table(Path(path), mapping=mapping)
+        engine = self._session.engine
+        table = people_rows.open_table(path, mapping=mapping)
+        options = {"paused": paused, "override": sorted(override), "mapping": table.mapping}
+        import_id, holder = enroll.new_import(
+            engine,
+            self._row(),
+            self._session.user["id"],
+            path.name,
+            options,
+            parts=people_rows.file_parts(path),
+            waiting=not wait,
+        )
+        report = EnrollmentReport(engine, import_id, self.notice, table.mapping)
+        if not wait:
+            return report
         with tqdm(total=table.total, unit=" rows", desc="enrolling", delay=1.0, leave=False) as bar:
-            done = enroll.enroll(
-                self._session.engine,
-                self._row(),
-                self._session.user["id"],
-                table,
-                paused=paused,
-                source=str(path),
-                progress=bar.update,
-            )
-        return EnrollmentReport(done["rows"], self.notice, table.mapping)
+            try:
+                enroll.run_import(engine, import_id, holder, table, progress=bar.update)
+            except enroll.TakenOver:
+                return report.wait()
+            except OutreachError as exc:
+                enroll.fail_import(engine, import_id, holder, exc)
+                raise
+        return report
 
     @property
     def notice(self) -> str | None:

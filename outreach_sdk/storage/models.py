@@ -318,6 +318,7 @@ class Import(Owned):
     rows = pw.BigIntegerField(default=0)
     progress = pw.BigIntegerField(default=0)
     error = pw.TextField(null=True)
+    holder = pw.TextField(null=True)
     lease_until = UtcField(null=True)
     created_at = UtcField()
     finished_at = UtcField(null=True)
@@ -326,28 +327,31 @@ class Import(Owned):
         table_name = "imports"
 
 
-class ImportRow(Row):
-    """What became of one row, by name; also the staging area of bulk enrolment."""
+class ImportPart(pw.Model):
+    """A file being imported, a part a row, so that any worker can go on with it. Gone when it is done."""
+
+    import_id = pw.BigIntegerField()
+    part = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:
+        table_name = "import_parts"
+        primary_key = pw.CompositeKey("import_id", "part")
+
+
+class ImportRow(pw.Model):
+    """What became of one row, by name."""
 
     import_id = pw.BigIntegerField()
     row = pw.BigIntegerField()
-    first_name = pw.TextField(default="")
-    last_name = pw.TextField(default="")
-    company = pw.TextField(default="")
-    title = pw.TextField(default="")
     email = pw.TextField(null=True)
-    email_kind = pw.TextField(default="other")
-    linkedin = pw.TextField(null=True)
-    phone = pw.TextField(null=True)
-    timezone = pw.TextField(null=True)
-    fields = JsonField(default=dict)
     candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
-    outcome = pw.TextField(null=True)
+    outcome = pw.TextField()
     reason = pw.TextField(null=True)
 
     class Meta:
         table_name = "import_rows"
-        indexes = ((("import_id", "row"), True),)
+        primary_key = pw.CompositeKey("import_id", "row")
 
 
 class Heartbeat(Row):
@@ -386,9 +390,9 @@ class Installation(Row):
         table_name = "installation"
 
 
-TABLES: tuple[type[Row], ...] = (
+TABLES: tuple[type[pw.Model], ...] = (
     Workspace, User, Mailbox, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
-    Outbox, Inbound, Suppression, Notification, Event, Import, ImportRow, Heartbeat, Outage, Installation,
+    Outbox, Inbound, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage, Installation,
 )  # fmt: skip
 
 PARTIAL_INDEXES = (
@@ -402,6 +406,7 @@ PARTIAL_INDEXES = (
     "CREATE INDEX outbox_lease ON outbox (state, lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX journey_steps_skip ON journey_steps (skip_at) WHERE skip_at IS NOT NULL",
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
+    "CREATE INDEX imports_lease ON imports (lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",
     "CREATE INDEX notifications_unsent ON notifications (id) WHERE mailed_at IS NULL",
 )

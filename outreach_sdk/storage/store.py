@@ -7,17 +7,20 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import peewee as pw
 
 from outreach_sdk.errors import ConfigError, DatabaseUnavailable, StorageError
 from outreach_sdk.storage.fields import from_us, to_us
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["Store", "open_store"]
 
@@ -121,20 +124,41 @@ class Store:
                 return int(self.value(sql, *values.values()))
         return int(self.value(sql, *values.values()))
 
-    def insert_many(self, table: str, names: Seq[str], rows: Seq[Seq[Any]]) -> None:
-        """Insert many rows the fastest way: executemany on SQLite, COPY on PostgreSQL. In a transaction."""
-        if not rows:
-            return
+    @contextmanager
+    def staged(self, table: str, columns: Mapping[str, str], frame: pl.DataFrame) -> Iterator[None]:
+        """`frame` in a temporary table of this connection for as long as the block lasts, filled the fastest way
+        (executemany on SQLite, COPY on PostgreSQL) before anything is locked. `columns` are all it has, with
+        their types and defaults; the frame may lack some."""
+        with suppress(DatabaseUnavailable, pw.DatabaseError):  # gone with its connection
+            self._execute(f"DROP TABLE IF EXISTS {table}", ())
+        with self.tx() if self.depth else self._scratch():
+            shape = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            self._execute(f"CREATE TEMPORARY TABLE {table} ({shape})", ())
+            self._fill(table, frame)
+        try:
+            yield
+        finally:
+            with suppress(DatabaseUnavailable, pw.DatabaseError):  # gone with its connection
+                self._execute(f"DROP TABLE IF EXISTS {table}", ())
+
+    @contextmanager
+    def _scratch(self) -> Iterator[None]:
+        """A transaction that touches temporary tables alone, and so need not wait for other writers."""
+        with self.db.atomic("DEFERRED") if self.dialect == "sqlite" else self.db.atomic():
+            yield
+
+    def _fill(self, table: str, frame: pl.DataFrame) -> None:
         self.statements += 1
+        names = ", ".join(frame.columns)
         connection = self.db.connection()
-        columns = ", ".join(names)
         if self.dialect == "sqlite":
-            marks = ", ".join("?" * len(names))
-            connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
-        else:
-            with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
+            marks = ", ".join("?" * frame.width)
+            connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", frame.rows())
+            return
+        # Text is quoted and null isn't, so that an empty string stays one.
+        text = frame.write_csv(include_header=False, quote_style="non_numeric")
+        with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN CSV") as copy:
+            copy.write(text)
 
     # -- transactions --------------------------------------------------------------------------
     @contextmanager

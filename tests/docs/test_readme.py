@@ -74,8 +74,11 @@ def test_up_status_and_down_tell_the_truth(tmp_path: Path) -> None:
 
     outreach("up")
     try:
-        state = wait_until(lambda: (s := outreach("status"))["notice"] is None and s, seconds=20, every=0.2)
-        assert {"clock", "send", "read", "bulk"} <= set(state["alive"])
+        everybody = {"clock", "send", "read", "bulk"}
+        state = wait_until(
+            lambda: everybody <= set((s := outreach("status"))["alive"]) and s, seconds=20, every=0.2
+        )
+        assert state["notice"] is None
     finally:
         assert outreach("down") == {"ended": True}
     after = outreach("status")

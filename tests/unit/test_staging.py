@@ -1,0 +1,137 @@
+"""The columns' patterns say what the rules of `domain.contact` say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from outreach_sdk.domain.contact import (
+    clean_name,
+    email_kind,
+    normalise_email,
+    normalise_linkedin,
+    split_full_name,
+)
+from outreach_sdk.engine.people import open_table
+from outreach_sdk.errors import InvalidInput
+
+LETTERS = "aZ09.@-_+'xn é\tſK\u200b<>;"
+EMAILS = st.one_of(
+    st.text(LETTERS, max_size=12),
+    st.from_regex(r"[A-Za-z0-9.+_-]{1,8}@[A-Za-z0-9.-]{1,10}\.[a-z]{2,4}", fullmatch=True),
+    st.sampled_from(
+        [
+            "info@acme.example", "Ana+x@GMAIL.com", "ana@xn--bcher-kva.example", "a" * 65 + "@b.example", "a..b@c.de",
+            "ana@b.example; eva@b.example", "Ana <ana@b.example>", "ana@.example", "a@b.c-", "a@b." + "c" * 64,
+        ]
+    ),
+)  # fmt: skip
+PROFILES = st.one_of(
+    st.from_regex(r"(https?://)?(www\.|de\.)?linkedin\.com/in/[A-Za-z0-9-]{1,12}/?(\?x=1)?", fullmatch=True),
+    st.sampled_from(["linkedin.com/in/ACoAAbcD", "linkedin.com/company/acme", "/in/ana", "ana", "in/-a-b-"]),
+)
+NAMES = st.text(
+    st.one_of(st.sampled_from("aZ '-\"🙂\u200b\x00"), st.characters(exclude_categories=["Cs"])), max_size=12
+)
+
+
+def by_rule(rule: Any, value: str) -> tuple[str | None, str | None]:
+    if not value:
+        return None, None
+    try:
+        return rule(value), None
+    except InvalidInput as exc:
+        return None, str(exc)
+
+
+def prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    headers = {h for row in rows for h in row}
+    wanted = {
+        "first_name": "First Name",
+        "last_name": "Last Name",
+        "full_name": "Full Name",
+        "email": "Email",
+        "linkedin_url": "LinkedIn",
+    }
+    mapping = {f: (h if h in headers else None) for f, h in wanted.items()}
+    frames = list(open_table(rows, mapping=mapping).prepared())
+    return [row for frame in frames for row in frame.rows(named=True)]
+
+
+@pytest.mark.rule(20)
+@settings(deadline=None)
+@given(st.lists(st.tuples(NAMES, EMAILS, PROFILES), min_size=1, max_size=8))
+def test_columns_and_rules_agree(rows: list[tuple[str, str, str]]) -> None:
+    found = prepared(
+        [{"First Name": "Bo", "Last Name": name, "Email": e, "LinkedIn": p} for name, e, p in rows]
+    )
+    assert [r["row"] for r in found] == list(range(1, len(rows) + 1))
+    for (name, email, profile), row in zip(rows, found, strict=True):
+        address, bad_email = by_rule(normalise_email, email.strip())
+        slug, bad_profile = by_rule(normalise_linkedin, profile.strip())
+        assert row["email"] == address
+        assert row["linkedin"] == slug
+        assert row["last_name"] == (clean_name(name.strip()) if name.strip() else "")
+        assert row["email_kind"] == (email_kind(address) if address else "other")
+        usable = address is not None or (slug is not None and not email.strip())
+        assert row["outcome"] == (None if usable else "rejected")
+        for why in (bad_email, bad_profile):
+            assert why is None or why in row["reason"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["City", "Team", "Notiz é"]),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        min_size=1,
+    )
+)
+def test_merge_fields_are_the_json_of_what_the_cells_say(cells: dict[str, str]) -> None:
+    (row,) = prepared([{"Email": "bo@b.example", **cells}])
+    fields = json.loads(row["fields"])
+    for header, text in cells.items():
+        wanted = "".join(c for c in text.strip() if c in "\t\n\r" or (c >= " " and c != "\x7f"))
+        assert fields.get({"City": "city", "Team": "team", "Notiz é": "notiz_é"}[header], "") == wanted
+
+
+def test_whole_names_are_split_where_the_halves_are_missing() -> None:
+    people = [
+        {"Full Name": "Dr. Ana María Silva", "Email": "a@b.example"},
+        {"Full Name": "", "Email": "b@b.example"},
+    ]
+    first, second = prepared(people)
+    assert (first["first_name"], first["last_name"]) == split_full_name("Dr. Ana María Silva")
+    assert (second["first_name"], second["last_name"]) == ("", "")
+
+
+def test_frames_of_numbers_dates_and_nothing_are_read_as_text() -> None:
+    import datetime as dt
+
+    frame = pl.DataFrame(
+        {
+            "Email": ["a@b.example", "b@b.example"],
+            "Employees": [12, None],
+            "Score": [1.5, float("nan")],
+            "Since": [dt.date(2026, 3, 1), None],
+        }
+    )
+    (made,) = open_table(frame).prepared()
+    assert json.loads(made["fields"][0]) == {"employees": "12", "score": "1.5", "since": "2026-03-01"}
+    assert made["fields"][1] == "{}"
+
+
+def test_an_empty_row_and_a_time_zone_are_told_apart() -> None:
+    rows = [
+        {"Email": "a@b.example", "Timezone": "Europe/Madrid"},
+        {"Email": " ", "Timezone": ""},
+        {"Email": "b@b.example", "Timezone": "Mars/Base"},
+        {"Email": "", "Timezone": "Europe/Madrid"},
+    ]
+    found = prepared(rows)
+    assert [r["timezone"] for r in found] == ["Europe/Madrid", None, None, "Europe/Madrid"]
+    assert [r["reason"] for r in found] == [None, "empty_row", None, "no_email_and_no_linkedin_url"]
