@@ -100,7 +100,7 @@ class Beating:
             # With the database away, being silent is what a heartbeat says.
             with contextlib.suppress(OutreachError):
                 dispatch.beat(self._engine, self._role, self._name, self._started)
-        self._engine.store.close_thread()
+        self._engine.store.idle()
 
     def end(self) -> None:
         """Say that this process is gone, rather than let others find out."""

@@ -6,6 +6,7 @@ clause of a compare-and-set, so a transition that isn't here can't be written.
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 
 __all__ = [
@@ -116,6 +117,7 @@ def may_move(current: JourneyStatus, to: JourneyStatus, reason: StrEnum | None) 
     return reason is None if kind is None else isinstance(reason, kind)
 
 
+@functools.cache
 def allowed_from(to: JourneyStatus, reason: StrEnum | None = None) -> tuple[JourneyStatus, ...]:
     """The statuses from which a journey may go to `to` with `reason`."""
     return tuple(s for s in JourneyStatus if may_move(s, to, reason))
@@ -137,6 +139,7 @@ _STEP: dict[StepStatus, frozenset[StepStatus]] = {
 }
 
 
+@functools.cache
 def step_from(to: StepStatus) -> tuple[StepStatus, ...]:
     """The statuses from which a step may go to `to`."""
     return tuple(s for s in StepStatus if to in _STEP[s])
@@ -159,6 +162,7 @@ OPEN_OUTBOX = (_O.CLAIMED, _O.DRAFTED, _O.SENDING, _O.UNKNOWN)
 """An entry in one of these owns its journey: nothing else may schedule it."""
 
 
+@functools.cache
 def outbox_from(to: OutboxState) -> tuple[OutboxState, ...]:
     """The states from which an outbox entry may go to `to`."""
     return tuple(s for s in OutboxState if to in _OUTBOX[s])

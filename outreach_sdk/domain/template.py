@@ -44,6 +44,7 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=4096)
 def normalise_field(name: str) -> str:
     """The one spelling under which a field is known: `First Name` and `FIRST-NAME` are `first_name`.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
@@ -123,6 +124,10 @@ def _end_pauses(engine: Engine) -> int:
     return count
 
 
+GATHER = 0.004
+"""Seconds a drain waits after one e-mail has ended for others to end, so that one claim fills all their places."""
+
+
 def drain_sends(
     engine: Engine,
     *,
@@ -133,12 +138,13 @@ def drain_sends(
     """Claim due e-mails a few at a time and keep `threads` threads fed until nothing is due or the time
     budget is spent or `stop` is set; how many ended how. Refills as each ends: one slow send holds nobody up."""
     ends: dict[str, int] = {}
-    guard = threading.Lock()
     deadline = time.monotonic() + engine.drain_for.total_seconds()
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
-    busy: set[Future[None]] = set()
+    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    busy = 0
 
     def one(claim: Claim) -> None:
+        end = "abandoned"
         try:
             end = outbox.process(engine, claim)
         except OutreachError as exc:
@@ -148,13 +154,25 @@ def drain_sends(
             end = type(exc).__name__
             logger.exception("outbox entry %d", claim.outbox_id)
         finally:
-            engine.store.close_thread() if engine.store.dialect == "postgresql" else None
-        with guard:
+            engine.store.idle()
+            ended.put(end)
+
+    def gather(seconds: float) -> int:
+        """Wait for one to end, for so long at most, and count all that have."""
+        count = 0
+        while True:
+            try:
+                end = ended.get(timeout=0.0 if count else seconds)
+            except queue.Empty:
+                return count
             ends[end] = ends.get(end, 0) + 1
+            count += 1
+            if count == 1:
+                time.sleep(GATHER)  # others are about to end too: one claim for all of them
 
     try:
         while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
-            room = min(10, threads - len(busy))
+            room = min(10, threads - busy)
             got = (
                 claim_sends(
                     engine.store,
@@ -168,21 +186,21 @@ def drain_sends(
                 if room > 0
                 else []
             )
-            busy |= {pool.submit(one, claim) for claim in got}
-            if got and len(busy) < threads:
+            for claim in got:
+                pool.submit(one, claim)
+            busy += len(got)
+            if got and busy < threads:
                 continue
             if busy:
-                finished, busy = wait(busy, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
+                busy -= gather(0.1)
                 continue
             soon = due_soon(engine.store, engine.now())
             if soon is None or soon > engine.now() + dt.timedelta(seconds=1):
                 break
             time.sleep(min(0.1, max(engine.spacing.total_seconds() / 10, 0.01)))
-        finished, _ = wait(busy, timeout=engine.lease.total_seconds())
-        for future in finished:
-            future.result()
+        patience = time.monotonic() + engine.lease.total_seconds()
+        while busy and time.monotonic() < patience:
+            busy -= gather(0.1)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return ends
@@ -198,7 +216,7 @@ def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:
         except OutreachError:
             return None
         finally:
-            engine.store.close_thread() if engine.store.dialect == "postgresql" else None
+            engine.store.idle()
 
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
         while True:

@@ -22,7 +22,7 @@ def last_look(engine: Engine, entry: dict[str, Any], transport: MailTransport) -
     """None: go on. "answered": something came in that stops or moves this journey. "failed": a mailbox
     couldn't be read, so don't send yet. Nobody wrote to this person before: nothing to look for."""
     store, now = engine.store, engine.now()
-    if not store.value("SELECT 1 FROM contacted WHERE candidate_id = ? LIMIT 1", entry["candidate_id"]):
+    if not entry["known_before"]:
         return None
     try:
         if entry["polled_at"] is None or now - entry["polled_at"] > 2 * engine.poll_every:

@@ -48,20 +48,16 @@ def person_name(store: Store, candidate_id: int) -> str:
 def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
     """Schedule an active journey's next step by its own timing, or complete it. Does nothing while an
     outbox entry is open (its outcome will call this) or a task is open (a person or its timer will)."""
+    unsettled = (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON)
     journey = store.one(
-        "SELECT j.*, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone "
+        "SELECT j.*, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
+        f"EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.state IN {in_marks(unsettled)}) AS unsettled "
         "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
         "WHERE j.id = ?",
+        *unsettled,
         journey_id,
     )
-    if journey is None or journey["status"] != JourneyStatus.ACTIVE:
-        return
-    unsettled = (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON)
-    if store.value(
-        f"SELECT 1 FROM outbox WHERE journey_id = ? AND state IN {in_marks(unsettled)} LIMIT 1",
-        journey_id,
-        *unsettled,
-    ):
+    if journey is None or journey["status"] != JourneyStatus.ACTIVE or journey["unsettled"]:
         return
     step = next_step(store, journey)
     if step is None:
@@ -140,14 +136,19 @@ def pause_overdue(store: Store, journey: dict[str, Any], now: dt.datetime, why: 
         )
 
 
-def handled(store: Store, journey_id: int, rank: float, at: dt.datetime, now: dt.datetime) -> None:
-    """A step was sent, done or skipped at `at`: remember how far the journey got, plan what follows."""
+def handled(
+    store: Store, journey_id: int, rank: float, at: dt.datetime, now: dt.datetime, **columns: Any
+) -> None:
+    """A step was sent, done or skipped at `at`: remember how far the journey got (and `columns`), plan what
+    follows."""
+    sets = "".join(f", {name} = ?" for name in columns)
     store.write(
         "UPDATE journeys SET last_rank = CASE WHEN last_rank < ? THEN ? ELSE last_rank END, anchor_at = ?, "
-        "next_due_at = NULL WHERE id = ?",
+        f"next_due_at = NULL{sets} WHERE id = ?",
         rank,
         rank,
         at,
+        *columns.values(),
         journey_id,
     )
     plan_next(store, journey_id, now)

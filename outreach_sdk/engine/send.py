@@ -111,6 +111,7 @@ def _ensure_draft(
     never committed."""
     _clear_drafts(entry, transport)
     failpoints.hit("before_draft")
+    engine.store.idle()
     draft = transport.create_draft(message, send_key=entry["send_key"])
     failpoints.hit("after_draft")
     columns = {
@@ -160,6 +161,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             return retry_later(engine, entry, None)
         return _let_go(engine, entry, transport)
     failpoints.hit("after_sending")
+    engine.store.idle()
     began = engine.now()
     try:
         sent = transport.send_draft(entry["provider_draft_id"])
@@ -195,38 +197,41 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
     store, now = engine.store, engine.now()
 
     def work() -> tuple[str, dt.datetime | None]:
-        journey = store.one(
-            f"SELECT status, generation, sequence_id FROM journeys WHERE id = ?{store.for_update}",
+        lowered = str(entry["recipient"]).lower()
+        gate = store.one(
+            "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, m.status, m.last_call_at, "
+            "m.next_slot_at, m.spacing_us, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
+            "AND ((x.kind = 'address' AND x.value = ?) OR (x.kind = 'domain' AND x.value = ?))) AS suppressed "
+            "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN mailboxes m ON m.id = ? "
+            f"CROSS JOIN installation i WHERE j.id = ?{' FOR UPDATE OF j' if store.for_update else ''}",
+            lowered,
+            lowered.rpartition("@")[2],
+            entry["mailbox_id"],
             entry["journey_id"],
         )
-        if journey is None or journey["status"] != JourneyStatus.ACTIVE:
+        if gate is None or gate["journey_status"] != JourneyStatus.ACTIVE:
             return "journey", None
-        if journey["generation"] != entry["journey_generation"]:
+        if gate["generation"] != entry["journey_generation"]:
             return "generation", None
-        gate = store.one(
-            "SELECT i.armed, i.halted_at, s.active, m.status, m.last_call_at, m.next_slot_at, m.spacing_us "
-            "FROM installation i, sequences s, mailboxes m WHERE s.id = ? AND m.id = ?",
-            journey["sequence_id"],
-            entry["mailbox_id"],
-        )
-        if gate is None or not gate["armed"] or gate["halted_at"] is not None:
+        if not gate["armed"] or gate["halted_at"] is not None:
             return "halted", None
         if not gate["active"] or gate["status"] != "connected":
             return "inactive", None
-        if suppressed(engine, entry["workspace_id"], entry["recipient"]):
+        if gate["suppressed"]:
             return "suppressed", None
         spacing = dt.timedelta(microseconds=gate["spacing_us"])
         free_at = gate["last_call_at"] + spacing
         if spacing and free_at > now:
             return "wait", free_at
-        store.write(
-            "UPDATE mailboxes SET last_call_at = ?, next_slot_at = CASE WHEN next_slot_at < ? THEN ? "
-            "ELSE next_slot_at END WHERE id = ?",
-            now,
-            now + spacing,
-            now + spacing,
-            entry["mailbox_id"],
-        )
+        if spacing:
+            store.write(
+                "UPDATE mailboxes SET last_call_at = ?, next_slot_at = CASE WHEN next_slot_at < ? THEN ? "
+                "ELSE next_slot_at END WHERE id = ?",
+                now,
+                now + spacing,
+                now + spacing,
+                entry["mailbox_id"],
+            )
         if not move_outbox(
             store,
             entry["id"],
@@ -248,26 +253,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
     return result
 
 
-def suppressed(engine: Engine, workspace_id: int, address: str) -> bool:
-    """Whether this address or its domain is on the do-not-contact list."""
-    lowered = address.lower()
-    return bool(
-        engine.store.value(
-            "SELECT 1 FROM suppressions WHERE workspace_id = ? AND ((kind = 'address' AND value = ?) "
-            "OR (kind = 'domain' AND value = ?)) LIMIT 1",
-            workspace_id,
-            lowered,
-            lowered.rpartition("@")[2],
-        )
-    )
-
-
 def _slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> None:
-    spacing = dt.timedelta(
-        microseconds=int(
-            engine.store.value("SELECT spacing_us FROM mailboxes WHERE id = ?", entry["mailbox_id"])
-        )
-    )
+    spacing = dt.timedelta(microseconds=entry["spacing_us"])
     if not spacing:
         return
     # The call's own time counts from its answer, so that acceptances are spaced as well as calls.
@@ -292,7 +279,8 @@ def accepted(
     at = now if began is not None or sent.sent_at is None else min(sent.sent_at, now)
 
     def work() -> bool:
-        store.one(f"SELECT id FROM journeys WHERE id = ?{store.for_update}", entry["journey_id"])
+        if store.for_update:
+            store.one("SELECT id FROM journeys WHERE id = ? FOR UPDATE", entry["journey_id"])
         if began is not None:
             _slot_after(engine, entry, began)
         moved = move_outbox(
@@ -310,7 +298,6 @@ def accepted(
         )
         if not moved:
             return False
-        _record_thread(engine, entry, sent)
         store.write(
             "INSERT INTO contacted (workspace_id, candidate_id, owner_id, last_at) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (candidate_id, owner_id) DO UPDATE SET last_at = excluded.last_at",
@@ -320,7 +307,7 @@ def accepted(
             at,
         )
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENT, at)
-        handled(store, entry["journey_id"], entry["rank"], at, now)
+        handled(store, entry["journey_id"], entry["rank"], at, now, **_thread(entry, sent))
         return True
 
     if not store.run(work):
@@ -329,20 +316,18 @@ def accepted(
     return "sent"
 
 
-def _record_thread(engine: Engine, entry: dict[str, Any], sent: SentMessage) -> None:
+def _thread(entry: dict[str, Any], sent: SentMessage) -> dict[str, Any]:
+    """What the journey knows of its thread from now on."""
     opened = entry["provider_thread_id"] is None
     refs = [] if opened else json.loads(entry["thread_refs"] or "[]")
     if sent.rfc_message_id:
         refs.append(sent.rfc_message_id)
-    engine.store.write(
-        "UPDATE journeys SET thread_mailbox_id = ?, provider_thread_id = ?, thread_subject = ?, thread_refs = ? "
-        "WHERE id = ?",
-        entry["mailbox_id"],
-        sent.provider_thread_id,
-        entry["subject"] if opened else entry["thread_subject"],
-        json.dumps(refs[-20:]),
-        entry["journey_id"],
-    )
+    return {
+        "thread_mailbox_id": entry["mailbox_id"],
+        "provider_thread_id": sent.provider_thread_id,
+        "thread_subject": entry["subject"] if opened else entry["thread_subject"],
+        "thread_refs": json.dumps(refs[-20:]),
+    }
 
 
 def release(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,13 +43,14 @@ _IN_FLIGHT = (OutboxState.CLAIMED, OutboxState.DRAFTED, OutboxState.SENDING)
 
 # Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry.
 _READY = """
-SELECT m.id, m.spacing_us, m.next_slot_at FROM mailboxes m
-WHERE m.status = 'connected' AND m.next_slot_at <= ? AND (
-  EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 1 AND j.next_due_at <= ?)
-  OR EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 2 AND j.next_due_at <= ?)
-  OR EXISTS (SELECT 1 FROM outbox o WHERE o.mailbox_id = m.id AND o.state IN ('planned', 'claimed', 'drafted')
-             AND o.lease_until <= ?))
-ORDER BY m.next_slot_at, m.id
+SELECT * FROM (
+  SELECT m.id, m.spacing_us, m.next_slot_at,
+    EXISTS (SELECT 1 FROM outbox o WHERE o.mailbox_id = m.id AND o.state IN ('planned', 'claimed', 'drafted')
+            AND o.lease_until <= ?) AS waiting,
+    EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 1 AND j.next_due_at <= ?) AS follow_ups,
+    EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 2 AND j.next_due_at <= ?) AS firsts
+  FROM mailboxes m WHERE m.status = 'connected' AND m.next_slot_at <= ?) AS q
+WHERE waiting OR follow_ups OR firsts ORDER BY next_slot_at, id
 """
 
 
@@ -71,31 +71,33 @@ def claim_sends(
 
     def work() -> Claims:
         store.claim_lock()
-        gate = store.one("SELECT armed, halted_at FROM installation")
+        gate = store.one(
+            "SELECT armed, halted_at, "
+            f"(SELECT COUNT(*) FROM outbox WHERE state IN {in_marks(_IN_FLIGHT)} AND claimed_at IS NOT NULL "
+            "AND lease_until > ? AND (holder IS NULL OR EXISTS (SELECT 1 FROM heartbeats h "
+            "WHERE h.name = outbox.holder AND h.seen_at > ?))) AS in_flight, "
+            "EXISTS (SELECT 1 FROM outbox WHERE state IN ('sending', 'unknown') AND lease_until <= ?) AS left_over "
+            "FROM installation",
+            *_IN_FLIGHT,
+            now,
+            now - SILENT,
+            now,
+        )
         if gate is None:
             return Claims([])
-        in_flight = int(
-            store.value(
-                f"SELECT COUNT(*) FROM outbox WHERE state IN {in_marks(_IN_FLIGHT)} AND claimed_at IS NOT NULL "
-                "AND lease_until > ? AND (holder IS NULL OR EXISTS (SELECT 1 FROM heartbeats h "
-                "WHERE h.name = outbox.holder AND h.seen_at > ?))",
-                *_IN_FLIGHT,
-                now,
-                now - SILENT,
-            )
-        )
+        in_flight = int(gate["in_flight"])
         free = min(limit, cap - in_flight)
         if free <= 0:
             return Claims([], capped=in_flight >= cap)
-        until = now + lease
-        items = _take_over(store, now, until, free, ("sending", "unknown"), recover=True)
+        hand = _Hand(now, now + lease, holder, new_key)
+        items = _take_over(store, hand, free, ("sending", "unknown")) if gate["left_over"] else []
         free -= len(items)
         may_send = gate["armed"] and gate["halted_at"] is None
         for box in store.rows(_READY, now, now, now, now) if free > 0 and may_send else ():
             if free <= 0:
                 break
             spacing = dt.timedelta(microseconds=box["spacing_us"])
-            got = _claim_lane(store, box["id"], now, until, 1 if spacing else free, new_key)
+            got = _claim_lane(store, box, hand, 1 if spacing else free)
             if got and spacing:
                 store.write(
                     "UPDATE mailboxes SET next_slot_at = ? WHERE id = ? AND next_slot_at < ?",
@@ -105,9 +107,6 @@ def claim_sends(
                 )
             items += got
             free -= len(got)
-        if items and holder is not None:
-            ids = [i.outbox_id for i in items]
-            store.write(f"UPDATE outbox SET holder = ? WHERE id IN {in_marks(ids)}", holder, *ids)
         return Claims(items, capped=free <= 0 and in_flight + len(items) >= cap)
 
     return store.run(work)
@@ -126,23 +125,28 @@ def _claimed(row: dict[str, Any], *, recover: bool) -> Claim:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """Who claims, when, and until when."""
+
+    now: dt.datetime
+    until: dt.datetime
+    holder: str | None
+    new_key: Callable[[], str]
+
+
 def _take_over(
-    store: Store,
-    now: dt.datetime,
-    until: dt.datetime,
-    limit: int,
-    states: tuple[str, ...],
-    *,
-    recover: bool,
-    mailbox_id: int | None = None,
+    store: Store, hand: _Hand, limit: int, states: tuple[str, ...], *, mailbox_id: int | None = None
 ) -> list[Claim]:
+    """Entries whose lease has run out; of all mailboxes those that may have been sent, of one mailbox those
+    that weren't."""
     lane = "" if mailbox_id is None else "AND mailbox_id = ? "
     lane_params = () if mailbox_id is None else (mailbox_id,)
     ids = store.rows(
         f"SELECT id FROM outbox WHERE state IN {in_marks(states)} AND lease_until <= ? {lane}"
         f"ORDER BY priority, due_at, id LIMIT ?{store.for_update}",
         *states,
-        now,
+        hand.now,
         *lane_params,
         limit,
     )
@@ -150,112 +154,103 @@ def _take_over(
         return []
     wanted = [r["id"] for r in ids]
     rows = store.rows(
-        "UPDATE outbox SET generation = generation + 1, lease_until = ?, claimed_at = ?, "
+        "UPDATE outbox SET generation = generation + 1, lease_until = ?, claimed_at = ?, holder = ?, "
         "state = CASE WHEN state = 'planned' THEN 'claimed' ELSE state END, "
         "journey_generation = (SELECT j.generation FROM journeys j WHERE j.id = outbox.journey_id) "
         f"WHERE id IN {in_marks(wanted)} RETURNING *",
-        until,
-        now,
+        hand.until,
+        hand.now,
+        hand.holder,
         *wanted,
     )
     rows.sort(key=lambda r: wanted.index(r["id"]))
-    return [_claimed(r, recover=recover) for r in rows]
+    return [_claimed(r, recover=mailbox_id is None) for r in rows]
 
 
-def _claim_lane(
-    store: Store,
-    mailbox_id: int,
-    now: dt.datetime,
-    until: dt.datetime,
-    limit: int,
-    new_key: Callable[[], str],
-) -> list[Claim]:
+def _claim_lane(store: Store, box: dict[str, Any], hand: _Hand, limit: int) -> list[Claim]:
     """The next e-mails of one mailbox, in the order of rule 7."""
-    waiting = ("planned", "claimed", "drafted")
-    items = _take_over(store, now, until, limit, waiting, recover=False, mailbox_id=mailbox_id)
-    for priority in (Priority.FOLLOW_UP, Priority.FIRST):
-        if len(items) >= limit:
-            break
-        due = store.rows(
-            "SELECT id, workspace_id, owner_id, candidate_id, next_step_id, generation, email, next_due_at, "
-            "priority FROM journeys WHERE lane = ? AND priority = ? AND next_due_at <= ? "
-            f"ORDER BY next_due_at, id LIMIT ?{store.for_update}",
-            mailbox_id,
-            int(priority),
-            now,
-            limit - len(items),
-        )
-        for journey in due:
-            taken = store.write(
-                "UPDATE journeys SET next_due_at = NULL WHERE id = ? AND generation = ? AND status = 'active' "
-                "AND next_due_at IS NOT NULL",
-                journey["id"],
-                journey["generation"],
-            )
-            if taken == 1:
-                row = _open_entry(store, journey, mailbox_id, now, until, new_key())
-                if row is not None:
-                    items.append(_claimed(row, recover=False))
+    items: list[Claim] = []
+    if box["waiting"]:
+        items += _take_over(store, hand, limit, ("planned", "claimed", "drafted"), mailbox_id=box["id"])
+    for priority, any_due in ((Priority.FOLLOW_UP, box["follow_ups"]), (Priority.FIRST, box["firsts"])):
+        if any_due and len(items) < limit:
+            items += _claim_due(store, box["id"], hand, priority, limit - len(items))
     return items
 
 
-def _open_entry(
-    store: Store, journey: dict[str, Any], mailbox_id: int, now: dt.datetime, until: dt.datetime, key: str
-) -> dict[str, Any] | None:
-    """The entry of the journey's next attempt: a new one, or one planned earlier and never sent. None
-    where an earlier attempt isn't settled, so nothing may be opened."""
-    last = store.one(
-        "SELECT id, attempt, state FROM outbox WHERE journey_id = ? AND step_id = ? ORDER BY attempt DESC LIMIT 1",
-        journey["id"],
-        journey["next_step_id"],
+def _claim_due(store: Store, mailbox_id: int, hand: _Hand, priority: Priority, limit: int) -> list[Claim]:
+    """The journeys that are due, each with the entry of its next attempt: a new one, or one planned earlier
+    and never sent. Where an earlier attempt isn't settled nothing is opened."""
+    lock = " FOR UPDATE OF j" if store.for_update else ""
+    due = store.rows(
+        "SELECT j.id, j.workspace_id, j.owner_id, j.candidate_id, j.next_step_id, j.generation, j.email, "
+        "j.next_due_at, j.priority, o.id AS entry_id, o.state AS entry_state FROM journeys j LEFT JOIN outbox o "
+        "ON o.journey_id = j.id AND o.step_id = j.next_step_id AND NOT EXISTS (SELECT 1 FROM outbox x "
+        "WHERE x.journey_id = o.journey_id AND x.step_id = o.step_id AND x.attempt > o.attempt) "
+        "WHERE j.lane = ? AND j.priority = ? AND j.next_due_at <= ? AND j.status = 'active' "
+        f"ORDER BY j.next_due_at, j.id LIMIT ?{lock}",
+        mailbox_id,
+        int(priority),
+        hand.now,
+        limit,
     )
-    if last is not None and last["state"] != OutboxState.PLANNED:
-        return None
+    if not due:
+        return []
+    ids = [j["id"] for j in due]
     store.write(
         "INSERT INTO journey_steps (workspace_id, owner_id, journey_id, step_id, candidate_id, kind, rank, status, "
-        "due_at) SELECT ?, ?, ?, s.id, ?, s.kind, s.rank, ?, ? FROM steps s WHERE s.id = ? "
+        "due_at) SELECT j.workspace_id, j.owner_id, j.id, s.id, j.candidate_id, s.kind, s.rank, ?, j.next_due_at "
+        f"FROM journeys j JOIN steps s ON s.id = j.next_step_id WHERE j.id IN {in_marks(ids)} "
         "ON CONFLICT (journey_id, step_id) DO UPDATE SET status = excluded.status "
         "WHERE journey_steps.status IN ('planned', 'failed', 'needs_person', 'unknown')",
-        journey["workspace_id"],
-        journey["owner_id"],
-        journey["id"],
-        journey["candidate_id"],
         StepStatus.DUE,
-        journey["next_due_at"],
-        journey["next_step_id"],
+        *ids,
     )
-    if last is not None:
-        return store.one(
-            "UPDATE outbox SET state = 'claimed', generation = generation + 1, journey_generation = ?, "
+    store.write(f"UPDATE journeys SET next_due_at = NULL WHERE id IN {in_marks(ids)}", *ids)
+    rows = _open_entries(store, [j for j in due if j["entry_id"] is None], mailbox_id, hand)
+    rows += [
+        row
+        for j in due
+        if j["entry_state"] == OutboxState.PLANNED
+        for row in store.rows(
+            "UPDATE outbox SET state = 'claimed', generation = generation + 1, journey_generation = ?, holder = ?, "
             "lease_until = ?, claimed_at = ?, mailbox_id = ?, recipient = ?, due_at = ? "
             "WHERE id = ? AND state = 'planned' RETURNING *",
-            journey["generation"],
-            until,
-            now,
+            j["generation"],
+            hand.holder,
+            hand.until,
+            hand.now,
             mailbox_id,
-            journey["email"],
-            journey["next_due_at"],
-            last["id"],
+            j["email"],
+            j["next_due_at"],
+            j["entry_id"],
         )
-    return store.one(
+    ]
+    rows.sort(key=lambda r: ids.index(r["journey_id"]))
+    return [_claimed(row, recover=False) for row in rows]
+
+
+def _open_entries(
+    store: Store, journeys: list[dict[str, Any]], mailbox_id: int, hand: _Hand
+) -> list[dict[str, Any]]:
+    if not journeys:
+        return []
+    values = [
+        (
+            j["workspace_id"], j["owner_id"], j["id"], j["next_step_id"], j["candidate_id"], hand.new_key(),
+            j["generation"], hand.until, hand.holder, j["priority"], mailbox_id, j["email"], j["next_due_at"],
+            hand.now,
+        )
+        for j in journeys
+    ]  # fmt: skip
+    marks = ", ".join(
+        ["(?, ?, ?, ?, ?, 1, ?, 'claimed', 1, ?, ?, ?, ?, ?, ?, '[]', '[]', 0, 0, ?, ?)"] * len(values)
+    )
+    return store.rows(
         "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
-        "generation, journey_generation, lease_until, priority, mailbox_id, recipient, cc, bcc, tries, looks, "
-        "due_at, claimed_at) VALUES (?, ?, ?, ?, ?, 1, ?, 'claimed', 1, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?) RETURNING *",
-        journey["workspace_id"],
-        journey["owner_id"],
-        journey["id"],
-        journey["next_step_id"],
-        journey["candidate_id"],
-        key,
-        journey["generation"],
-        until,
-        journey["priority"],
-        mailbox_id,
-        journey["email"],
-        json.dumps([]),
-        json.dumps([]),
-        journey["next_due_at"],
-        now,
+        "generation, journey_generation, lease_until, holder, priority, mailbox_id, recipient, cc, bcc, tries, looks, "
+        f"due_at, claimed_at) VALUES {marks} RETURNING *",
+        *(v for row in values for v in row),
     )
 
 

@@ -14,7 +14,7 @@ __all__ = ["LATEST", "migrate", "version"]
 
 def _first(store: Store) -> None:
     for model in TABLES:
-        with model.bind_ctx(store.db, bind_refs=False, bind_backrefs=False):
+        with model.bind_ctx(store.writer, bind_refs=False, bind_backrefs=False):
             model.create_table(safe=False)
     for sql in PARTIAL_INDEXES:
         store.write(sql)

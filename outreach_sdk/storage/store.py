@@ -27,6 +27,9 @@ __all__ = ["Store", "open_store"]
 T = TypeVar("T")
 Record = dict[str, Any]
 
+_as_peewee: Any = vars(pw)["__exception_wrapper__"]
+"""Turns a driver's exceptions into peewee's."""
+
 _locks: dict[str, threading.RLock] = {}
 _locks_guard = threading.Lock()
 
@@ -36,16 +39,23 @@ def _postgres_sql(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
+@functools.lru_cache(maxsize=512)
+def _moments(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(n for n in names if n.endswith(("_at", "_until")))
+
+
 class Store:
     """The database. Reads and writes are SQL with `?` for every value, the same text on both kinds;
     datetimes go in and come out aware (columns ending in `_at` or `_until`).
 
     SQLite: WAL, synchronous=FULL (a `sending` commit must outlive a power cut), IMMEDIATE for every
-    write transaction, and one lock a process around them, since SQLite's own back-off is unfair.
+    write transaction, and one lock a process around them, since SQLite's own back-off is unfair. All write on
+    one connection: every other one's page cache is void after each commit.
     """
 
-    def __init__(self, db: pw.Database, dialect: str, url: str) -> None:
+    def __init__(self, db: pw.Database, dialect: str, url: str, writer: pw.Database | None = None) -> None:
         self.db = db
+        self.writer = writer or db
         self.dialect = dialect
         self.url = url
         with _locks_guard:
@@ -60,10 +70,12 @@ class Store:
         bound = tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in params)
         text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
         try:
-            return self.db.execute_sql(text, bound)
+            # The driver's own call: peewee's way to it costs as much as a small statement.
+            with _as_peewee:
+                return self._connection().execute(text, bound)
         except (pw.OperationalError, pw.InterfaceError) as exc:
-            if self.depth == 0 and not self.db.is_closed():
-                self.db.close()
+            if self.depth == 0:
+                self._drop_connection()
             if "readonly" in str(exc):
                 raise StorageError(
                     f"The database can't be written: {self.shown_url} is read-only. Make its folder writable."
@@ -73,6 +85,15 @@ class Store:
             raise DatabaseUnavailable(
                 f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
             ) from exc
+
+    def _connection(self) -> Any:
+        inside = self.depth and not getattr(self._local, "staging", False)
+        return (self.writer if inside else self.db).connection()
+
+    def _drop_connection(self) -> None:
+        for database in {self.db, self.writer if self.depth else self.db}:
+            if not database.is_closed():
+                database.close()
 
     @property
     def shown_url(self) -> str:
@@ -87,15 +108,15 @@ class Store:
     def rows(self, sql: str, *params: Any) -> list[Record]:
         """All rows as dicts."""
         cursor = self._execute(sql, params)
-        names = [c[0] for c in cursor.description]
-        moments = [n.endswith(("_at", "_until")) for n in names]
-        return [
-            {
-                n: (from_us(v) if m and isinstance(v, int) else v)
-                for n, m, v in zip(names, moments, row, strict=True)
-            }
-            for row in cursor.fetchall()
-        ]
+        names = tuple(c[0] for c in cursor.description)
+        moments = _moments(names)
+        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        for row in found:
+            for name in moments:
+                value = row[name]
+                if isinstance(value, int):
+                    row[name] = from_us(value)
+        return found
 
     def one(self, sql: str, *params: Any) -> Record | None:
         """The first row, or None."""
@@ -135,11 +156,16 @@ class Store:
             shape = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             self._execute(f"CREATE TEMPORARY TABLE {table} ({shape})", ())
             self._fill(table, frame)
+        own = self.depth == 0
+        self._local.staging = (
+            own  # a temporary table is its connection's alone, so what follows runs on it too
+        )
         try:
             yield
         finally:
             with suppress(DatabaseUnavailable, pw.DatabaseError):  # gone with its connection
                 self._execute(f"DROP TABLE IF EXISTS {table}", ())
+            self._local.staging = False
 
     @contextmanager
     def _scratch(self) -> Iterator[None]:
@@ -150,7 +176,7 @@ class Store:
     def _fill(self, table: str, frame: pl.DataFrame) -> None:
         self.statements += 1
         names = ", ".join(frame.columns)
-        connection = self.db.connection()
+        connection = self._connection()
         if self.dialect == "sqlite":
             marks = ", ".join("?" * frame.width)
             connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", frame.rows())
@@ -183,18 +209,29 @@ class Store:
 
     @contextmanager
     def _atomic(self) -> Iterator[None]:
-        atomic = self.db.atomic("IMMEDIATE") if self.dialect == "sqlite" else self.db.atomic()
         try:
-            with atomic:
+            with self.db.atomic() if self.dialect == "postgresql" else self._immediate():
                 yield
         except (pw.OperationalError, pw.InterfaceError) as exc:
             if _is_deadlock(exc):
                 raise
-            if not self.db.is_closed():
-                self.db.close()
+            self._drop_connection()
             raise DatabaseUnavailable(
                 f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
             ) from exc
+
+    @contextmanager
+    def _immediate(self) -> Iterator[None]:
+        connection = self._connection()
+        with _as_peewee:
+            connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with _as_peewee:
+                connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def run(self, work: Callable[[], T]) -> T:
         """`work` in one transaction, again when PostgreSQL chose it as a deadlock's victim."""
@@ -219,15 +256,18 @@ class Store:
             self._execute("SELECT pg_advisory_xact_lock(727001)", ())
 
     def close(self) -> None:
-        """Close this thread's connection, and on PostgreSQL the pool."""
-        if not self.db.is_closed():
-            self.db.close()
+        """Close every connection."""
+        self.idle()
         if hasattr(self.db, "close_all"):
             self.db.close_all()
+        with self._lock:
+            if not self.writer.is_closed():
+                self.writer.close()
 
-    def close_thread(self) -> None:
-        """Give this thread's connection back."""
-        if not self.db.is_closed():
+    def idle(self) -> None:
+        """Give this thread's connection back to the pool, outside transactions: before whatever takes long. The
+        next statement takes one again."""
+        if self.depth == 0 and not self.db.is_closed():
             self.db.close()
 
 
@@ -250,18 +290,24 @@ def open_store(url: str) -> Store:
             raise ConfigError(f"DATABASE_URL: the folder {path.parent} doesn't exist. Create it first.")
         if path.exists() and not os.access(path, os.W_OK):
             raise StorageError(f"The database can't be written: {path} is read-only. Make it writable.")
-        db = pw.SqliteDatabase(
-            str(path),
-            pragmas={
+        from playhouse.pool import PooledSqliteDatabase
+
+        common: dict[str, Any] = {
+            "pragmas": {
                 "journal_mode": "wal",
                 "synchronous": "full",
                 "foreign_keys": 1,
                 "busy_timeout": 30_000,
-                "cache_size": -16_000,
+                "cache_size": -4_000,
             },
-            timeout=30,
-        )
-        return Store(db, "sqlite", url)
+            "timeout": 30,
+            "check_same_thread": False,
+            "cached_statements": 256,
+        }
+        readers = PooledSqliteDatabase(str(path), max_connections=0, **common)
+        # One connection for all threads, each under the process's lock.
+        writer = pw.SqliteDatabase(str(path), thread_safe=False, **common)
+        return Store(readers, "sqlite", url, writer)
     if scheme in ("postgresql", "postgres"):
         from playhouse import db_url
 

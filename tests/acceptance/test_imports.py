@@ -197,7 +197,7 @@ def test_two_notebooks_that_enrol_the_same_people_at_once_make_each_person_once(
         except BaseException as exc:
             failures.append(exc)
         finally:
-            house.engine.store.close_thread()
+            house.engine.store.idle()
 
     threads = [threading.Thread(target=run, args=(s,)) for s in (first, second)]
     for thread in threads:

@@ -47,7 +47,7 @@ def test_four_claimers_share_200_due_without_one_twice(house: House) -> None:
             ).items:
                 with guard:
                     claimed += [i.journey_id for i in items]
-            engine.store.close_thread()
+            engine.store.idle()
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
