@@ -1,4 +1,4 @@
-"""Thousands of sends through a whole engine with a kill -9 every second, a FLUSHALL, and Redis stopped for
+"""Thousands of sends through a whole engine with a kill -9 every second, a FLUSHALL, and no Redis for
 30 s in the middle. The mailbox's own ledger is the witness; exit status 1 where it shows a message twice, or
 one missing."""
 
@@ -35,7 +35,7 @@ def main() -> int:
             ("sends/s", done.sends / done.seconds, "", ""),
             ("kills", f"{done.kills.total()} ({kills})", "", ""),
             ("FLUSHALLs", done.flushed, "", ""),
-            ("Redis stopped, s", done.outage, "", ""),
+            ("without Redis, s", done.outage, "", ""),
             ("duplicates", twice, 0, verdict(twice == 0)),
             ("lost", len(done.lost), 0, verdict(not done.lost)),
             ("sent to nobody enrolled", done.strangers, 0, verdict(not done.strangers)),
