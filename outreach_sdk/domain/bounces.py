@@ -25,7 +25,9 @@ _MAX_TEXT = 20_000
 @dataclass(frozen=True, slots=True)
 class Report:
     """A server's word. `hard` is True only when the address itself is at fault (unknown user or host), False
-    for anything that may pass or lies elsewhere (full, blocked, policy), None where it doesn't apply."""
+    for anything that may pass or lies elsewhere (full, blocked, policy), None where it doesn't apply. `final`:
+    in the server's own fields it has given up on every recipient named, so that nothing arrives any more;
+    `message_ids` then name the message it returns."""
 
     kind: Literal["bounce", "complaint", "delivery_notice"]
     hard: bool | None
@@ -33,6 +35,8 @@ class Report:
     status: str | None
     reason: str
     evidence: str
+    final: bool = False
+    message_ids: tuple[str, ...] = ()
 
 
 _HARD_STATUS = re.compile(r"5\.(?:1\.[123610]|1\.10|4\.4|7\.17)$")
@@ -233,7 +237,31 @@ def _delivery_status(parts: list[Message], message: Message) -> Report | None:
         return Report("delivery_notice", None, who, status, "delivered", "message/delivery-status")
     human = _body(parts)
     hard = _is_hard(status, text, human)
-    return Report("bounce", hard, who, status, _shorten(text or human), "message/delivery-status")
+    return Report(
+        "bounce",
+        hard,
+        who,
+        status,
+        _shorten(text or human),
+        "message/delivery-status",
+        final=bool(actions) and all(a == "failed" for a in actions),
+        message_ids=_returned(parts, message),
+    )
+
+
+_MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+
+
+def _returned(parts: list[Message], message: Message) -> tuple[str, ...]:
+    """The Message-ID of what comes back, else of what the report answers."""
+    for part in parts[1:]:
+        if part.get_content_type() == "text/rfc822-headers":
+            found = re.search(r"^Message-ID\s*:\s*(<[^<>\s]+>)", _text(part), re.I | re.M)
+            if found is not None:
+                return (found[1],)
+        elif (found := _MESSAGE_ID.search(str(part.get("Message-ID") or ""))) is not None:
+            return (found[0],)
+    return tuple(_MESSAGE_ID.findall(str(message.get("In-Reply-To") or "")))
 
 
 def _is_hard(status: str | None, said: str, beside: str) -> bool:

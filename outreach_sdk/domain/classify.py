@@ -23,6 +23,7 @@ Kind = Literal["bounce", "complaint", "auto_reply", "delivery_notice", "human"]
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`hard` and `status` (RFC 3463) speak of a report, `recipients` are the addresses it is about,
+    `final` and `message_ids` say that a server has given up, and on which message;
     `return_date` and `left_company` of an automatic reply, `opt_out` of a person's words. `reason` is a
     phrase for people; `evidence` names what decided."""
 
@@ -35,6 +36,8 @@ class Verdict:
     left_company: bool = False
     opt_out: bool = False
     evidence: str = ""
+    final: bool = False
+    message_ids: tuple[str, ...] = ()
 
 
 _STOP = re.compile(
@@ -110,6 +113,8 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
             reason=report.reason,
             left_company=report.kind == "bounce" and bool(report.hard) and left_company(message),
             evidence=report.evidence,
+            final=report.final,
+            message_ids=report.message_ids,
         )
     evidence = machine_evidence(message)
     if evidence is not None:

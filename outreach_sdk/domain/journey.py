@@ -6,11 +6,13 @@ clause of a compare-and-set, so a transition that isn't here can't be written.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from enum import StrEnum
 
 __all__ = [
     "OPEN_OUTBOX",
+    "SOFT_BOUNCE_WAITS",
     "CancelReason",
     "JourneyStatus",
     "OutboxState",
@@ -160,6 +162,10 @@ _OUTBOX: dict[OutboxState, frozenset[OutboxState]] = {
 
 OPEN_OUTBOX = (_O.CLAIMED, _O.DRAFTED, _O.SENDING, _O.UNKNOWN)
 """An entry in one of these owns its journey: nothing else may schedule it."""
+
+
+SOFT_BOUNCE_WAITS = (dt.timedelta(hours=4), dt.timedelta(hours=24))
+"""How long after each soft bounce of a step's e-mail the next attempt is due; one more pauses the journey."""
 
 
 @functools.cache

@@ -101,7 +101,16 @@ def message(store: Store, entry: dict[str, Any]) -> OutgoingMessage | None:
     )
     refs = tuple(json.loads(entry["thread_refs"] or "[]")) if replies else ()
 
+    # Tried again after a soft bounce, it goes to the one it didn't reach: those copied have it.
+    copied = entry["attempt"] > 1 and store.value(
+        "SELECT 1 FROM outbox WHERE journey_id = ? AND step_id = ? AND state = 'sent' LIMIT 1",
+        entry["journey_id"],
+        entry["step_id"],
+    )
+
     def people(stored: str | None) -> tuple[Address, ...]:
+        if copied:
+            return ()
         rendered = (template.render(v, data, html=False).strip() for v in json.loads(stored or "[]"))
         return tuple(Address(v) for v in rendered if v)
 

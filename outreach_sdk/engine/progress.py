@@ -59,6 +59,8 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
     )
     if journey is None or journey["status"] != JourneyStatus.ACTIVE or journey["unsettled"]:
         return
+    if _plan_retry(store, journey, now):
+        return
     step = next_step(store, journey)
     if step is None:
         move_journey(store, journey_id, JourneyStatus.COMPLETED, None, now, bump=False)
@@ -86,6 +88,29 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
         journey_id,
         JourneyStatus.ACTIVE,
     )
+
+
+def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool:
+    """Schedule the further attempt that a soft bounce opened; what comes after waits for it. False: none."""
+    retry = store.one(
+        "SELECT o.step_id, o.due_at, o.priority, o.mailbox_id AS first_mailbox, s.mailbox_id FROM outbox o "
+        "JOIN steps s ON s.id = o.step_id WHERE o.journey_id = ? AND o.state = 'planned' AND s.removed_at IS NULL "
+        "AND EXISTS (SELECT 1 FROM outbox p WHERE p.journey_id = o.journey_id AND p.step_id = o.step_id "
+        "AND p.attempt < o.attempt AND p.state = 'sent') LIMIT 1",
+        journey["id"],
+    )
+    if retry is None:
+        return False
+    store.write(
+        "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ? WHERE id = ? AND status = ?",
+        retry["step_id"],
+        max(now, retry["due_at"]),
+        retry["mailbox_id"] or journey["sequence_mailbox"] or retry["first_mailbox"],
+        max(retry["priority"], int(Priority.FOLLOW_UP)),
+        journey["id"],
+        JourneyStatus.ACTIVE,
+    )
+    return True
 
 
 def _resume_task(store: Store, journey_id: int, step_id: int, now: dt.datetime) -> bool:

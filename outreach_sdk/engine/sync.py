@@ -15,6 +15,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
+from outreach_sdk.engine.soft_bounce import soft_bounced
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journey, move_journeys
@@ -106,6 +107,8 @@ def _verdict_json(verdict: classify.Verdict) -> str:
             "left_company": verdict.left_company,
             "opt_out": verdict.opt_out,
             "evidence": verdict.evidence,
+            "final": verdict.final,
+            "message_ids": list(verdict.message_ids),
         }
     )
 
@@ -135,7 +138,7 @@ def _match(
         ):
             rows[r["id"]] = r
             by_thread[keys.thread_id] = _refs([r])[r["id"]]
-    ids = sorted(keys.message_ids)[:200]
+    ids = sorted({*keys.message_ids, *verdict.message_ids})[:200]
     if ids:
         for r in store.rows(
             f"SELECT o.rfc_message_id, {columns} FROM outbox o JOIN journeys j ON j.id = o.journey_id "
@@ -159,6 +162,9 @@ def _match(
         ):
             rows[r["id"]] = r
             by_address.setdefault(r["address"], []).append(_refs([r])[r["id"]])
+    for returned in verdict.message_ids:
+        if (ref := by_id.get(returned)) is not None:
+            return {**rows[ref.journey_id], "how": "references"}
     hit = threading.match(message, by_thread=by_thread, by_message_id=by_id, by_address=by_address)
     if hit is None and verdict.kind in ("bounce", "delivery_notice", "complaint"):
         # A bounce comes from a postmaster: its journey is the one of the recipient it names.
@@ -207,12 +213,16 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
     elif kind == "bounce" and verdict.get("hard"):
         _bounced(engine, row, who, verdict, now)
     elif kind == "bounce":
-        event(store, _for_event(row), "soft_bounce", now, verdict.get("reason"))
+        told = soft_bounced(engine, row, who, verdict, now)
+        if told is not None:
+            _tell(engine, row, *told, now)
+    elif kind == "delivery_notice" and verdict.get("hard") is False:  # the server goes on trying: no bounce
+        event(store, _for_event(row), "delivery_delayed", now, verdict.get("reason"))
         _tell(
             engine,
             row,
-            "soft_bounce",
-            f"An e-mail to {who} was turned back for the moment: {verdict.get('reason')}.",
+            "delivery_delayed",
+            f"An e-mail to {who} hasn't arrived yet; the server goes on trying: {verdict.get('reason')}.",
             now,
         )
     elif kind == "auto_reply" and verdict.get("left_company"):

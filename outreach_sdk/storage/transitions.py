@@ -133,15 +133,25 @@ def move_outbox(store: Store, outbox_id: int, generation: int, to: OutboxState, 
     )
 
 
-def open_attempt(store: Store, entry_id: int, send_key: str) -> None:
+def open_attempt(
+    store: Store,
+    entry_id: int,
+    send_key: str,
+    *,
+    due_at: dt.datetime | None = None,
+    priority: int | None = None,
+) -> None:
     """One more attempt at a step, `planned`. Only in the transaction that records the one before as
     definitely refused, finally bounced, or settled by a person."""
     store.write(
         "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
         "generation, journey_generation, priority, mailbox_id, recipient, cc, bcc, tries, looks, due_at) "
         "SELECT workspace_id, owner_id, journey_id, step_id, candidate_id, attempt + 1, ?, 'planned', 0, "
-        "journey_generation, priority, mailbox_id, recipient, '[]', '[]', 0, 0, due_at FROM outbox WHERE id = ?",
+        "journey_generation, COALESCE(?, priority), mailbox_id, recipient, '[]', '[]', 0, 0, COALESCE(?, due_at) "
+        "FROM outbox WHERE id = ?",
         send_key,
+        priority,
+        due_at,
         entry_id,
     )
 

@@ -268,9 +268,11 @@ class HostileProvider:
         recipient: str | None = None,
         *,
         hard: bool = True,
+        action: str | None = None,
         at: dt.datetime | None = None,
     ) -> str:
-        """The report (RFC 3464) that an accepted send couldn't be delivered."""
+        """The report (RFC 3464) that an accepted send couldn't be delivered; a soft one says that the server
+        goes on trying, unless `action` is "failed"."""
         failed = recipient or min(sent.recipients)
         status, text = (
             ("5.1.1", "550 5.1.1 The email account that you tried to reach does not exist.")
@@ -302,7 +304,7 @@ class HostileProvider:
             "Reporting-MTA: dns; mail.hostile",
             "",
             f"Final-Recipient: rfc822; {failed}",
-            "Action: failed" if hard else "Action: delayed",
+            f"Action: {action or ('failed' if hard else 'delayed')}",
             f"Status: {status}",
             f"Diagnostic-Code: smtp; {text}",
             "",

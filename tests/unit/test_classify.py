@@ -129,6 +129,53 @@ def test_a_person_who_passes_a_bounce_on_is_a_person() -> None:
     assert _judge(forwarded.replace(b"Subject: Undelivered", b"Subject: FW: Undelivered", 1)).kind == "human"
 
 
+@pytest.mark.rule(18)
+@pytest.mark.parametrize(
+    ("actions", "kind", "final"),
+    [
+        (["failed"], "bounce", True),
+        (["Failed (mailbox full)"], "bounce", True),
+        (["delayed"], "delivery_notice", False),
+        (["failed", "delayed"], "bounce", False),
+        (["failed", "relayed"], "bounce", False),
+        ([""], "bounce", False),
+    ],
+)
+@pytest.mark.parametrize("returned", ["message/rfc822", "text/rfc822-headers", None])
+def test_a_report_is_final_when_every_recipient_failed_and_names_what_it_returns(
+    actions: list[str], kind: str, final: bool, returned: str | None
+) -> None:
+    groups = "\n".join(
+        f"Final-Recipient: rfc822; a{n}@home.example\n{f'Action: {action}' if action else 'X: 1'}\nStatus: 4.2.2\n"
+        for n, action in enumerate(actions)
+    )
+    back = f"Content-Type: {returned}\n\nMessage-ID:\n <one@acme.example>\nReferences: <zero@acme.example>\n\n--b"
+    raw = f"""\
+From: MAILER-DAEMON@home.example
+Subject: Undelivered
+In-Reply-To: <{"two" if returned else "one"}@acme.example>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+The mailbox is full.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; home.example
+
+{groups}
+--b
+{back if returned else "--"}--
+"""
+    verdict = _judge(raw.encode())
+    assert (verdict.kind, verdict.hard, verdict.final) == (kind, False, final)
+    if kind == "bounce":
+        assert verdict.message_ids == ("<one@acme.example>",)
+
+
 def test_complaints() -> None:
     raw = b"""\
 From: <feedback@isp.example>
