@@ -13,9 +13,9 @@ import pytest
 from outreach_sdk.engine import dispatch, failpoints, sync
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
-from tests.harness import ADDRESS, House
+from tests.harness import ADDRESS, House, wait_until
 from tests.mail.emulator import GoogleEmulator, google_emulator
-from tests.mail.fault_proxy import FaultProxy, fault_proxy, rate_limited
+from tests.mail.fault_proxy import SEND, Fault, FaultProxy, Kind, expired_history, fault_proxy, rate_limited
 from tests.mail.worlds import incoming
 
 
@@ -97,6 +97,78 @@ def test_a_follow_up_threads_on_gmails_own_id_and_an_answer_to_it_stops_the_jour
     gmail.house.settle(seq)
     assert seq.journey("p0@candidate0.example").reason == "replied"
     assert gmail.witness() == Counter({("p0@candidate0.example", "Hello P0"): 1})
+
+
+@pytest.mark.rule(10)
+@pytest.mark.failure("follow-ups not threaded")
+def test_gmail_itself_lists_both_messages_in_one_thread(gmail: Gmail) -> None:
+    seq = gmail.start(people=2)
+    gmail.house.settle(seq)
+    threads = gmail.emulator.call("GET", "threads?maxResults=100")["threads"]
+    assert len(threads) == 2
+    for thread in threads:
+        whole = gmail.emulator.call("GET", f"threads/{thread['id']}?format=full")
+        headers = [
+            {h["name"].lower(): h["value"] for h in m["payload"]["headers"]} for m in whole["messages"]
+        ]
+        first, second = sorted(headers, key=lambda h: h["subject"].startswith("Re: "))
+        assert second["subject"] == f"Re: {first['subject']}"
+        assert second["in-reply-to"] == first["message-id"]
+        assert second["to"] == first["to"]
+
+
+@pytest.mark.rule(14)
+@pytest.mark.failure("client retries a send after a read time-out")
+def test_a_send_that_gmail_takes_and_does_not_answer_is_asked_for_once(gmail: Gmail) -> None:
+    gmail.proxy.add(Fault("stall-after", path=SEND, seconds=7))  # the time-out here is 5 s
+    seq = gmail.start(people=1, delay=3600)
+    dispatch.drain_sends(gmail.house.engine, threads=1)
+    assert gmail.proxy.count("POST", SEND) == 1
+
+    def settled() -> bool:
+        dispatch.drain_sends(gmail.house.engine, threads=1)
+        return seq.journey("p0@candidate0.example").steps["status"].to_list()[0] == "sent"
+
+    wait_until(settled, seconds=30)
+    assert gmail.proxy.count("POST", SEND) == 1
+    assert gmail.witness() == Counter({("p0@candidate0.example", "Hello P0"): 1})
+
+
+@pytest.mark.rule(14)
+@pytest.mark.failure("Graph send answered 504, mail delivered four times")
+@pytest.mark.parametrize("kind", ["answer", "answer-after"])
+@pytest.mark.parametrize("status", [503, 504])
+def test_a_5xx_is_no_answer_and_the_mail_arrives_once(gmail: Gmail, kind: Kind, status: int) -> None:
+    gmail.proxy.add(Fault(kind, path=SEND, status=status, count=2))
+    seq = gmail.start()
+    gmail.house.settle(seq)
+    assert gmail.witness() == expected(2)
+    assert gmail.proxy.count("POST", SEND) == (4 if kind == "answer-after" else 6), (
+        "the same draft, asked anew"
+    )
+    assert gmail.emulator.draft_ids() == []
+
+
+@pytest.mark.rule(16)
+@pytest.mark.failure(
+    "stale push NACKed → redelivered for ever; history empty for seconds after a push; expired historyId → 500 for ever"
+)
+def test_an_expired_history_id_costs_one_wider_look(gmail: Gmail) -> None:
+    seq = gmail.start(people=1, delay=3600)
+    engine = gmail.house.engine
+    dispatch.drain_sends(engine, threads=1)
+    sync.poll_mailbox(engine, gmail.box.id)
+    (first,) = gmail.emulator.sent()
+    raw = incoming("Re: Hello P0", "Gladly.", in_reply_to=str(email.message_from_bytes(first)["Message-ID"]))
+    gmail.emulator.deliver(raw.replace(b"bo@candidate.example", b"p0@candidate0.example"))
+    gmail.proxy.add(expired_history())
+    sync.poll_mailbox(engine, gmail.box.id)
+    assert seq.journey("p0@candidate0.example").reason == "replied"
+    for _ in range(3):
+        before = gmail.proxy.count(path="/gmail/")
+        sync.poll_mailbox(engine, gmail.box.id)
+        assert gmail.proxy.count(path="/gmail/") - before == 1, "no second resync"
+    assert engine.store.value("SELECT COUNT(*) FROM notifications WHERE kind = 'replied'") == 1
 
 
 @pytest.mark.rule(16)

@@ -196,6 +196,7 @@ Journeys.TestCase.settings = settings(
 )
 
 
+@pytest.mark.failure("pause and resume resends (3–5 copies for some, none for others)")
 @pytest.mark.rule(2, 3, 14)
 class TestInterleavings(Journeys.TestCase):  # type: ignore[misc, name-defined]
     """No journey sends a step twice, skips one, or sends while not active."""

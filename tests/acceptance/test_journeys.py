@@ -329,6 +329,7 @@ def test_a_dead_grant_pauses_tells_once_and_resumes_on_reconnecting(house: House
     assert sum(house.witness(box).values()) == 6
 
 
+@pytest.mark.failure("outage or restored database fires long-past sends at once")
 @pytest.mark.rule(7)
 @pytest.mark.parametrize("backlog", [False, True])
 def test_one_mailbox_is_spaced_also_across_sequences_and_after_an_outage(

@@ -76,6 +76,7 @@ def test_a_copied_database_starts_disarmed_says_so_and_sends_after_arming(
     session.store.close()
 
 
+@pytest.mark.failure("outage or restored database fires long-past sends at once")
 @pytest.mark.rule(14)
 def test_a_rolled_back_database_starts_disarmed(plain: House) -> None:
     assert check_identity(plain.engine, plain.home) is None
@@ -179,6 +180,7 @@ def test_a_post_office_that_is_away_costs_nothing_but_time(plain: House) -> None
     assert "secret" not in repr(SmtpNotices("smtp://u:secret@127.0.0.1:1"))
 
 
+@pytest.mark.failure("naive datetimes an hour off in winter")
 # -- bad input ---------------------------------------------------------------------------------
 def test_headers_templates_and_times_are_refused_before_anything_is_written(plain: House) -> None:
     seq = plain.two_steps(plain.local())

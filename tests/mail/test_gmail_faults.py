@@ -52,6 +52,7 @@ def test_the_message_id_is_read_back_after_gmail_replaced_it(
     assert found.rfc_message_id == sent.rfc_message_id
 
 
+@pytest.mark.failure("client retries a send after a read time-out")
 @pytest.mark.parametrize(
     "fault",
     [

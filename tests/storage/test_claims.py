@@ -61,6 +61,7 @@ def test_four_claimers_share_200_due_without_one_twice(house: House) -> None:
             engine.store.write("UPDATE journeys SET next_due_at = ?", engine.now())
 
 
+@pytest.mark.failure("daily budget checked when planned, not when sent → overshoot")
 @pytest.mark.rule(7)
 def test_no_more_than_the_cap_is_ever_in_flight_and_a_dead_worker_frees_it(house: House) -> None:
     box = house.hostile()

@@ -205,6 +205,9 @@ Hi
     assert (verdict.kind, verdict.recipients) == ("complaint", ("ana@home.example",))
 
 
+@pytest.mark.failure(
+    "auto-replies counted as replies, in other languages; `Auto-Submitted: no` taken for one"
+)
 @pytest.mark.rule(17)
 @pytest.mark.parametrize(
     ("subject", "text", "headers"),
@@ -248,6 +251,9 @@ def test_gone_for_good(text: str) -> None:
     assert (verdict.kind, verdict.left_company, verdict.return_date) == ("auto_reply", True, None)
 
 
+@pytest.mark.failure(
+    "auto-replies counted as replies, in other languages; `Auto-Submitted: no` taken for one"
+)
 @pytest.mark.rule(17)
 @pytest.mark.parametrize(
     ("subject", "text", "headers"),

@@ -270,6 +270,7 @@ make_worker("send", redis.Redis.from_url(sys.argv[1]), allowed, on_stop=stopped)
 """
 
 
+@pytest.mark.failure("job lost on worker kill; succeeded job later marked abandoned and retried")
 def test_the_worker_outlives_its_redis_and_ignores_commands(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
