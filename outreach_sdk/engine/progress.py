@@ -167,10 +167,12 @@ def handled(
     """A step was sent, done or skipped at `at`: remember how far the journey got (and `columns`), plan what
     follows."""
     sets = "".join(f", {name} = ?" for name in columns)
+    # The caller may have read `rank` before the steps were numbered afresh; the journey's record has today's.
     store.write(
-        "UPDATE journeys SET last_rank = CASE WHEN last_rank < ? THEN ? ELSE last_rank END, anchor_at = ?, "
+        "UPDATE journeys SET last_rank = (SELECT MAX(known.rank) FROM (SELECT journeys.last_rank AS rank UNION ALL "
+        "SELECT CAST(? AS DOUBLE PRECISION) UNION ALL SELECT x.rank FROM journey_steps x WHERE x.journey_id = "
+        "journeys.id AND x.status IN ('sent', 'done', 'skipped')) AS known), anchor_at = ?, "
         f"next_due_at = NULL{sets} WHERE id = ?",
-        rank,
         rank,
         at,
         *columns.values(),

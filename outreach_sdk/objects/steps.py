@@ -16,7 +16,7 @@ from outreach_sdk.domain.sequence import (
     check_step,
     schedule_to_dict,
 )
-from outreach_sdk.engine import lifecycle
+from outreach_sdk.engine import lifecycle, ordering
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
@@ -92,14 +92,14 @@ class StepWriting:
         check_step(plan)
         row = self._row()
         live = self._live()
-        last = live[-1]["rank"] if live else 0.0
-        self._session.store.insert(
+        store = self._session.store
+        store.insert(
             "steps",
             {
                 "workspace_id": row["workspace_id"],
                 "owner_id": row["owner_id"],
                 "sequence_id": self.id,
-                "rank": last + 1024.0,
+                "rank": ordering.end_rank(store, self.id),
                 **columns_of(plan),
             },
         )
@@ -142,10 +142,13 @@ class StepWriting:
         others = [s for s in self._live() if s["id"] != step["id"]]
         if not 1 <= to <= len(others) + 1:
             raise InvalidInput("to", to, f"Give a place from 1 to {len(others) + 1}.")
-        before = others[to - 2]["rank"] if to > 1 else others[0]["rank"] - 2048.0 if others else 0.0
-        after = others[to - 1]["rank"] if to <= len(others) else before + 2048.0
-        self._session.store.write("UPDATE steps SET rank = ? WHERE id = ?", (before + after) / 2, step["id"])
-        self._replan(None)
+        store = self._session.store
+
+        def work() -> None:
+            ordering.place(store, self.id, step["id"], to)
+            self._replan(None)
+
+        store.run(work)
 
     def remove_step(self, n: int) -> None:
         """Take step `n` (from 1) out; what was sent of it stays on record."""

@@ -125,7 +125,7 @@ class Sequence(Owned):
 
 
 class Step(Owned):
-    """`rank` orders steps and is never renumbered, so a journey can remember how far it got."""
+    """`rank` orders steps. Where it is renumbered (engine/ordering.py), what journeys remember of it is too."""
 
     sequence = pw.BigIntegerField(column_name="sequence_id")
     rank = pw.DoubleField()

@@ -149,6 +149,10 @@ def test_switched_off_and_on_while_sending(house: House) -> None:
     seq.activate()
     stop = threading.Event()
 
+    def keys(*states: str) -> set[str]:
+        rows = house.engine.store.rows("SELECT send_key, state FROM outbox")
+        return {r["send_key"] for r in rows if r["state"] in states}
+
     def work() -> None:
         while not stop.is_set():
             dispatch.drain_sends(house.engine, threads=4, stop=stop)
@@ -161,7 +165,10 @@ def test_switched_off_and_on_while_sending(house: House) -> None:
         for goal in range(4, 56, 6):
             wait_until(lambda goal=goal: len(provider_of(house).ledger()) >= goal, seconds=30, every=0.01)
             seq.deactivate()
+            may = keys("sending", "unknown", "sent")
             assert not seq.candidates()["next_due_at"].is_not_null().any()
+            wait_until(lambda: not keys("claimed", "drafted", "sending"), seconds=30)
+            assert {a.send_key for a in provider_of(house).ledger()} <= may, "nothing more begins to leave"
             seq.activate()
     finally:
         stop.set()

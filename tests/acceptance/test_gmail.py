@@ -114,6 +114,7 @@ def test_gmail_itself_lists_both_messages_in_one_thread(gmail: Gmail) -> None:
         first, second = sorted(headers, key=lambda h: h["subject"].startswith("Re: "))
         assert second["subject"] == f"Re: {first['subject']}"
         assert second["in-reply-to"] == first["message-id"]
+        assert first["message-id"] in second["references"]
         assert second["to"] == first["to"]
 
 

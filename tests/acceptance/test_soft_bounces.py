@@ -4,6 +4,7 @@ where the first can't arrive any more."""
 from __future__ import annotations
 
 import datetime as dt
+import email
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,12 @@ class Desk:
         self.now += dt.timedelta(minutes=5)
         self.provider.deliver_bounce(sent, hard=False, action=action, at=self.now, **more)
         sync.poll_mailbox(self.house.engine, self.box.id)
+
+    def header(self, sent: Accepted, name: str) -> str | None:
+        ((raw,),) = self.provider.rows("SELECT raw FROM messages WHERE id = ?", sent.provider_message_id)
+        assert isinstance(raw, bytes)
+        value = email.message_from_bytes(raw)[name]
+        return None if value is None else str(value)
 
     def left(self) -> list[str]:
         return [a.subject for a in self.provider.ledger()]
@@ -287,7 +294,27 @@ def test_a_follow_up_is_tried_again_in_its_thread(desk: Desk) -> None:
     again = desk.provider.ledger()[-1]
     assert again.subject == "Re: Hello P1"
     assert again.thread == opening.thread
+    assert desk.header(again, "In-Reply-To") == opening.rfc_message_id, "not to what never arrived"
     assert first.thread != opening.thread
+
+
+@pytest.mark.rule(6, 18)
+def test_an_opening_in_place_of_a_skipped_one_opens_a_thread_again(desk: Desk) -> None:
+    desk.seq.edit_step(1, manual=True, skip_after=0)
+    desk.seq.edit_step(2, when=Later(hours=1))
+    desk.seq.add_email(body="Once more.", when=Later(days=9))
+    desk.seq.enroll(desk.house.people(1))
+    desk.seq.activate()
+    for hours in (0, 0, 1):
+        desk.now += dt.timedelta(hours=hours)
+        dispatch.tasks.open_due(desk.house.engine)
+        dispatch.tasks.auto_skip(desk.house.engine)
+    desk.drain()
+    assert desk.left() == ["Hello P0"]
+    desk.bounce(desk.provider.ledger()[-1])
+    desk.wait(SOFT_BOUNCE_WAITS[0])
+    assert desk.left() == ["Hello P0", "Hello P0"]
+    assert desk.header(desk.provider.ledger()[-1], "In-Reply-To") is None
 
 
 @pytest.mark.rule(14, 18)
