@@ -4,6 +4,7 @@ mean that the fault matrix proves nothing."""
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from outreach_sdk.domain.journey import OutboxState
-from outreach_sdk.engine import outbox, recover, send
+from outreach_sdk.engine import dispatch, outbox, recover, send
 from outreach_sdk.errors import MailOutcomeUnknown
-from outreach_sdk.storage.claims import claim_sends
+from outreach_sdk.storage.claims import Claim, Claims, claim_sends
+from outreach_sdk.storage.store import Store
 from tests.harness import House
 from tests.mail.hostile import Faults, HostileTransport
 
@@ -53,6 +55,63 @@ def recreate_on_absent(patch: pytest.MonkeyPatch) -> None:
 def looked_up_by_our_message_id(patch: pytest.MonkeyPatch) -> None:
     # The provider replaces Message-IDs, so this never finds what was sent.
     patch.setattr(HostileTransport, "find_sent", lambda self, **_: None)
+
+
+def barrier_instead_of_claim(patch: pytest.MonkeyPatch) -> None:
+    """Everybody reads what is due, waits for the others, and takes it: no row count decides."""
+    barrier = threading.Barrier(2, timeout=10)
+
+    def claim(store: Store, now: dt.datetime, *, limit: int, new_key: Callable[[], str], **_: Any) -> Claims:
+        due = store.rows("SELECT * FROM journeys WHERE next_due_at <= ? ORDER BY id LIMIT ?", now, limit)
+        if due:
+            barrier.wait()
+        items = []
+        for journey in due:
+            with store.tx():
+                store.write("UPDATE journeys SET next_due_at = NULL WHERE id = ?", journey["id"])
+                mine = {k: journey[k] for k in ("workspace_id", "owner_id", "candidate_id")}
+                step = {**mine, "journey_id": journey["id"], "step_id": journey["next_step_id"]}
+                known = store.value(
+                    "SELECT COUNT(*) FROM outbox WHERE journey_id = ? AND step_id = ?",
+                    journey["id"],
+                    journey["next_step_id"],
+                )
+                if not known:
+                    store.insert("journey_steps", {**step, "kind": "email", "rank": 1024.0, "status": "due"})
+                entry = {
+                    **step,
+                    "attempt": known + 1,
+                    "send_key": new_key(),
+                    "state": "claimed",
+                    "generation": 1,
+                    "journey_generation": journey["generation"],
+                    "lease_until": now + dt.timedelta(minutes=5),
+                    "priority": 2,
+                    "mailbox_id": journey["lane"],
+                    "recipient": journey["email"],
+                    "cc": "[]",
+                    "bcc": "[]",
+                    "tries": 0,
+                    "looks": 0,
+                    "due_at": now,
+                    "claimed_at": now,
+                }
+                number = store.insert("outbox", entry)
+            items.append(
+                Claim(
+                    number,
+                    1,
+                    journey["id"],
+                    step["step_id"],
+                    entry["mailbox_id"],
+                    OutboxState.CLAIMED,
+                    False,
+                    entry,
+                )
+            )
+        return Claims(items)
+
+    patch.setattr(dispatch, "claim_sends", claim)
 
 
 def healthy(patch: pytest.MonkeyPatch) -> None:
@@ -136,3 +195,37 @@ def test_each_seeded_defect_is_noticed(
         assert complaints == []
     else:
         assert any(noticed in c for c in complaints), complaints
+
+
+def two_workers(house: House) -> list[str]:
+    """Two drains of the same due e-mails at once; what the witness holds against us."""
+    box = house.hostile(Faults.none())
+    seq = house.two_steps(box, delay=3600)
+    seq.enroll(house.people(5))
+    seq.activate()
+
+    def drain() -> None:
+        dispatch.drain_sends(house.engine, threads=5)
+        house.engine.store.close_thread()
+
+    workers = [threading.Thread(target=drain) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    counts = house.witness(box)
+    complaints = [f"{who} got {n}" for (who, _), n in counts.items() if n > 1]
+    return complaints + [
+        f"p{n} got none" for n in range(5) if not counts[f"p{n}@candidate{n}.example", f"Hello P{n}"]
+    ]
+
+
+@pytest.mark.rule(14)
+@pytest.mark.failure("two workers claim one step")
+@pytest.mark.parametrize(("defect", "noticed"), [(healthy, None), (barrier_instead_of_claim, "got 2")])
+def test_a_barrier_is_no_claim(
+    house: House, monkeypatch: pytest.MonkeyPatch, defect: Patch, noticed: str | None
+) -> None:
+    defect(monkeypatch)
+    complaints = two_workers(house)
+    assert complaints == [] if noticed is None else any(noticed in c for c in complaints), complaints
