@@ -1,0 +1,327 @@
+"""Outlook over Microsoft Graph v1.0: one mailbox, sends once, reads cheaply.
+
+What was chosen, and why (docs/unverified.md says what only a live account can confirm):
+
+- Drafts are made as JSON, not MIME: only JSON takes the key in the same call, so that no draft ever stands
+  without it. Exchange adds the plain text of an HTML body itself. A follow-up is made with createReply, the
+  documented way into a conversation; it addresses oneself when the last message is one's own, so everything
+  is then set by one PATCH.
+- A message keeps one immutable id from draft to Sent Items, if every request asks for such ids.
+- Delta queries see one folder at a time, and rules move answers anywhere; so a poll lists what the whole
+  mailbox received since shortly before the last one. Nothing can expire at the provider that way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from outreach_sdk.domain.message import IncomingMessage, OutgoingMessage, build, parse_incoming
+from outreach_sdk.errors import (
+    InvalidInput,
+    MailError,
+    MailNotFound,
+    MailOutcomeUnknown,
+    MailRateLimited,
+    MailRefused,
+    MailTemporary,
+)
+from outreach_sdk.mail.outlook.graph import GRAPH, READ_ATTEMPTS, Graph
+from outreach_sdk.mail.outlook.parse import (
+    FLAGS_PROPERTY,
+    KEY_PROPERTY,
+    Cursor,
+    draft_from,
+    has_key,
+    key_of,
+    looks_like,
+    mime_from,
+    moment,
+    payload,
+    same_words,
+    sent_from,
+    stamp,
+    submitted,
+    threading_properties,
+)
+from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, PollResult, SentMessage
+
+__all__ = ["OutlookTransport"]
+
+LOOKALIKE_PAGES = 10
+OVERLAP = dt.timedelta(minutes=15)
+"""How far before the newest message a poll begins: what shows up late was received earlier than it shows."""
+
+KEY_EXPANDED = f"singleValueExtendedProperties($filter=id eq '{KEY_PROPERTY}')"
+STATE_EXPANDED = f"singleValueExtendedProperties($filter=id eq '{KEY_PROPERTY}' or id eq '{FLAGS_PROPERTY}')"
+SENT_FIELDS = "id,conversationId,internetMessageId,sentDateTime,isDraft"
+STATE_FIELDS = SENT_FIELDS + ",parentFolderId"
+LISTED_FIELDS = "id,conversationId,internetMessageId,receivedDateTime,parentFolderId,isDraft"
+WHOLE_FIELDS = "id,subject,from,toRecipients,ccRecipients,internetMessageId,internetMessageHeaders,body"
+
+
+class OutlookTransport:
+    """The Outlook mailbox `address`.
+
+    `token` gives an access token: called with None for one that should work, or with one that was refused,
+    for another. It raises MailAuthError or MailTemporary. `endpoint` replaces https://graph.microsoft.com.
+    `timeout` is in seconds, for each step of a request. Permissions needed: Mail.ReadWrite, Mail.Send and
+    User.Read (https://learn.microsoft.com/graph/permissions-reference).
+    """
+
+    provider = "outlook"
+
+    def __init__(
+        self,
+        address: str,
+        token: Callable[[str | None], str],
+        *,
+        session: requests.Session,
+        endpoint: str = GRAPH,
+        timeout: float = SEND_TIMEOUT,
+        retry_delay: float = 0.5,
+    ) -> None:
+        self._address = address
+        self._graph = Graph(
+            token, session=session, endpoint=endpoint, timeout=timeout, retry_delay=retry_delay
+        )
+        self._folders: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"OutlookTransport({self._address!r})"
+
+    def address(self) -> str:
+        me = self._graph.read("GET", "me", {"$select": "mail,userPrincipalName"})
+        return str(me.get("mail") or me["userPrincipalName"])
+
+    # -- drafts ------------------------------------------------------------------------------------
+    def create_draft(self, message: OutgoingMessage, *, send_key: str) -> Draft:
+        try:
+            build(message, send_key=send_key)  # for its checks: what can't be an e-mail isn't drafted either
+        except InvalidInput as exc:
+            raise MailRefused(str(exc)) from exc
+        body = payload(message, send_key=send_key, mailbox=self._address)
+        original = self._to_reply_to(message)
+        # The POSTs aren't repeated: a lost answer may have left a draft, which only a look by key can tell.
+        if original is None:
+            body["singleValueExtendedProperties"] += threading_properties(message)
+            made = self._graph.ask("POST", "me/messages", body=body)
+        else:
+            made = self._reply(original, body)
+        if made.get("parentFolderId"):
+            self._folders["drafts"] = str(made["parentFolderId"])
+        return draft_from(made)
+
+    def _to_reply_to(self, message: OutgoingMessage) -> str | None:
+        if message.provider_thread_id is None:
+            return None
+        there = [m for m in self._conversation(message.provider_thread_id) if not m.get("isDraft")]
+        meant = [m for m in there if m.get("internetMessageId") == message.in_reply_to]
+        return str((meant or there)[-1]["id"]) if there else None
+
+    def _reply(self, original: str, body: dict[str, Any]) -> dict[str, Any]:
+        # The key goes along at once; whether createReply takes a property isn't written anywhere.
+        marked = {"singleValueExtendedProperties": body["singleValueExtendedProperties"]}
+        made = self._graph.ask("POST", f"{_path(original)}/createReply", body={"message": marked})
+        draft = _path(str(made["id"]))
+        try:
+            return {**made, **self._graph.read("PATCH", draft, body=body)}
+        except MailError:
+            # Perhaps without the key: nobody could find it again.
+            with contextlib.suppress(MailError):
+                self._graph.read("DELETE", draft)
+            raise
+
+    def find_draft(self, send_key: str) -> Draft | None:
+        for found in self._bearing(send_key, "drafts", STATE_EXPANDED):
+            if found.get("isDraft") and not submitted(found):
+                return draft_from(found)
+        return None
+
+    def draft_exists(self, provider_draft_id: str) -> bool:
+        return self._standing(provider_draft_id) is not None
+
+    def _standing(self, provider_draft_id: str) -> dict[str, Any] | None:
+        """The draft, if it is one that can be sent: not deleted (Graph's DELETE only moves it to Deleted
+        Items, still a draft) and not on its way already."""
+        fields = {"$select": STATE_FIELDS, "$expand": STATE_EXPANDED}
+        try:
+            found = self._graph.read("GET", _path(provider_draft_id), fields)
+        except MailNotFound:
+            return None
+        if not found.get("isDraft") or submitted(found):
+            return None
+        return found if found.get("parentFolderId") == self._folder("drafts") else None
+
+    def delete_draft(self, provider_draft_id: str) -> None:
+        if self._standing(provider_draft_id) is None:
+            return
+        try:
+            self._graph.read("DELETE", _path(provider_draft_id))
+        except MailNotFound:
+            return
+
+    # -- sending -----------------------------------------------------------------------------------
+    def send_draft(self, provider_draft_id: str) -> SentMessage:
+        # Looked at first: nobody promises that Graph refuses to send a message a second time. It also warms
+        # the connection, so that the send doesn't find it closed.
+        try:
+            draft = self._standing(provider_draft_id)
+            if draft is None:
+                raise MailNotFound(f"There is no draft {provider_draft_id!r}: it was sent or deleted.")
+            self._graph.send(f"{_path(provider_draft_id)}/send")
+        except MailTemporary as exc:
+            # A look or a token renewal that failed has sent nothing; the send itself raises other kinds.
+            raise MailRateLimited(str(exc), retry_after=exc.retry_after) from exc
+        except MailRefused as refusal:
+            if self._still_there(provider_draft_id):
+                raise
+            raise MailNotFound(
+                f"There is no draft {provider_draft_id!r}: it was sent or deleted."
+            ) from refusal
+        return self._read_back(draft)
+
+    def _still_there(self, provider_draft_id: str) -> bool:
+        try:
+            return self.draft_exists(provider_draft_id)
+        except MailError as exc:
+            raise MailOutcomeUnknown(
+                "Outlook refused the send, and whether the draft still stands couldn't be seen."
+            ) from exc
+
+    def _read_back(self, draft: dict[str, Any]) -> SentMessage:
+        """It is sent; no failure here may look like a failed send. The copy in Sent Items may take a moment
+        (https://learn.microsoft.com/graph/outlook-immutable-id), so what the draft said stands in for it."""
+        for attempt in range(READ_ATTEMPTS):
+            try:
+                return self.read_sent(str(draft["id"]))
+            except MailNotFound:
+                if attempt < READ_ATTEMPTS - 1:
+                    self._graph.pause(attempt)
+            except MailError:
+                break
+        key = key_of(draft)
+        with contextlib.suppress(MailError):
+            for found in self._bearing(key, "sentitems", KEY_EXPANDED) if key else ():
+                return sent_from(found)
+        return SentMessage(
+            str(draft["id"]), draft.get("conversationId") or None, draft.get("internetMessageId") or None
+        )
+
+    def find_sent(self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint) -> SentMessage | None:
+        for found in self._bearing(send_key, "sentitems", KEY_EXPANDED):
+            if not found.get("isDraft"):
+                return sent_from(found)
+        recent = self._graph.pages(
+            "me/mailFolders/sentitems/messages",
+            {
+                "$filter": f"receivedDateTime ge {stamp(since)}",
+                "$orderby": "receivedDateTime desc",
+                "$select": SENT_FIELDS + ",subject,toRecipients,ccRecipients",
+                "$expand": KEY_EXPANDED,
+            },
+            at_most=LOOKALIKE_PAGES,
+        )
+        for found in recent:
+            if looks_like(found, fingerprint):
+                try:
+                    whole = self._graph.read("GET", _path(str(found["id"])), {"$select": "id,body"})
+                except MailNotFound:
+                    continue
+                if same_words(whole, fingerprint):
+                    return sent_from(found)
+        return None
+
+    def read_sent(self, provider_message_id: str) -> SentMessage:
+        found = self._graph.read("GET", _path(provider_message_id), {"$select": SENT_FIELDS})
+        if found.get("isDraft"):
+            raise MailNotFound(f"The message {provider_message_id!r} hasn't been sent.")
+        return sent_from(found)
+
+    # -- reading -----------------------------------------------------------------------------------
+    def read_thread(self, provider_thread_id: str) -> list[IncomingMessage]:
+        found = [self._message(m) for m in self._conversation(provider_thread_id) if not m.get("isDraft")]
+        return [message for message in found if message is not None]
+
+    def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
+        known = Cursor.decode(cursor) if cursor is not None else None
+        sent_folder = known.sent_folder if known else self._folder("sentitems")
+        start = known.start if known else since
+        listed = list(
+            self._graph.pages(
+                "me/messages",
+                {
+                    "$filter": f"receivedDateTime ge {stamp(start)}",
+                    "$orderby": "receivedDateTime",
+                    "$select": LISTED_FIELDS,
+                },
+            )
+        )
+        came = [m for m in listed if not m.get("isDraft") and m.get("parentFolderId") != sent_folder]
+        told = known.told if known else frozenset[str]()
+        new = [self._message(m) for m in came if Cursor.short(str(m["id"])) not in told]
+        # By the server's clock, but never later than by ours: a message may claim to be from the future.
+        times = [t for m in listed if (t := moment(m.get("receivedDateTime"))) is not None]
+        newest = min(max([*times, start]), max(dt.datetime.now(dt.UTC), start))
+        begin = max(start, newest - OVERLAP)
+        again = [m for m in came if str(m.get("receivedDateTime")) >= stamp(begin)]
+        following = Cursor(begin, sent_folder, frozenset(Cursor.short(str(m["id"])) for m in again))
+        messages = sorted((m for m in new if m is not None), key=lambda m: m.received_at)
+        return PollResult(messages, following.encode(), resynced=cursor is not None and known is None)
+
+    def close(self) -> None:
+        self._graph.close()
+
+    def _conversation(self, provider_thread_id: str) -> list[dict[str, Any]]:
+        """Its messages, oldest first. Sorted here: Graph refuses to order by what it doesn't filter on first
+        (InefficientFilter)."""
+        value = provider_thread_id.replace("'", "''")
+        fields = {"$filter": f"conversationId eq '{value}'", "$select": LISTED_FIELDS}
+        try:
+            found = list(self._graph.pages("me/messages", fields))
+        except MailNotFound:
+            return []
+        return sorted(found, key=lambda m: str(m.get("receivedDateTime")))
+
+    def _bearing(self, send_key: str, folder: str, expand: str) -> Iterator[dict[str, Any]]:
+        fields = {"$filter": has_key(send_key), "$select": STATE_FIELDS, "$expand": expand}
+        for found in self._graph.pages(f"me/mailFolders/{folder}/messages", fields):
+            if key_of(found) == send_key:
+                yield found
+
+    def _message(self, listed: dict[str, Any]) -> IncomingMessage | None:
+        """The listed message with its bytes, or None if it has gone since."""
+        path = _path(str(listed["id"]))
+        try:
+            try:
+                raw = self._graph.content(f"{path}/$value")
+            except (MailTemporary, MailRefused):
+                # Exchange fails for good to convert some messages; one of them mustn't block the mailbox.
+                raw = mime_from(self._graph.read("GET", path, {"$select": WHOLE_FIELDS}))
+        except MailNotFound:
+            return None
+        return parse_incoming(
+            raw,
+            provider_message_id=str(listed["id"]),
+            provider_thread_id=listed.get("conversationId") or None,
+            received_at=moment(listed.get("receivedDateTime")) or dt.datetime.now(dt.UTC),
+        )
+
+    def _folder(self, name: str) -> str:
+        """The id of a well-known folder; these don't change."""
+        if name not in self._folders:
+            self._folders[name] = str(
+                self._graph.read("GET", f"me/mailFolders/{name}", {"$select": "id"})["id"]
+            )
+        return self._folders[name]
+
+
+def _path(message_id: str) -> str:
+    if not message_id.strip("."):  # it would climb the path
+        raise MailNotFound(f"There is no message {message_id!r}.")
+    return f"me/messages/{quote(message_id, safe='')}"
