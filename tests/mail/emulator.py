@@ -41,19 +41,19 @@ class EmulatorMissing(RuntimeError):
     """Node or npm isn't there, or the emulator couldn't be installed or started."""
 
 
-def install(folder: Path = TOOLS) -> Path:
+def install(folder: Path = TOOLS, package: dict[str, Any] = PACKAGE) -> Path:
     """Install the pinned packages unless they are there; the path of `node_modules`. Parallel test processes
     wait for the first."""
     folder.mkdir(parents=True, exist_ok=True)
     modules, stamp = folder / "node_modules", folder / "installed.json"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.exists() and json.loads(stamp.read_text()) == PACKAGE and modules.exists():
+        if stamp.exists() and json.loads(stamp.read_text()) == package and modules.exists():
             return modules
         npm = shutil.which("npm")
         if npm is None:
-            raise EmulatorMissing("npm isn't on PATH; the Gmail tests need Node.js 20 or newer.")
-        (folder / "package.json").write_text(json.dumps(PACKAGE))
+            raise EmulatorMissing("npm isn't on PATH; the mail tests need Node.js 20 or newer.")
+        (folder / "package.json").write_text(json.dumps(package))
         done = subprocess.run(
             [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund"],
             cwd=folder,
@@ -64,7 +64,7 @@ def install(folder: Path = TOOLS) -> Path:
         )
         if done.returncode != 0:
             raise EmulatorMissing(f"npm couldn't install the emulator:\n{done.stderr[-2000:]}")
-        stamp.write_text(json.dumps(PACKAGE))
+        stamp.write_text(json.dumps(package))
     return modules
 
 
@@ -97,7 +97,7 @@ class GoogleEmulator:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request under /gmail/v1/users/me."""
         data = json.dumps(body).encode() if body is not None else None
-        return _request(
+        return request(
             method, f"{self.base_url}/gmail/v1/users/me/{path}", data, "application/json", self.outside_token
         )
 
@@ -128,7 +128,7 @@ class GoogleEmulator:
     def revoke(self) -> None:
         """The user takes the grant back: renewals fail with invalid_grant from now on."""
         form = f"token={self.refresh_token}".encode()
-        _request("POST", f"{self.base_url}/oauth2/revoke", form, "application/x-www-form-urlencoded")
+        request("POST", f"{self.base_url}/oauth2/revoke", form, "application/x-www-form-urlencoded")
 
     def _ids(self, path: str, name: str) -> list[str]:
         found: list[str] = []
@@ -141,16 +141,16 @@ class GoogleEmulator:
                 return found
 
 
-def _request(
+def request(
     method: str, url: str, data: bytes | None, content_type: str, token: str | None = None
 ) -> dict[str, Any]:
     headers = {"Content-Type": content_type}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, data=data, method=method, headers=headers)
+    asked = urllib.request.Request(url, data=data, method=method, headers=headers)
     try:
-        with opener.open(request, timeout=30) as answer:
+        with opener.open(asked, timeout=30) as answer:
             content = answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -159,20 +159,14 @@ def _request(
 
 
 @contextmanager
-def google_emulator(address: str = "ada@agency.example") -> Iterator[GoogleEmulator]:
-    """A fresh, empty Gmail for `address`, gone afterwards. Raises EmulatorMissing."""
-    modules = install()
+def launched(launcher: Path, *arguments: str) -> Iterator[int]:
+    """The port of a server that the launcher starts, gone afterwards. Raises EmulatorMissing."""
     node = shutil.which("node")
     if node is None:
-        raise EmulatorMissing("node isn't on PATH; the Gmail tests need Node.js 20 or newer.")
-    client_id, client_secret = "test-client", secrets.token_urlsafe(16)
-    refresh_token, outside_token = (f"{kind}-{secrets.token_urlsafe(16)}" for kind in ("refresh", "outside"))
+        raise EmulatorMissing("node isn't on PATH; the mail tests need Node.js 20 or newer.")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NODE_")}
     with subprocess.Popen(
-        [node, str(LAUNCHER), str(modules), address, client_id, client_secret, refresh_token, outside_token],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
+        [node, str(launcher), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     ) as process:
         try:
             assert process.stdout is not None
@@ -180,7 +174,19 @@ def google_emulator(address: str = "ada@agency.example") -> Iterator[GoogleEmula
             line = process.stdout.readline() if ready else b""
             if not line:
                 raise EmulatorMissing("The emulator didn't start within 30 s.")
-            base_url = f"http://127.0.0.1:{json.loads(line)['port']}"
-            yield GoogleEmulator(base_url, address, client_id, client_secret, refresh_token, outside_token)
+            yield int(json.loads(line)["port"])
         finally:
             process.kill()
+
+
+@contextmanager
+def google_emulator(address: str = "ada@agency.example") -> Iterator[GoogleEmulator]:
+    """A fresh, empty Gmail for `address`, gone afterwards. Raises EmulatorMissing."""
+    modules = install()
+    client_id, client_secret = "test-client", secrets.token_urlsafe(16)
+    refresh_token, outside_token = (f"{kind}-{secrets.token_urlsafe(16)}" for kind in ("refresh", "outside"))
+    arguments = (str(modules), address, client_id, client_secret, refresh_token, outside_token)
+    with launched(LAUNCHER, *arguments) as port:
+        yield GoogleEmulator(
+            f"http://127.0.0.1:{port}", address, client_id, client_secret, refresh_token, outside_token
+        )

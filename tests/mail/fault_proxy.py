@@ -99,6 +99,8 @@ class FaultProxy:
         self.upstream = (parts.hostname, parts.port)
         self.replace_message_ids = replace_message_ids
         self.requests: list[Request] = []
+        self.at_once = 0
+        self.most_at_once = 0
         self._faults: list[Fault] = []
         self._random = random.Random(seed)
         self._lock = threading.Lock()
@@ -146,6 +148,17 @@ class FaultProxy:
         self._thread.join(10)
         self._server.server_close()
 
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.at_once -= 1
+
     def pick(self, method: str, path: str) -> Fault | None:
         with self._lock:
             for fault in self._faults:
@@ -157,6 +170,11 @@ class FaultProxy:
                     fault.struck += 1
                     return fault
         return None
+
+    def error_body(self, fault: Fault) -> bytes:
+        entry = {"message": fault.message, "domain": "global", "reason": fault.reason}
+        error = {"code": fault.status, "message": fault.message, "errors": [entry]}
+        return json.dumps({"error": error}).encode()
 
     def log(self, method: str, path: str, status: int | None) -> None:
         with self._lock:
@@ -229,26 +247,28 @@ class _Handler(BaseHTTPRequestHandler):
             for k, v in self.headers.items()
             if k.lower() not in {"host", "connection", "content-length", "accept-encoding"}
         }
-        fault = owner.pick(method, path)
-        kind = fault.kind if fault is not None else None
-        if fault is not None and kind == "stall":
-            owner.closing.wait(fault.seconds)
-        answered: tuple[int, list[tuple[str, str]], bytes] | None = None
-        if kind not in ("answer", "reset"):
-            try:
-                answered = owner.forward(method, path, body, headers)
-            except (OSError, http.client.HTTPException):
-                # The server behind is gone, as at the end of a test with a request still stalled.
-                self._drop(reset=True)
-                return
-        owner.log(method, path, answered[0] if answered else None)
-        if fault is not None and kind == "stall-after":
-            owner.closing.wait(fault.seconds)
+        # Counted until the answer is known, not until it is written: by then the next request may be here.
+        with owner.one_more():
+            fault = owner.pick(method, path)
+            kind = fault.kind if fault is not None else None
+            if fault is not None and kind == "stall":
+                owner.closing.wait(fault.seconds)
+            answered: tuple[int, list[tuple[str, str]], bytes] | None = None
+            if kind not in ("answer", "reset"):
+                try:
+                    answered = owner.forward(method, path, body, headers)
+                except (OSError, http.client.HTTPException):
+                    # The server behind is gone, as at the end of a test with a request still stalled.
+                    self._drop(reset=True)
+                    return
+            owner.log(method, path, answered[0] if answered else None)
+            if fault is not None and kind == "stall-after":
+                owner.closing.wait(fault.seconds)
         if kind in ("lost", "reset"):
             self._drop(reset=kind == "reset")
             return
         if fault is not None and kind in ("answer", "answer-after"):
-            self._answer(fault.status, list(fault.headers.items()), _error(fault))
+            self._answer(fault.status, list(fault.headers.items()), owner.error_body(fault))
             return
         assert answered is not None
         self._answer(*answered)
@@ -279,11 +299,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
-
-
-def _error(fault: Fault) -> bytes:
-    entry = {"message": fault.message, "domain": "global", "reason": fault.reason}
-    return json.dumps({"error": {"code": fault.status, "message": fault.message, "errors": [entry]}}).encode()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ HOUR = dt.timedelta(hours=1)
 NOBODY = Fingerprint(frozenset({"nobody@candidate.example"}), "nothing", text_hash("nothing"))
 
 
-@pytest.fixture(params=["local", "gmail", "hostile"])
+@pytest.fixture(params=["local", "gmail", "outlook", "hostile"])
 def world(request: pytest.FixtureRequest) -> World:
     found = request.getfixturevalue(f"{request.param}_world")
     assert isinstance(found, World)

@@ -7,12 +7,18 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
 
-from outreach_sdk.domain.message import POLICY, Address, OutgoingMessage, build
+import requests
+
+from outreach_sdk.domain.message import KEY_HEADER, POLICY, Address, OutgoingMessage, build
 from outreach_sdk.mail.gmail.client import GmailTransport
 from outreach_sdk.mail.local.client import LocalTransport
+from outreach_sdk.mail.outlook.client import OutlookTransport
+from outreach_sdk.mail.outlook.parse import KEY_PROPERTY
 from outreach_sdk.mail.port import MailTransport
 from tests.mail.emulator import GoogleEmulator
 from tests.mail.fault_proxy import FaultProxy, expired_history
+from tests.mail.graph_emulator import GraphEmulator
+from tests.mail.graph_proxy import GraphProxy
 from tests.mail.hostile import Faults, HostileProvider, HostileTransport
 
 ADDRESS = "ada@agency.example"
@@ -131,6 +137,72 @@ class GmailWorld(World):
     def close(self) -> None:
         for transport in self._open:
             transport.close()
+
+
+class OutlookWorld(World):
+    def __init__(self, emulator: GraphEmulator, proxy: GraphProxy) -> None:
+        self.emulator, self.proxy = emulator, proxy
+        self._open: list[OutlookTransport] = []
+
+    def transport(self, *, timeout: float = 10.0) -> OutlookTransport:
+        made = OutlookTransport(
+            self.emulator.address,
+            lambda refused: "outside",
+            session=requests.Session(),
+            endpoint=self.proxy.base_url,
+            timeout=timeout,
+            retry_delay=0.01,
+        )
+        self._open.append(made)
+        return made
+
+    def deliver(self, raw: bytes) -> str:
+        message_id = self.emulator.deliver(raw)
+        self.proxy.raw[message_id] = raw
+        return message_id
+
+    def sent(self) -> list[bytes]:
+        return [
+            raw if KEY_HEADER.encode() in raw else f"{KEY_HEADER}: {key}\r\n".encode() + raw
+            for key, raw in outlook_sent(self.emulator, self.proxy)
+        ]
+
+    def send_unmarked(self, message: OutgoingMessage) -> str:
+        raw = build(message)
+        return self.emulator.deliver(raw, folder="sentitems", thread_id=message.provider_thread_id)
+
+    def expire(self, cursor: str) -> str:
+        return cursor.replace('"v":1', '"v":0')
+
+    def calls_of_poll(self) -> int:
+        return self.proxy.count(path=r"/v1\.0/")
+
+    def close(self) -> None:
+        for transport in self._open:
+            transport.close()
+
+
+def outlook_sent(emulator: GraphEmulator, proxy: GraphProxy) -> list[tuple[str | None, bytes]]:
+    """The witness of an Outlook mailbox: the key on each sent message, and the message."""
+    found = []
+    for record in emulator.records("sentitems"):
+        message_id = record["microsoft_id"]
+        if record["is_draft"]:
+            continue
+        people = {
+            f"{name}Recipients": [{"emailAddress": r} for r in record[f"{name}_recipients"]]
+            for name in ("to", "cc", "bcc")
+        }
+        resource = {
+            **people,
+            "from": {"emailAddress": {"address": record["from_address"], "name": record["from_name"]}},
+            "subject": record["subject"],
+            "internetMessageId": record["internet_message_id"],
+            "body": {"contentType": record["body_content_type"], "content": record["body_content"]},
+        }
+        key = proxy.properties.get(message_id, {}).get(KEY_PROPERTY)
+        found.append((key, proxy.mime(message_id, resource)))
+    return found
 
 
 class HostileWorld(World):
