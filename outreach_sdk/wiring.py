@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,9 @@ def _home_key(home: Path) -> str:
 class Transports:
     """Transports by mailbox, made once a process and again when the mailbox's row changes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._store = store
         self._made: dict[int, tuple[str, MailTransport]] = {}
         self._guard = threading.Lock()
         self._vault: Vault | None = None
@@ -87,7 +88,9 @@ class Transports:
         return self._vault
 
     def __call__(self, box: dict[str, Any]) -> MailTransport:
-        version = f"{box['provider']}:{box['address']}:{box['credentials']}:{box['config']}"
+        # Outlook's credentials change with every renewal; its transport reads them when it needs them.
+        held = bool(box["credentials"]) if box["provider"] == "outlook" else box["credentials"]
+        version = f"{box['provider']}:{box['address']}:{held}:{box['config']}"
         with self._guard:
             made = self._made.get(box["id"])
             if made is None or made[0] != version:
@@ -111,6 +114,8 @@ class Transports:
                 return LocalTransport(Path(config["root"]), box["address"])
             case "gmail":
                 return self._gmail(box)
+            case "outlook":
+                return self._outlook(box, config)
             case name if name in EXTRA:
                 return EXTRA[name](box, config)
         raise ConfigError(f"Mailbox {box['address']}: there is no transport called {box['provider']!r}.")
@@ -134,6 +139,61 @@ class Transports:
             timeout=self._settings.send_timeout,
         )
 
+    def _outlook(self, box: dict[str, Any], config: dict[str, Any]) -> MailTransport:
+        import requests
+
+        from outreach_sdk.mail.outlook.client import OutlookTransport
+        from outreach_sdk.mail.outlook.graph import GRAPH
+        from outreach_sdk.mail.outlook.tokens import Grant, Tokens, redeem
+
+        kept = _KeptTokens(self._store, self.vault, box)
+        kept.load()
+
+        def exchange(tokens: Mapping[str, Any]) -> Grant:
+            return redeem(
+                tokens["refresh_token"],
+                client_id=tokens["client_id"],
+                client_secret=tokens["client_secret"],
+                tenant=config.get("tenant", "common"),
+                authority=self._settings.microsoft_authority,
+                timeout=self._settings.send_timeout,
+            )
+
+        return OutlookTransport(
+            box["address"],
+            Tokens(kept.load, kept.save, exchange),
+            session=requests.Session(),
+            endpoint=self._settings.graph_endpoint or GRAPH,
+            timeout=self._settings.send_timeout,
+        )
+
+
+class _KeptTokens:
+    """A mailbox's tokens in its row, encrypted. The ciphertext, never twice the same, is their version."""
+
+    def __init__(self, store: Store, vault: Vault, box: dict[str, Any]) -> None:
+        self._store, self._vault = store, vault
+        self._id, self._address = box["id"], box["address"]
+        self._bound_to = f"{box['workspace_id']}:{box['address']}"
+
+    def load(self) -> tuple[str, dict[str, Any]]:
+        sealed = self._store.value("SELECT credentials FROM mailboxes WHERE id = ?", self._id)
+        if not sealed:
+            raise MailAuthError(f"{self._address} holds no tokens. Reconnect it.")
+        return str(sealed), self._vault.open(str(sealed), bound_to=self._bound_to)
+
+    def save(self, version: str, tokens: dict[str, Any]) -> bool:
+        sealed = self._vault.seal(tokens, bound_to=self._bound_to)
+        return (
+            self._store.write(
+                "UPDATE mailboxes SET credentials = ? WHERE id = ? AND credentials = ?",
+                sealed,
+                self._id,
+                version,
+            )
+            == 1
+        )
+
 
 EXTRA: dict[str, Callable[[dict[str, Any], dict[str, Any]], MailTransport]] = {}
 """Transports that a program adds under a name of its own: (mailbox row, config) -> MailTransport."""
@@ -150,9 +210,10 @@ def notices(settings: Settings) -> Notices | None:
 
 def open_engine(settings: Settings, store: Store | None = None) -> Engine:
     """An engine on the settings' database. Connects to nothing yet."""
+    store = store or open_store(settings.database_url)
     return Engine(
-        store=store or open_store(settings.database_url),
-        transport=Transports(settings),
+        store=store,
+        transport=Transports(settings, store),
         spacing=dt.timedelta(seconds=settings.stagger_seconds),
         cap=settings.max_parallel_sends,
         lease=dt.timedelta(seconds=settings.lease_seconds),

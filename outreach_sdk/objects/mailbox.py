@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,22 @@ class Mailbox:
         client_id: str,
         client_secret: str,
         name: str = "",
+        tenant: str = "common",
     ) -> Mailbox:
-        """A Gmail mailbox from an OAuth refresh token, for servers and scripts. The tokens are kept
-        encrypted. Scopes needed: gmail.compose and gmail.readonly
-        (https://developers.google.com/workspace/gmail/api/auth/scopes)."""
-        if provider != "gmail":
-            raise InvalidInput("provider", provider, 'Use "gmail".')
+        """A Gmail or Outlook mailbox from an OAuth refresh token, for servers and scripts. The tokens are
+        kept encrypted. Scopes needed: gmail.compose and gmail.readonly
+        (https://developers.google.com/workspace/gmail/api/auth/scopes); for Outlook Mail.ReadWrite,
+        Mail.Send, User.Read and offline_access (https://learn.microsoft.com/graph/permissions-reference).
+        `tenant` is Outlook's alone: the directory's id or domain, where the application isn't open to every
+        directory; an Outlook application without a secret takes `client_secret=""`."""
+        if provider not in ("gmail", "outlook"):
+            raise InvalidInput("provider", provider, 'Use "gmail" or "outlook".')
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", tenant):
+            raise InvalidInput("tenant", tenant, "Give the directory's id or domain.")
         session = current()
         tokens = {"refresh_token": refresh_token, "client_id": client_id, "client_secret": client_secret}
-        return cls._save(session, provider, address, name, {}, tokens)
+        config = {"tenant": tenant} if provider == "outlook" else {}
+        return cls._save(session, provider, address, name, config, tokens)
 
     @classmethod
     def _save(

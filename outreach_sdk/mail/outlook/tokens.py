@@ -1,0 +1,200 @@
+"""Access tokens for Graph, by way of MSAL: renewed once however many ask, the refresh token kept as it rotates.
+
+Microsoft gives a new refresh token with every use and asks that the old one be forgotten
+(https://learn.microsoft.com/entra/identity-platform/refresh-tokens). MSAL's own cache is not used: what must
+be kept lies encrypted in the mailbox's row, where every process finds it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msal
+import requests
+
+from outreach_sdk.errors import ConfigError, MailAuthError, MailTemporary
+
+__all__ = ["Grant", "Tokens", "redeem"]
+
+LOGIN = "https://login.microsoftonline.com"
+SCOPES = ["Mail.ReadWrite", "Mail.Send", "User.Read"]
+EARLY = 120.0
+"""Seconds before its end that an access token counts as used up."""
+ROUNDS = 5
+NUMBER = re.compile(r"AADSTS\d+")
+
+# What signing in again, or someone who administers the application, has to mend
+# (https://learn.microsoft.com/entra/identity-platform/reference-error-codes); all else may pass by itself.
+DEAD = frozenset(
+    {
+        "access_denied",
+        "consent_required",
+        "interaction_required",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_scope",
+        "login_required",
+        "unauthorized_client",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a refresh token was exchanged for. `expires_at` is in seconds since 1970."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_at: float
+
+
+class _Http(requests.Session):
+    """What MSAL asks through: with a time-out, no redirects, and, for a stand-in on this machine, another
+    address in place of Microsoft's, since MSAL takes only https."""
+
+    def __init__(self, timeout: float, instead: str | None) -> None:
+        super().__init__()
+        self._timeout, self._instead = timeout, instead
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        address = url.decode() if isinstance(url, bytes) else url
+        if self._instead is not None:
+            address = self._instead + address.removeprefix(LOGIN)
+        kwargs.setdefault("timeout", self._timeout)
+        kwargs["allow_redirects"] = False
+        return super().request(method, address, *args, **kwargs)
+
+
+def redeem(
+    refresh_token: str,
+    *,
+    client_id: str,
+    client_secret: str = "",
+    tenant: str = "common",
+    authority: str = LOGIN,
+    timeout: float = 30.0,
+) -> Grant:
+    """Exchange a refresh token. Raises MailAuthError (the grant or the application is dead) and
+    MailTemporary. Without a secret the application counts as public. An `authority` over plain http must
+    be on this machine, else ConfigError: the refresh token would be readable on the way."""
+    instead = _on_this_machine(authority) if authority.startswith("http:") else None
+    with _Http(timeout, instead) as http:
+        try:
+            options = {
+                "authority": f"{LOGIN if instead else authority}/{tenant}",
+                "http_client": http,
+                "instance_discovery": False,
+            }
+            if client_secret:
+                application = msal.ConfidentialClientApplication(
+                    client_id, client_credential=client_secret, **options
+                )
+            else:
+                application = msal.PublicClientApplication(client_id, **options)
+            answer = application.acquire_token_by_refresh_token(refresh_token, scopes=SCOPES)
+        except (requests.RequestException, RuntimeError) as exc:
+            raise MailTemporary(f"Microsoft's sign-in didn't answer ({type(exc).__name__}).") from None
+        except ValueError:
+            # Also what MSAL makes of a tenant that doesn't exist.
+            raise MailTemporary(
+                f"Microsoft's sign-in can't be read for the tenant {tenant!r}; is that its name?"
+            ) from None
+    return _grant(answer, refresh_token)
+
+
+def _grant(answer: Mapping[str, Any], refresh_token: str) -> Grant:
+    token = answer.get("access_token")
+    if isinstance(token, str) and token:
+        kept = str(answer.get("refresh_token") or refresh_token)
+        return Grant(token, kept, time.time() + float(answer.get("expires_in") or 0))
+    error = str(answer.get("error") or "no token")
+    # The description may quote what was sent; its number says enough.
+    number = NUMBER.search(str(answer.get("error_description") or ""))
+    shown = f"{error} {number[0]}" if number else error
+    if error in DEAD:
+        raise MailAuthError(f"Microsoft no longer accepts this mailbox's grant ({shown}). Reconnect it.")
+    raise MailTemporary(f"Microsoft's sign-in gave no token ({shown}).")
+
+
+def _on_this_machine(authority: str) -> str:
+    host = urlsplit(authority).hostname or ""
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if not local:
+        raise ConfigError(f"OUTREACH_MICROSOFT_AUTHORITY: {authority!r} isn't encrypted. Write https://….")
+    return authority.rstrip("/")
+
+
+class Tokens:
+    """The `token` of an OutlookTransport, shared by all threads of a process.
+
+    `load` gives what is kept and its version, and raises MailAuthError where nothing is; `save` replaces it,
+    and says False where it is no longer of that version. `exchange` is `redeem` on what is kept. So of many
+    processes that find the token used up, each that comes late takes over what the first one got.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], tuple[str, dict[str, Any]]],
+        save: Callable[[str, dict[str, Any]], bool],
+        exchange: Callable[[Mapping[str, Any]], Grant],
+        *,
+        patience: float = 0.4,
+    ) -> None:
+        self._load = load
+        self._save = save
+        self._exchange = exchange
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, refused: str | None) -> str:
+        with self._lock:
+            if not _usable(self._known, refused):
+                self._known = self._renewed(refused)
+            return str(self._known["access_token"])
+
+    def _renewed(self, refused: str | None) -> dict[str, Any]:
+        for _ in range(ROUNDS):
+            version, kept = self._load()
+            if _usable(kept, refused):
+                return kept
+            try:
+                grant = self._exchange(kept)
+            except MailAuthError:
+                if self._replaced(version):
+                    continue
+                raise
+            made = {
+                **kept,
+                "refresh_token": grant.refresh_token,
+                "access_token": grant.access_token,
+                "expires_at": grant.expires_at,
+            }
+            if self._save(version, made):
+                return made
+        raise MailTemporary("The mailbox's tokens kept changing while they were renewed.")
+
+    def _replaced(self, version: str) -> bool:
+        """Whether another process used this refresh token up and has written, or is about to write, the
+        next one. A grant counts as dead only after that."""
+        for attempt in range(ROUNDS):
+            if attempt:
+                time.sleep(self._patience)
+            if self._load()[0] != version:
+                return True
+        return False
+
+
+def _usable(tokens: Mapping[str, Any], refused: str | None) -> bool:
+    token = tokens.get("access_token")
+    return bool(token) and token != refused and float(tokens.get("expires_at") or 0) - EARLY > time.time()
