@@ -86,6 +86,10 @@ class GraphEmulator:
             "outside",
         )
 
+    def grant(self, refresh_token: str) -> None:
+        """The user agrees anew."""
+        self._call("POST", "/outside/grants", {"refresh_token": refresh_token})
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         data = json.dumps(body).encode() if body is not None else None
         return request(method, self.base_url + path, data, "application/json", "outside")

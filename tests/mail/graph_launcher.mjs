@@ -61,8 +61,15 @@ microsoftPlugin.register = (app, itsStore, ...rest) => {
     });
     return c.json({ id });
   });
+  app.post("/outside/grants", async (c) => {
+    grant((await c.req.json()).refresh_token);
+    return c.json({});
+  });
   return register(app, itsStore, ...rest);
 };
+
+const grants = new Map();
+const grant = (token) => grants.set(token, { email: address, scope: "Mail.ReadWrite", clientId });
 
 const { createEmulator } = await load("api.js");
 await createEmulator({
@@ -80,7 +87,8 @@ await createEmulator({
 });
 // It comes with examples in every mailbox.
 for (const message of getMicrosoftStore(store).messages.all()) getMicrosoftStore(store).messages.delete(message.id);
-store.setData("microsoft.oauth.refreshTokens", new Map([[refreshToken, { email: address, scope: "Mail.ReadWrite", clientId }]]));
+store.setData("microsoft.oauth.refreshTokens", grants);
+grant(refreshToken);
 console.log(JSON.stringify({ port }));
 
 process.stdin.resume();

@@ -70,7 +70,7 @@ class GraphProxy(FaultProxy):
         super().__init__(upstream, seed=seed, replace_message_ids=False)
 
     def error_body(self, fault: Fault) -> bytes:
-        if re.search(TOKEN, fault.path):
+        if "oauth2" in fault.path:
             return json.dumps({"error": fault.reason, "error_description": fault.message}).encode()
         return json.dumps({"error": {"code": fault.reason, "message": fault.message}}).encode()
 

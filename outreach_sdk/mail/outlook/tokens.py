@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msal
+import msal.exceptions
 import requests
 
 from outreach_sdk.errors import ConfigError, MailAuthError, MailTemporary
@@ -28,6 +29,8 @@ SCOPES = ["Mail.ReadWrite", "Mail.Send", "User.Read"]
 EARLY = 120.0
 """Seconds before its end that an access token counts as used up."""
 ROUNDS = 5
+DEAD_FOR = 30.0
+"""Seconds that a refusal stands without asking again, unless other tokens are kept by then."""
 NUMBER = re.compile(r"AADSTS\d+")
 
 # What signing in again, or someone who administers the application, has to mend
@@ -99,7 +102,7 @@ def redeem(
             else:
                 application = msal.PublicClientApplication(client_id, **options)
             answer = application.acquire_token_by_refresh_token(refresh_token, scopes=SCOPES)
-        except (requests.RequestException, RuntimeError) as exc:
+        except (requests.RequestException, msal.exceptions.MsalError, RuntimeError) as exc:
             raise MailTemporary(f"Microsoft's sign-in didn't answer ({type(exc).__name__}).") from None
         except ValueError:
             # Also what MSAL makes of a tenant that doesn't exist.
@@ -114,8 +117,9 @@ def _grant(answer: Mapping[str, Any], refresh_token: str) -> Grant:
     if isinstance(token, str) and token:
         kept = str(answer.get("refresh_token") or refresh_token)
         return Grant(token, kept, time.time() + float(answer.get("expires_in") or 0))
-    error = str(answer.get("error") or "no token")
-    # The description may quote what was sent; its number says enough.
+    # The rest may quote what was sent.
+    error = str(answer.get("error"))
+    error = error if re.fullmatch(r"[a-z_]{1,60}", error) else "no reason given"
     number = NUMBER.search(str(answer.get("error_description") or ""))
     shown = f"{error} {number[0]}" if number else error
     if error in DEAD:
@@ -156,6 +160,7 @@ class Tokens:
         self._patience = patience
         self._lock = threading.Lock()
         self._known: dict[str, Any] = {}
+        self._dead: tuple[str, float, str] = ("", 0.0, "")
 
     def __call__(self, refused: str | None) -> str:
         with self._lock:
@@ -168,11 +173,14 @@ class Tokens:
             version, kept = self._load()
             if _usable(kept, refused):
                 return kept
+            if version == self._dead[0] and time.monotonic() < self._dead[1]:
+                raise MailAuthError(self._dead[2])
             try:
                 grant = self._exchange(kept)
-            except MailAuthError:
+            except MailAuthError as exc:
                 if self._replaced(version):
                     continue
+                self._dead = (version, time.monotonic() + DEAD_FOR, str(exc))
                 raise
             made = {
                 **kept,
