@@ -1,5 +1,6 @@
 // Starts the Microsoft emulator on 127.0.0.1 and prints its port; ends when stdin closes, that is, with its parent.
 // Below /outside/ it adds what Graph has no call for: mail that comes in, and a look at everything there is.
+import { once } from "node:events";
 import { Server, createServer as probe } from "node:net";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -10,9 +11,11 @@ const [modules, address, clientId, clientSecret, refreshToken] = process.argv.sl
 const dist = join(modules, "@inbox-zero", "emulate", "dist");
 const load = (name) => import(pathToFileURL(join(dist, name)).href);
 
-// The emulator listens on every interface and can't be told otherwise.
+// The emulator listens on every interface and can't be told otherwise, nor does it say when it does.
 const listen = Server.prototype.listen;
+let server;
 Server.prototype.listen = function (port, ...rest) {
+  server = this;
   return listen.call(this, { port: typeof port === "object" ? port.port : port, host: "127.0.0.1" }, ...rest);
 };
 
@@ -89,6 +92,7 @@ await createEmulator({
 for (const message of getMicrosoftStore(store).messages.all()) getMicrosoftStore(store).messages.delete(message.id);
 store.setData("microsoft.oauth.refreshTokens", grants);
 grant(refreshToken);
+if (!server.listening) await once(server, "listening");
 console.log(JSON.stringify({ port }));
 
 process.stdin.resume();
