@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import email
 import email.policy
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +21,7 @@ from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.wiring import Transports, Vault, open_engine
-from tests.harness import ADDRESS, House
+from tests.harness import ADDRESS, House, wait_until
 from tests.mail.fault_proxy import Fault
 from tests.mail.graph_emulator import GraphEmulator, graph_emulator
 from tests.mail.graph_proxy import SEND, TOKEN, GraphProxy, graph_proxy, throttled
@@ -90,6 +95,38 @@ def test_killed_anywhere_nothing_twice_nothing_lost(outlook: Outlook, failpoint:
 
 
 @pytest.mark.rule(14)
+def test_killed_again_while_recovering(outlook: Outlook) -> None:
+    seq = outlook.start()
+    assert outlook.house.drain(failpoint="after_accept") == -9
+    wait_until(lambda: outlook.house.drain(failpoint="during_recovery") == -9, seconds=30)
+    outlook.house.settle(seq)
+    assert outlook.witness() == expected(2)
+
+
+@pytest.mark.rule(14)
+def test_drafts_left_by_claims_that_died_are_taken_away(outlook: Outlook) -> None:
+    seq = outlook.start()
+    assert outlook.house.drain(failpoint="after_drafted", threads=1) == -9
+    wait_until(lambda: outlook.house.drain(failpoint="after_draft", threads=1) == -9, seconds=30)
+    outlook.house.settle(seq)
+    assert outlook.witness() == expected(2)
+    assert outlook.emulator.records("drafts") == []
+
+
+@pytest.mark.rule(14)
+@pytest.mark.parametrize("failpoint", ["after_sending", "after_accept", "after_drafted"])
+def test_a_cancel_between_the_kill_and_the_recovery_holds(outlook: Outlook, failpoint: str) -> None:
+    seq = outlook.start()
+    assert outlook.house.drain(failpoint=failpoint) == -9
+    left = outlook.witness()
+    for n in range(2):
+        seq.journey(f"p{n}@candidate{n}.example").cancel()
+    outlook.house.settle(seq)
+    assert outlook.witness() == left, "nothing leaves after a committed cancel"
+    assert outlook.emulator.records("drafts") == [], "the drafts of cancelled journeys are taken away"
+
+
+@pytest.mark.rule(14)
 @pytest.mark.failure("Graph send answered 504, mail delivered four times")
 @pytest.mark.parametrize("kind", ["answer-after", "answer", "lost", "reset"])
 def test_a_send_without_a_clear_answer_leaves_once(outlook: Outlook, kind: str) -> None:
@@ -134,6 +171,30 @@ def test_an_answer_stops_the_journey(outlook: Outlook) -> None:
     outlook.house.settle(seq)
     assert seq.journey("p0@candidate0.example").reason == "replied"
     assert outlook.witness() == Counter({("p0@candidate0.example", "Hello P0"): 1})
+
+
+@pytest.mark.rule(18)
+def test_a_bounce_report_stops_the_journey(outlook: Outlook) -> None:
+    seq = outlook.start(people=1, delay=3600)
+    dispatch.drain_sends(outlook.house.engine, threads=1)
+    (first,) = outlook.sent()
+    report = MIMEMultipart("report", report_type="delivery-status")
+    report["From"] = "Microsoft Outlook <MicrosoftExchange329e71ec@agency.example>"
+    report["To"] = ADDRESS
+    report["Subject"] = "Undeliverable: Hello P0"
+    report["Date"] = format_datetime(dt.datetime.now(dt.UTC))
+    report["In-Reply-To"] = str(first["Message-ID"])
+    report.attach(MIMEText("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found"))
+    status = Message()
+    status["Content-Type"] = "message/delivery-status"
+    fields = Message()
+    fields["Final-Recipient"] = "rfc822; p0@candidate0.example"
+    fields["Action"], fields["Status"] = "failed", "5.1.10"
+    status.set_payload([fields])
+    report.attach(status)
+    outlook.proxy.raw[outlook.emulator.deliver(report.as_bytes())] = report.as_bytes()
+    sync.poll_mailbox(outlook.house.engine, outlook.box.id)
+    assert seq.journey("p0@candidate0.example").reason == "bounced"
 
 
 @pytest.mark.rule(16)

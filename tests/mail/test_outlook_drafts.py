@@ -164,3 +164,19 @@ def test_html_and_an_alias_go_out_as_meant(outlook_world: OutlookWorld, outlook:
     mine = Fingerprint(frozenset({"bo@xn--bcher-kva.example"}), "Hi", text_hash(message.text))
     found = outlook.find_sent(send_key="key-1", since=since, fingerprint=mine)
     assert found is not None
+
+
+def test_one_recipient_more_or_less_is_another_message(
+    outlook_world: OutlookWorld, outlook: OutlookTransport
+) -> None:
+    since = now()
+    outlook_world.send_unmarked(outgoing(cc=(Address("cy@x.example"),), date=since))
+    people = {"bo@candidate.example", "cy@x.example"}
+    for wanted, found in (
+        (people, True),
+        (people - {"cy@x.example"}, False),
+        (people | {"d@x.example"}, False),
+    ):
+        mine = Fingerprint(frozenset(wanted), outgoing().subject, text_hash(outgoing().text))
+        seen = outlook.find_sent(send_key="key-1", since=since, fingerprint=mine)
+        assert (seen is not None) == found
