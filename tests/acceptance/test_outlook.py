@@ -95,6 +95,17 @@ def test_killed_anywhere_nothing_twice_nothing_lost(outlook: Outlook, failpoint:
 
 
 @pytest.mark.rule(14)
+@pytest.mark.parametrize("failpoint", ["after_accept", "after_sent"])
+def test_killed_where_the_sent_copy_has_another_id(outlook: Outlook, failpoint: str) -> None:
+    outlook.proxy.sends_change_ids = True
+    seq = outlook.start()
+    assert outlook.house.drain(failpoint=failpoint) == -9
+    outlook.house.settle(seq)
+    assert outlook.witness() == expected(2)
+    assert set(seq.candidates()["status"]) == {"completed"}
+
+
+@pytest.mark.rule(14)
 def test_killed_again_while_recovering(outlook: Outlook) -> None:
     seq = outlook.start()
     assert outlook.house.drain(failpoint="after_accept") == -9

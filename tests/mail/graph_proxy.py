@@ -63,7 +63,10 @@ class GraphProxy(FaultProxy):
         self.leaving: set[str] = set()
         """Messages that were accepted but still show as drafts, flagged as submitted."""
         self.sends_leave_slowly = False
-        self.reply_takes_properties = True
+        self.sends_change_ids = False
+        self.reply_takes_properties: bool | None = True
+        """None: it refuses them."""
+        self.renamed: dict[str, str] = {}
         self.second_send = (404, "ErrorItemNotFound")
         self.without_immutable_ids: list[str] = []
         self._state = threading.RLock()
@@ -87,6 +90,14 @@ class GraphProxy(FaultProxy):
         fields = dict(parse_qsl(parts.query))
         steps = [unquote(p) for p in parts.path.removeprefix("/v1.0/me").strip("/").split("/")]
         with self._state:
+            if len(steps) > 1 and steps[0] == "messages":
+                if steps[1] in self.renamed:
+                    return _error(
+                        404, "ErrorItemNotFound", "The specified object was not found in the store."
+                    )
+                for old, new in self.renamed.items():
+                    if steps[1] == new:
+                        steps[1], path = old, path.replace(quote(new, safe=""), quote(old, safe=""))
             match method, steps:
                 case "GET", ["messages"] | ["mailFolders", _, "messages"]:
                     return self._list(parts.path, fields, headers)
@@ -162,6 +173,7 @@ class GraphProxy(FaultProxy):
         found["isDraft"] = found["isDraft"] or found["id"] in self.binned | self.leaving
         if found["id"] in self.leaving:
             found["parentFolderId"] = "drafts"
+        found["id"] = self.renamed.get(found["id"], found["id"])
         return found
 
     def _shown(self, found: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
@@ -231,6 +243,9 @@ class GraphProxy(FaultProxy):
             return _error(
                 400, "ErrorInvalidReferenceItem", "The reference item does not support the operation."
             )
+        message = given.get("message", {})
+        if "singleValueExtendedProperties" in message and self.reply_takes_properties is None:
+            return _error(400, "RequestBodyRead", "The property can't be given here.")
         status, _, content = self._ask("POST", path, b"{}", headers)
         made = json.loads(content)
         if status == 201:
@@ -239,12 +254,16 @@ class GraphProxy(FaultProxy):
                 ("In-Reply-To", answered_to["internetMessageId"]),
                 ("References", f"{earlier} {answered_to['internetMessageId']}".strip()),
             ]
-            if self.reply_takes_properties:
-                self._mark(made["id"], given.get("message", {}))
+            taken = {"internetMessageHeaders"} | (
+                {"singleValueExtendedProperties"} if self.reply_takes_properties else set()
+            )
+            self._mark(made["id"], {k: v for k, v in message.items() if k in taken})
             made = self._as_graph(made)
         return _json(status, made)
 
     def _patch(self, message_id: str, given: dict[str, Any], headers: dict[str, str]) -> Answer:
+        if "internetMessageHeaders" in given:
+            return _error(400, "ErrorInvalidPropertySet", "Headers can be set at creation only.")
         path = f"/v1.0/me/messages/{quote(message_id, safe='')}"
         status, _, content = self._ask("PATCH", path, json.dumps(given).encode(), headers)
         if status != 200:
@@ -261,6 +280,9 @@ class GraphProxy(FaultProxy):
             return status, given, content
         if self.sends_leave_slowly:
             self.leaving.add(message_id)
+        if self.sends_change_ids:
+            new = self.renamed[message_id] = f"{message_id}-sent"
+            self.properties[new], self.headers[new] = self.properties[message_id], self.headers[message_id]
         return 202, [], b""
 
 

@@ -71,19 +71,21 @@ def test_a_draft_whose_answer_was_lost_is_found_and_not_made_twice(
     assert outlook_world.proxy.count("POST", CREATE) == 1
 
 
-@pytest.mark.parametrize("takes", [True, False])
+@pytest.mark.parametrize("takes", [True, False, None], ids=["takes", "ignores", "refuses"])
 def test_a_reply_bears_its_key_whether_or_not_create_reply_takes_it(
-    outlook_world: OutlookWorld, outlook: OutlookTransport, takes: bool
+    outlook_world: OutlookWorld, outlook: OutlookTransport, takes: bool | None
 ) -> None:
     outlook_world.proxy.reply_takes_properties = takes
-    draft = outlook.create_draft(follow_up(sent_first(outlook)), send_key="key-1")
+    message = follow_up(sent_first(outlook), headers=(("X-Team", "talent"),))
+    draft = outlook.create_draft(message, send_key="key-1")
+    assert drafts(outlook_world) == [draft.provider_draft_id]
     found = outlook.find_draft("key-1")
     assert found is not None
     assert found.provider_draft_id == draft.provider_draft_id
     outlook.send_draft(draft.provider_draft_id)
     witness = email.message_from_bytes(outlook_world.sent()[-1], policy=email.policy.default)
     assert [a.addr_spec for a in witness["To"].addresses] == ["bo@candidate.example"]
-    assert witness["Subject"] == "Re: A role at Acme"
+    assert (witness["Subject"], witness["X-Team"]) == ("Re: A role at Acme", "talent")
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -180,3 +182,20 @@ def test_one_recipient_more_or_less_is_another_message(
         mine = Fingerprint(frozenset(wanted), outgoing().subject, text_hash(outgoing().text))
         seen = outlook.find_sent(send_key="key-1", since=since, fingerprint=mine)
         assert (seen is not None) == found
+
+
+def test_a_sent_copy_with_another_id_is_found_by_its_key(
+    outlook_world: OutlookWorld, outlook: OutlookTransport
+) -> None:
+    # Seen by others, against Microsoft's word: the id of the draft ends with it.
+    outlook_world.proxy.sends_change_ids = True
+    draft = outlook.create_draft(outgoing(), send_key="key-1").provider_draft_id
+    sent = outlook.send_draft(draft)
+    assert sent.provider_message_id != draft
+    assert outlook.read_sent(sent.provider_message_id).rfc_message_id == sent.rfc_message_id
+    assert not outlook.draft_exists(draft)
+    second = outlook.send_draft(outlook.create_draft(follow_up(sent), send_key="key-2").provider_draft_id)
+    assert second.provider_thread_id == sent.provider_thread_id
+    found = outlook.find_sent(send_key="key-2", since=now(), fingerprint=NOBODY)
+    assert found is not None
+    assert found.provider_message_id == second.provider_message_id

@@ -214,6 +214,23 @@ def test_a_token_that_cannot_be_had_means_not_sent(
     assert outlook_world.proxy.count("POST", SEND) == 0
 
 
+def test_a_failed_reading_after_an_accepted_send_is_still_a_send(
+    outlook_world: OutlookWorld, outlook: OutlookTransport
+) -> None:
+    draft = outlook.create_draft(outgoing(), send_key="key-1").provider_draft_id
+    ask = outlook._graph.send
+
+    def then_blind(path: str) -> None:
+        ask(path)
+        outlook_world.proxy.add(Fault("answer", method="GET", path="/messages", count=None, status=500))
+
+    outlook._graph.send = then_blind  # type: ignore[method-assign]
+    sent = outlook.send_draft(draft)
+    outlook_world.proxy.clear()
+    read = outlook.read_sent(sent.provider_message_id)
+    assert (sent.rfc_message_id, sent.provider_thread_id) == (read.rfc_message_id, read.provider_thread_id)
+
+
 def test_a_copy_that_takes_its_time_is_sent_all_the_same(
     outlook_world: OutlookWorld, outlook: OutlookTransport
 ) -> None:

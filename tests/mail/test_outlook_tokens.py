@@ -98,11 +98,12 @@ class Row:
     def __init__(self) -> None:
         self.version, self.kept = 0, {"refresh_token": "r0"}
         self.good = "r0"
-        self.asked = 0
+        self.asked = self.loaded = 0
         self.lock = threading.Lock()
 
     def load(self) -> tuple[str, dict[str, Any]]:
         with self.lock:
+            self.loaded += 1
             return str(self.version), dict(self.kept)
 
     def save(self, version: str, tokens: dict[str, Any]) -> bool:
@@ -130,6 +131,7 @@ def test_threads_share_one_renewal_and_so_do_those_whose_token_was_refused() -> 
         assert set(pool.map(tokens, ["a1"] * 50)) == {"a2"}
     assert row.asked == 2
     assert row.kept["refresh_token"] == row.good == "r2"
+    assert row.loaded == 2, "the row is read for a renewal only"
 
 
 def test_a_token_about_to_end_is_renewed() -> None:

@@ -6,7 +6,8 @@ What was chosen, and why (docs/unverified.md says what only a live account can c
   without it. Exchange adds the plain text of an HTML body itself. A follow-up is made with createReply, the
   documented way into a conversation; it addresses oneself when the last message is one's own, so everything
   is then set by one PATCH.
-- A message keeps one immutable id from draft to Sent Items, if every request asks for such ids.
+- A message keeps one immutable id from draft to Sent Items, if every request asks for such ids. So says
+  Microsoft; others saw the id change all the same, so what was sent is also looked for by its key.
 - Delta queries see one folder at a time, and rules move answers anywhere; so a poll lists what the whole
   mailbox received since shortly before the last one. Nothing can expire at the provider that way.
 """
@@ -91,6 +92,7 @@ class OutlookTransport:
             token, session=session, endpoint=endpoint, timeout=timeout, retry_delay=retry_delay
         )
         self._folders: dict[str, str] = {}
+        self._reply_takes_key = True
 
     def __repr__(self) -> str:
         return f"OutlookTransport({self._address!r})"
@@ -125,9 +127,19 @@ class OutlookTransport:
         return str((meant or there)[-1]["id"]) if there else None
 
     def _reply(self, original: str, body: dict[str, Any]) -> dict[str, Any]:
-        # The key goes along at once; whether createReply takes a property isn't written anywhere.
-        marked = {"singleValueExtendedProperties": body["singleValueExtendedProperties"]}
-        made = self._graph.ask("POST", f"{_path(original)}/createReply", body={"message": marked})
+        # X- headers can only be given at creation. The key goes along at once too, though Microsoft's list of
+        # requests that take a property doesn't name this one; where it is refused, PATCH alone sets it.
+        headers = {k: body.pop(k) for k in ("internetMessageHeaders",) if k in body}
+        marked = {**headers, "singleValueExtendedProperties": body["singleValueExtendedProperties"]}
+        path = f"{_path(original)}/createReply"
+        if self._reply_takes_key:
+            try:
+                made = self._graph.ask("POST", path, body={"message": marked})
+            except MailRefused:  # so nothing was made
+                made = self._graph.ask("POST", path, body={"message": headers} if headers else {})
+                self._reply_takes_key = False
+        else:
+            made = self._graph.ask("POST", path, body={"message": headers} if headers else {})
         draft = _path(str(made["id"]))
         try:
             return {**made, **self._graph.read("PATCH", draft, body=body)}
