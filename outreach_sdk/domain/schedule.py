@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from zoneinfo import ZoneInfo
 
 from outreach_sdk.domain.sequence import (
@@ -36,7 +36,7 @@ def local_moment(day: dt.date, clock: dt.time, tz: ZoneInfo) -> dt.datetime:
 
 
 def next_business_day(
-    anchor: dt.datetime, clock: dt.time, tz: ZoneInfo, *, closed: frozenset[dt.date] = frozenset()
+    anchor: dt.datetime, clock: dt.time, tz: ZoneInfo, *, closed: Container[dt.date] = frozenset()
 ) -> dt.datetime:
     """The first weekday after the anchor's own local day, at `clock`, skipping the dates in `closed`.
     The day is the anchor's in `tz`, so a Sunday in UTC that is still Saturday there counts as Saturday."""
@@ -53,7 +53,7 @@ def next_due(
     now: dt.datetime,
     sequence_zone: str,
     candidate_zone: str | None = None,
-    closed: frozenset[dt.date] = frozenset(),
+    closed: Container[dt.date] = frozenset(),
 ) -> dt.datetime | None:
     """When a step that comes up `now` is due: never before now. None: a SpecificTime too long past,
     which pauses the journey as overdue.

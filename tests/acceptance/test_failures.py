@@ -157,7 +157,7 @@ def test_switched_off_and_on_while_sending(house: House) -> None:
         while not stop.is_set():
             dispatch.drain_sends(house.engine, threads=4, stop=stop)
             stop.wait(0.01)
-        house.engine.store.close_thread()
+        house.engine.store.idle()
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -243,7 +243,7 @@ def test_two_clocks_and_every_job_twice_do_everything_once(house: House, redis: 
 
     def clock() -> None:
         dispatch.tick(house.engine, queues, workers=2)
-        house.engine.store.close_thread()
+        house.engine.store.idle()
 
     def both() -> None:
         clocks = [threading.Thread(target=clock) for _ in range(2)]
@@ -592,7 +592,7 @@ def test_two_checks_at_once_and_late_ones_see_each_message_once(house: House) ->
 
     def check() -> None:
         sync.poll_mailbox(house.engine, box.id)
-        house.engine.store.close_thread()
+        house.engine.store.idle()
 
     for _ in range(3):
         threads = [threading.Thread(target=check) for _ in range(3)]
@@ -730,7 +730,7 @@ def test_the_limit_on_parallel_sends_holds_when_they_leave_not_when_they_are_pla
 
     def drain() -> None:
         dispatch.drain_sends(house.engine, threads=8)
-        house.engine.store.close_thread()
+        house.engine.store.idle()
 
     with through(house, Counting):
         drains = [threading.Thread(target=drain) for _ in range(2)]

@@ -206,7 +206,7 @@ def two_workers(house: House) -> list[str]:
 
     def drain() -> None:
         dispatch.drain_sends(house.engine, threads=5)
-        house.engine.store.close_thread()
+        house.engine.store.idle()
 
     workers = [threading.Thread(target=drain) for _ in range(2)]
     for worker in workers:

@@ -246,7 +246,7 @@ def everyone(house: House, before: dict[str, object], transports: list[Transport
         try:
             return transports[n % len(transports)](dict(before)).address()
         finally:
-            house.engine.store.close_thread()
+            house.engine.store.idle()
 
     with ThreadPoolExecutor(50 if len(transports) == 1 else 4) as pool:
         return set(pool.map(ask, range(50)))
