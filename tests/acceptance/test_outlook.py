@@ -276,7 +276,7 @@ def test_two_processes_that_renew_at_once_both_go_on(outlook: Outlook) -> None:
     pair = [Transports(settings, store) for _ in range(2)]
     outlook.proxy.add(Fault("stall-after", path=TOKEN, count=2, seconds=0.3))
     assert everyone(outlook.house, outlook.row(), pair) == {ADDRESS}
-    assert outlook.proxy.count("POST", TOKEN) == 2
+    assert outlook.proxy.count("POST", TOKEN) <= 2
     for transports in pair:
         transports.close()
 

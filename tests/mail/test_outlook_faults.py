@@ -288,7 +288,7 @@ def test_a_sent_message_is_never_removed(outlook_world: OutlookWorld, outlook: O
 
 # -- requests --------------------------------------------------------------------------------------
 def test_four_requests_at_a_time_and_no_more(outlook_world: OutlookWorld, outlook: OutlookTransport) -> None:
-    outlook_world.proxy.add(Fault("stall", path="/v1.0/me", count=None, seconds=0.1))
+    outlook_world.proxy.add(Fault("stall", path="/v1.0/me", count=None, seconds=0.2))
     with ThreadPoolExecutor(12) as pool:
         assert len(list(pool.map(lambda _: outlook.address(), range(12)))) == 12
     assert outlook_world.proxy.most_at_once == 4
