@@ -108,6 +108,7 @@ _JOURNEY: dict[tuple[JourneyStatus, JourneyStatus], type[StrEnum] | None] = {
     (_J.PAUSED, _J.PAUSED): PauseReason,  # the reason changes: resumed by hand while inactive, for one
     (_J.PAUSED, _J.COMPLETED): None,  # the last send was in flight when it was paused
     (_J.PAUSED, _J.CANCELLED): CancelReason,
+    (_J.COMPLETED, _J.ACTIVE): None,  # its last e-mail came back for the moment and is tried again
 }
 
 

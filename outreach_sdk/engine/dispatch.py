@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import outbox, sync, tasks
+from outreach_sdk.engine import outbox, send, sync, tasks
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import MAIL_TRIES
 from outreach_sdk.engine.progress import plan_next
@@ -153,6 +154,8 @@ def drain_sends(
         except Exception as exc:  # one entry's trouble, of whatever kind, must not end everybody's drain
             end = type(exc).__name__
             logger.exception("outbox entry %d", claim.outbox_id)
+            with suppress(OutreachError):
+                send.unforeseen(engine, claim.outbox_id, claim.generation, end)
         finally:
             engine.store.idle()
             ended.put(end)

@@ -33,6 +33,7 @@ from outreach_sdk.errors import (
     MailOutcomeUnknown,
     MailRateLimited,
     MailRefused,
+    MailTemporary,
     MissingField,
     OutreachError,
 )
@@ -428,8 +429,8 @@ def retry_later(engine: Engine, entry: dict[str, Any], exc: MailError | None) ->
     store, now = engine.store, engine.now()
     tries = int(entry["tries"]) + (exc is not None)
     if exc is not None and tries >= MAX_TRIES:
-        return _pause(engine, entry, PauseReason.SEND_FAILED, f"the mailbox kept saying no: {exc}")
-    wait = (exc.retry_after if exc is not None else None) or min(5.0 * 2 ** max(tries - 1, 0), 900.0)
+        return _pause(engine, entry, PauseReason.SEND_FAILED, f"it failed again and again: {exc}")
+    wait = max(exc.retry_after or 0.0 if exc is not None else 0.0, min(5.0 * 2 ** max(tries - 1, 0), 900.0))
     with store.tx():
         current = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
         state = OutboxState.DRAFTED if current == OutboxState.SENDING else OutboxState(str(current))
@@ -445,6 +446,19 @@ def retry_later(engine: Engine, entry: dict[str, Any], exc: MailError | None) ->
         )
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
     return "later"
+
+
+def unforeseen(engine: Engine, entry_id: int, generation: int, kind: str) -> None:
+    """A fault of the program's own on one entry. What hasn't been handed over waits longer each time and pauses
+    its journey in the end, so that the owner hears of it; what may have left is looked up by a later claim."""
+    entry = engine.store.one(
+        "SELECT o.*, j.sequence_id, s.name AS sequence_name FROM outbox o JOIN journeys j ON j.id = o.journey_id "
+        "JOIN sequences s ON s.id = j.sequence_id WHERE o.id = ? AND o.generation = ?",
+        entry_id,
+        generation,
+    )
+    if entry is not None and entry["state"] in (OutboxState.CLAIMED, OutboxState.DRAFTED):
+        retry_later(engine, entry, MailTemporary(f"an error in the program ({kind})"))
 
 
 def left_unknown(engine: Engine, entry: dict[str, Any], why: str) -> str:

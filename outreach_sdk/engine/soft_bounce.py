@@ -50,8 +50,10 @@ def soft_bounced(
     if journey is None or entry["attempt"] < max(a["attempt"] for a in attempts):
         return None
     store.write("UPDATE outbox SET error = ? WHERE id = ?", f"turned back: {reason}", entry["id"])
-    if journey["status"] not in (JourneyStatus.ACTIVE, JourneyStatus.PAUSED) or _moved_on(store, entry):
+    if journey["status"] == JourneyStatus.CANCELLED or _moved_on(store, entry):
         return "soft_bounce", f"{plain} It isn't tried again, for the journey has ended or moved on."
+    if journey["status"] == JourneyStatus.COMPLETED:
+        _reopen(store, journey, now)
     bounces = sum(a["state"] == OutboxState.SENT for a in attempts)
     if bounces > len(SOFT_BOUNCE_WAITS):
         return _give_up(store, journey, who, bounces, reason, now)
@@ -82,6 +84,14 @@ def soft_bounced(
     if journey["status"] == JourneyStatus.PAUSED:
         return "soft_bounce", f"{plain} It is tried again once its journey, which is paused, goes on."
     return "soft_bounce", f"{plain} It is tried again after {again:%d %b, %H:%M} UTC."
+
+
+def _reopen(store: Store, journey: dict[str, Any], now: dt.datetime) -> None:
+    """A journey whose last e-mail came back isn't over after all."""
+    move_journey(store, journey["id"], JourneyStatus.ACTIVE, None, now)
+    if not store.value("SELECT active FROM sequences WHERE id = ?", journey["sequence_id"]):
+        move_journey(store, journey["id"], JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)
+    journey["status"] = store.value("SELECT status FROM journeys WHERE id = ?", journey["id"])
 
 
 def _entry(store: Store, row: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any] | None:

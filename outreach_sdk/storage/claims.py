@@ -255,7 +255,10 @@ def _open_entries(
 
 
 def due_soon(store: Store, now: dt.datetime) -> dt.datetime | None:
-    """When the next e-mail could be claimed (at once: `now`), or None. A few index probes."""
+    """When the next e-mail could be claimed (at once: `now`), or None; also while all sending is held. A few
+    index probes."""
+    if not store.value("SELECT 1 FROM installation WHERE armed AND halted_at IS NULL"):
+        return None
     moments = [
         store.value(
             "SELECT MIN(next_due_at) FROM journeys WHERE lane IS NOT NULL AND next_due_at IS NOT NULL"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from redis import Redis
 
 from outreach_sdk.config import Settings
 from outreach_sdk.domain.sequence import Instant, Later, NextBusinessDay
-from outreach_sdk.engine import dispatch, outbox, sync
+from outreach_sdk.engine import dispatch, outbox, send, sync
 from outreach_sdk.engine.queues import Queues
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.mailbox import Mailbox
@@ -224,6 +225,29 @@ def test_one_poison_row_neither_stops_the_others_nor_makes_them_get_it_again(
             "missing_field" if poison == "lacks a field" else "send_failed",
         )
     house.close()
+
+
+@pytest.mark.rule(13)
+@pytest.mark.failure("one bad recipient makes the whole batch resend")
+def test_a_fault_of_the_program_pauses_that_journey_in_the_end_and_its_owner_hears_of_it(
+    house: House,
+) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    seq.enroll(house.people(2))
+    seq.activate()
+    moments = iter(dt.timedelta(minutes=20 * n) for n in range(1000))
+    now = dt.datetime.now(dt.UTC)
+    with through(house, Poisoned):
+        for _ in range(send.MAX_TRIES + 2):
+            house.engine.now = functools.partial(lambda moment: moment, now + next(moments))
+            dispatch.drain_sends(house.engine, threads=2)
+    journey = seq.journey(address(1))
+    assert (journey.status, journey.reason) == ("paused", "send_failed")
+    assert seq.journey(address(0)).status == "completed"
+    (told,) = house.engine.store.rows("SELECT text FROM notifications WHERE kind = 'send_failed'")
+    assert "an error in the program (ZeroDivisionError)" in told["text"]
+    assert all(a.recipients == (address(0),) for a in provider_of(house).ledger())
 
 
 # -- the queue ---------------------------------------------------------------------------------

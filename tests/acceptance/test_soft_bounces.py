@@ -276,8 +276,6 @@ def test_a_follow_up_is_tried_again_in_its_thread(desk: Desk) -> None:
     first = desk.start()
     desk.wait(dt.timedelta(hours=48))
     assert desk.journey.status == "completed"
-    desk.bounce(desk.provider.ledger()[-1])
-    assert desk.due() is None, "a journey that has ended stays ended"
 
     other = Sequence.create("Three", mailbox=desk.box, timezone="UTC")
     for _ in range(3):
@@ -365,3 +363,22 @@ def test_a_further_try_survives_kills_too(house: House, failpoint: str) -> None:
     wait_until(settled, seconds=30)
     assert house.witness(box) == Counter({(BO, "Hello P0"): 2})
     assert house.provider.draft_keys() == []
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize("active", [True, False], ids=["active", "switched off"])
+def test_the_last_email_is_tried_again_too_though_the_journey_was_over(desk: Desk, active: bool) -> None:
+    desk.seq.remove_step(2)
+    sent = desk.start()
+    assert desk.journey.status == "completed"
+    if not active:
+        desk.seq.deactivate()
+    desk.bounce(sent)
+    assert desk.journey.status == ("active" if active else "paused")
+    if not active:
+        desk.wait(SOFT_BOUNCE_WAITS[0] + dt.timedelta(hours=1))
+        assert len(desk.left()) == 1
+        desk.seq.activate()
+    desk.wait(SOFT_BOUNCE_WAITS[0] + dt.timedelta(minutes=1))
+    assert len(desk.left()) == 2
+    assert desk.journey.status == "completed"
