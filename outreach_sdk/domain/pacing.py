@@ -1,11 +1,12 @@
-"""Spacing between the e-mails of one mailbox (rule 7)."""
+"""Spacing between the e-mails of one mailbox (rule 7), and how many it may send in a stretch of time."""
 
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["Priority", "next_slot", "wait_for_slot"]
+__all__ = ["PARALLEL", "Limit", "Priority", "mailbox_limits", "next_slot", "wait_for_slot"]
 
 
 class Priority(IntEnum):
@@ -15,6 +16,54 @@ class Priority(IntEnum):
     """A person pressed Send now, or answered."""
     FOLLOW_UP = 1
     FIRST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` in any stretch of `window`; `what` names it in a sentence."""
+
+    window: dt.timedelta
+    most: int
+    what: str
+
+
+_MINUTE, _HOUR, _DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
+
+PROVIDER_LIMITS: dict[str, tuple[Limit, ...]] = {
+    # https://knowledge.workspace.google.com/admin/gmail/gmail-sending-limits-in-google-workspace
+    "gmail": (Limit(_DAY, 2_000, "Gmail's limit of 2,000 a day"),),
+    # https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits
+    "outlook": (
+        Limit(_MINUTE, 30, "Exchange's limit of 30 a minute"),
+        Limit(_DAY, 10_000, "Exchange's limit of 10,000 a day"),
+    ),
+}
+
+PARALLEL = {"outlook": 4}
+"""Requests a provider takes at a time for one mailbox, where that is fewer than we would make."""
+
+
+def mailbox_limits(
+    provider: str,
+    *,
+    per_day: int | None,
+    per_hour: int | None,
+    ramp_from: int | None,
+    ramp_by: int | None,
+    connected_for: dt.timedelta,
+) -> list[Limit]:
+    """The limits a mailbox is under: its provider's, its owner's, and while it warms up `ramp_from` a day on
+    its first day and `ramp_by` more each day after."""
+    found = list(PROVIDER_LIMITS.get(provider, ()))
+    if per_hour is not None:
+        found.append(Limit(_HOUR, per_hour, f"your limit of {per_hour:,} an hour"))
+    if per_day is not None:
+        found.append(Limit(_DAY, per_day, f"your limit of {per_day:,} a day"))
+    if ramp_from is not None:
+        now = ramp_from + (ramp_by or 0) * max(connected_for.days, 0)
+        if per_day is None or now < per_day:
+            found.append(Limit(_DAY, now, f"{now:,} a day while this mailbox warms up"))
+    return found
 
 
 def next_slot(last_call: dt.datetime, answered: dt.datetime | None, spacing: dt.timedelta) -> dt.datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,19 @@ from zoneinfo import ZoneInfo
 import holidays
 
 from outreach_sdk.domain.schedule import local_moment
+from outreach_sdk.domain.sequence import NextBusinessDay, Schedule, SpecificTime
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["DaysOff", "SendingWindow", "days_off", "opening", "placed", "share"]
+__all__ = [
+    "DaysOff",
+    "SendingRules",
+    "SendingWindow",
+    "days_off",
+    "opening",
+    "placed",
+    "sending_rules",
+    "share",
+]
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LOOK_AHEAD = 400
@@ -156,3 +167,37 @@ def share(journey_id: int, step_id: int) -> float:
     """Where in a window this step of this journey goes: the same each time it is asked, so that looking at it
     never moves it."""
     return ((journey_id * 2654435761 + step_id * 40503) % 2**32) / 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class SendingRules:
+    """What holds for the steps of one sequence: its window (or its workspace's), the days off, and how often
+    anyone is written to."""
+
+    window: SendingWindow | None = None
+    off: DaysOff = DaysOff()
+    candidate_per_day: int | None = None
+    candidate_per_week: int | None = None
+
+    def due(self, schedule: Schedule, due: dt.datetime, tz: ZoneInfo, at_share: float) -> dt.datetime:
+        """Where a step that is due at `due` goes. A time somebody set stays as it was set."""
+        return due if is_set_time(schedule) else placed(self.window, due, tz, self.off, at_share)
+
+
+def is_set_time(schedule: Schedule) -> bool:
+    """Whether a person named the hour, which no window moves."""
+    return isinstance(schedule, (SpecificTime, NextBusinessDay))
+
+
+@functools.lru_cache(maxsize=512)
+def sending_rules(settings: str | None, window: str | None) -> SendingRules:
+    """From the workspace's settings and the sequence's own window, both as stored (JSON): null for the
+    workspace's window, `{}` for none."""
+    known = json.loads(settings or "{}")
+    own = known.get("window") if window is None else json.loads(window)
+    return SendingRules(
+        SendingWindow.from_dict(own),
+        days_off(known.get("holidays"), known.get("closed", ())),
+        known.get("candidate_per_day"),
+        known.get("candidate_per_week"),
+    )

@@ -13,11 +13,14 @@ from outreach_sdk.domain.sequence import (
     Later,
     NextBusinessDay,
     Problem,
+    Schedule,
     StepKind,
     StepPlan,
     problems,
     schedule_from_dict,
+    zone,
 )
+from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import NEVER, handled, plan_next
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
@@ -147,39 +150,52 @@ def deactivate(engine: Engine, sequence_id: int) -> int:
 
 
 def plan_first(engine: Engine, sequence_id: int) -> None:
-    """Schedule the first step of every active journey that has none yet, in one statement. They may be due
-    at the same moment: the claim spaces them, in the order of enrolment. In a transaction."""
+    """Schedule the first step of every active journey that has none yet, a statement for each time zone that
+    matters. They may be due at the same moment: the claim spaces them, in the order of enrolment. In a
+    transaction."""
     store, now = engine.store, engine.now()
     steps = live_steps(store, sequence_id)
-    sequence = store.one("SELECT * FROM sequences WHERE id = ?", sequence_id)
+    sequence = store.one(
+        "SELECT s.*, w.settings FROM sequences s JOIN workspace w ON w.id = s.workspace_id WHERE s.id = ?",
+        sequence_id,
+    )
     if not steps or sequence is None:
         return
     plan = step_plan(steps[0])
+    rules = sending_rules(sequence["settings"], sequence["window"])
     lane = (plan.mailbox_id or sequence["mailbox_id"]) if plan.automatic else None
+    windowed = rules.window is not None and plan.automatic and not is_set_time(plan.schedule)
+    if windowed and isinstance(plan.schedule, Later):
+        _plan_each(store, sequence, steps[0]["id"], lane, plan.schedule, rules, now)
+        return
     zones: list[str | None] = [None]
-    by_zone = isinstance(plan.schedule, NextBusinessDay) and plan.schedule.timezone == "candidate"
+    by_zone = windowed or (
+        isinstance(plan.schedule, NextBusinessDay) and plan.schedule.timezone == "candidate"
+    )
     if by_zone:
         zones = [
             r["timezone"]
             for r in store.rows(
                 "SELECT DISTINCT c.timezone FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
-                "WHERE j.sequence_id = ? AND j.status = 'active' AND j.last_rank = ? AND j.next_step_id IS NULL",
+                f"WHERE {_UNPLANNED}",
                 sequence_id,
                 NEVER,
             )
         ]
-    delay = dt.timedelta(seconds=plan.schedule.seconds) if isinstance(plan.schedule, Later) else None
     for name in zones:
         due = next_due(
-            plan.schedule, anchor=now, now=now, sequence_zone=sequence["timezone"], candidate_zone=name
+            plan.schedule,
+            anchor=now,
+            now=now,
+            sequence_zone=sequence["timezone"],
+            candidate_zone=name,
+            closed=rules.off,
         )
-        here = "AND j.next_step_id IS NULL "
-        params: tuple[Any, ...] = (sequence_id, NEVER)
+        where, params = _UNPLANNED, (sequence_id, NEVER)
         if by_zone:
             same = "c.timezone IS NULL" if name is None else "c.timezone = ?"
-            here += f"AND EXISTS (SELECT 1 FROM candidates c WHERE c.id = j.candidate_id AND {same}) "
-            params += () if name is None else (name,)
-        where = f"j.sequence_id = ? AND j.status = 'active' AND j.last_rank = ? {here}"
+            where += f" AND EXISTS (SELECT 1 FROM candidates c WHERE c.id = j.candidate_id AND {same})"
+            params += () if name is None else (name,)  # type: ignore[assignment]
         if due is None:
             why = "its date and time had passed when the step came up"
             move_journeys(
@@ -192,18 +208,68 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
                 detail=why,
             )
             continue
-        offset = 0 if delay is None else delay // dt.timedelta(microseconds=1)
-        at = "CAST(? AS BIGINT)"
-        later = f"CASE WHEN anchor_at + {offset} > {at} THEN anchor_at + {offset} ELSE {at} END"
+        when, moments = _due_sql(plan.schedule, due, now)
+        if windowed and rules.window is not None:
+            begins, ends = opening(rules.window, due, zone(name or sequence["timezone"]), rules.off)
+            if begins > due:
+                span = (ends - begins) // dt.timedelta(milliseconds=1)
+                when, moments = (
+                    f"CAST(? AS BIGINT) + {_share_sql(steps[0]['id'])} * {span} / 4294967296 * 1000",
+                    (begins,),
+                )
         store.write(
-            f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = {at if delay is None else later} "
+            f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = {when} "
             f"WHERE id IN (SELECT j.id FROM journeys j WHERE {where})",
             steps[0]["id"],
             lane,
             int(Priority.FIRST),
-            *((due,) if delay is None else (now, now)),
+            *moments,
             *params,
         )
+
+
+def _plan_each(
+    store: Store,
+    sequence: dict[str, Any],
+    step_id: int,
+    lane: int | None,
+    schedule: Later,
+    rules: SendingRules,
+    now: dt.datetime,
+) -> None:
+    """First steps that each have a due time of their own, and so their own place in a window."""
+    rows = store.rows(
+        "SELECT j.id, j.anchor_at, c.timezone FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
+        f"WHERE {_UNPLANNED}",
+        sequence["id"],
+        NEVER,
+    )
+    planned = []
+    for row in rows:
+        due = max(now, row["anchor_at"] + dt.timedelta(seconds=schedule.seconds))
+        tz = zone(row["timezone"] or sequence["timezone"])
+        at = rules.due(schedule, due, tz, share(row["id"], step_id))
+        planned.append((step_id, lane, int(Priority.FIRST), at, row["id"]))
+    store.write_many(
+        "UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = ? WHERE id = ?", planned
+    )
+
+
+_UNPLANNED = "j.sequence_id = ? AND j.status = 'active' AND j.last_rank = ? AND j.next_step_id IS NULL"
+
+
+def _due_sql(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> tuple[str, tuple[dt.datetime, ...]]:
+    """When a first step is due, as SQL: the same moment for all, or a delay from each one's own enrolment."""
+    at = "CAST(? AS BIGINT)"
+    if not isinstance(schedule, Later):
+        return at, (due,)
+    after = dt.timedelta(seconds=schedule.seconds) // dt.timedelta(microseconds=1)
+    return f"CASE WHEN anchor_at + {after} > {at} THEN anchor_at + {after} ELSE {at} END", (now, now)
+
+
+def _share_sql(step_id: int) -> str:
+    """`windows.share` of a journey's row, in 2^32ths."""
+    return f"((id * 2654435761 + {step_id} * 40503) % 4294967296)"
 
 
 def _journey(store: Store, journey_id: int) -> dict[str, Any]:

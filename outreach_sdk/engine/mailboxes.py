@@ -13,7 +13,8 @@ __all__ = ["mailbox_dead"]
 def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
     """A dead grant: the mailbox shows `reauthorise`, its journeys pause, each owner is told once."""
     store, now = engine.store, engine.now()
-    with store.tx():
+
+    def work() -> None:
         box = store.one(
             "UPDATE mailboxes SET status = 'reauthorise', status_detail = ? WHERE id = ? AND status = 'connected' "
             "RETURNING *",
@@ -44,3 +45,5 @@ def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
                 dedupe=f"reauthorise:{mailbox_id}:{owner[1]}:{now.isoformat()}",
                 now=now,
             )
+
+    store.run(work)

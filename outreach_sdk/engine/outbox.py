@@ -32,7 +32,7 @@ def process(engine: Engine, claim: Claim) -> str:
     except MailRefused as exc:
         return send.refused(engine, entry, str(exc))
     except MailError as exc:  # nothing was sent: drafts and looks only
-        return send.retry_later(engine, entry, exc)
+        return send.held_up(engine, entry, exc)
 
 
 def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
@@ -44,11 +44,14 @@ def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
         "t.rank, t.kind, t.manual, t.thread, t.subject AS step_subject, t.body AS step_body, t.cc AS step_cc, "
         "t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, c.first_name, c.last_name, "
         "c.company, c.title, c.linkedin, c.phone, c.fields, m.address AS mailbox_address, m.name AS mailbox_name, "
-        "m.signature, m.polled_at, m.spacing_us, EXISTS (SELECT 1 FROM contacted k WHERE k.candidate_id = o.candidate_id) "
+        "m.signature, m.polled_at, m.spacing_us, m.troubles, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
+        "m.created_at AS connected_at, w.settings AS workspace_settings, s.window AS sequence_window, "
+        "s.timezone AS sequence_zone, c.timezone AS candidate_zone, t.schedule AS step_schedule, "
+        "EXISTS (SELECT 1 FROM contacted k WHERE k.candidate_id = o.candidate_id) "
         "AS known_before, m.status AS mailbox_status, u.name AS owner_name FROM outbox o "
         "JOIN journeys j ON j.id = o.journey_id JOIN sequences s ON s.id = j.sequence_id "
         "JOIN steps t ON t.id = o.step_id JOIN candidates c ON c.id = o.candidate_id "
-        "JOIN mailboxes m ON m.id = o.mailbox_id JOIN users u ON u.id = o.owner_id "
+        "JOIN mailboxes m ON m.id = o.mailbox_id JOIN workspace w ON w.id = o.workspace_id JOIN users u ON u.id = o.owner_id "
         "LEFT JOIN journey_steps js ON js.journey_id = o.journey_id AND js.step_id = o.step_id "
         "WHERE o.id = ? AND o.generation = ?",
         claim.outbox_id,

@@ -9,7 +9,8 @@ from typing import Any
 from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, OutboxState, PauseReason, StepStatus
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.schedule import next_due
-from outreach_sdk.domain.sequence import schedule_from_dict
+from outreach_sdk.domain.sequence import schedule_from_dict, zone
+from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import move_journey
@@ -51,9 +52,10 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
     unsettled = (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON)
     journey = store.one(
         "SELECT j.*, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
+        "s.window AS sequence_window, w.settings, "
         f"EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.state IN {in_marks(unsettled)}) AS unsettled "
         "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
-        "WHERE j.id = ?",
+        "JOIN workspace w ON w.id = j.workspace_id WHERE j.id = ?",
         *unsettled,
         journey_id,
     )
@@ -67,17 +69,23 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
         return
     if _resume_task(store, journey_id, step["id"], now):
         return
+    schedule = schedule_from_dict(json.loads(step["schedule"]))
+    rules = sending_rules(journey["settings"], journey["sequence_window"])
     due = next_due(
-        schedule_from_dict(json.loads(step["schedule"])),
+        schedule,
         anchor=journey["anchor_at"],
         now=now,
         sequence_zone=journey["sequence_zone"],
         candidate_zone=journey["candidate_zone"],
+        closed=rules.off,
     )
     if due is None:
         pause_overdue(store, journey, now, "its date and time had passed when the step came up")
         return
     automatic = step["kind"] == "email" and not step["manual"]
+    if automatic:
+        tz = zone(journey["candidate_zone"] or journey["sequence_zone"])
+        due = rules.due(schedule, due, tz, share(journey_id, step["id"]))
     follows = journey["last_rank"] > NEVER
     store.write(
         "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ? WHERE id = ? AND status = ?",

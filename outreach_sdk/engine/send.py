@@ -21,7 +21,9 @@ from outreach_sdk.domain.journey import (
 from outreach_sdk.domain.message import OutgoingMessage
 from outreach_sdk.domain.pacing import Priority, next_slot, wait_for_slot
 from outreach_sdk.domain.schedule import downtime
-from outreach_sdk.engine import compose, failpoints, look
+from outreach_sdk.domain.sequence import schedule_from_dict, zone
+from outreach_sdk.domain.windows import is_set_time, placed, sending_rules, share
+from outreach_sdk.engine import compose, failpoints, limits, look
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
@@ -38,6 +40,7 @@ from outreach_sdk.errors import (
     OutreachError,
 )
 from outreach_sdk.mail.port import MailTransport, SentMessage
+from outreach_sdk.storage.claims import lent_to
 from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step, open_attempt
 
 __all__ = ["accepted", "deliver", "prepare_and_send", "refused", "release", "retry_later"]
@@ -71,6 +74,9 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
                 engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running"
             )
         return "overdue"
+    held = _outside_hours(engine, entry) or _too_often(engine, entry)
+    if held is not None:
+        return held
     try:
         message = compose.message(engine.store, entry)
     except MissingField as exc:
@@ -102,6 +108,54 @@ def _overdue(engine: Engine, entry: dict[str, Any]) -> bool:
     schedule = engine.store.value("SELECT schedule FROM steps WHERE id = ?", entry["step_id"])
     limit = LATE_ENOUGH_TO_ASK if "specific_time" in str(schedule) else engine.overdue_after
     return late > limit
+
+
+def _outside_hours(engine: Engine, entry: dict[str, Any]) -> str | None:
+    """Whatever held it up until its window closed, it waits for the next one. A person's Send now doesn't, nor
+    a time somebody set, unless it is long past."""
+    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    if rules.window is None or entry["priority"] == Priority.PERSON:
+        return None
+    now = engine.now()
+    schedule = schedule_from_dict(json.loads(entry["step_schedule"]))
+    if is_set_time(schedule) and now - entry["due_at"] < LATE_ENOUGH_TO_ASK:
+        return None
+    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
+    at = placed(rules.window, now, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
+    if at <= now:
+        return None
+    release(engine, entry, due=at)
+    return "outside_hours"
+
+
+def _too_often(engine: Engine, entry: dict[str, Any]) -> str | None:
+    """Limits looked at before any work is done for the e-mail; the fence decides."""
+    store, now = engine.store, engine.now()
+    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    if (full := limits.candidate_full(store, rules, entry["candidate_id"], now)) is not None:
+        return _candidate_waits(engine, entry, *full)
+    if (full := limits.mailbox_full(store, entry, entry["mailbox_id"], now)) is not None:
+        return _mailbox_waits(engine, entry, *full)
+    return None
+
+
+def _mailbox_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str) -> str:
+    limits.mailbox_waits(engine, entry, until, f"it has reached {why}")
+    release(engine, entry, due=entry["due_at"])  # it keeps its place in the mailbox's order
+    return "mailbox_waits"
+
+
+def _candidate_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str) -> str:
+    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
+    at = placed(rules.window, until, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
+    if release(engine, entry, due=at):
+        engine.store.write(
+            "UPDATE journeys SET detail = ? WHERE id = ? AND status = 'active'",
+            f"waits until {at:%d %b, %H:%M} UTC: at most {why}",
+            entry["journey_id"],
+        )
+    return "candidate_waits"
 
 
 def _ensure_draft(
@@ -160,6 +214,9 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             continue
         if verdict == "wait":
             return retry_later(engine, entry, None)
+        if verdict == "full":
+            _clear_drafts(entry, transport)
+            return _too_often(engine, entry) or _let_go(engine, entry, transport)
         return _let_go(engine, entry, transport)
     failpoints.hit("after_sending")
     engine.store.idle()
@@ -168,7 +225,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         sent = transport.send_draft(entry["provider_draft_id"])
     except MailRateLimited as exc:
         _slot_after(engine, entry, began)
-        return retry_later(engine, entry, exc)
+        return held_up(engine, entry, exc)
     except MailAuthError as exc:
         release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
@@ -194,17 +251,21 @@ def with_header_id(transport: MailTransport, sent: SentMessage) -> SentMessage:
 
 def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | None]:
     """The last decision before the call, in one transaction that locks the journey: ("ok", None) has
-    committed `sending`; ("wait", t) the mailbox's slot is free at t; (reason, None) it may not leave."""
+    committed `sending`; ("wait", t) the mailbox's slot is free at t; ("full", None) a limit was reached since it
+    was claimed; (reason, None) it may not leave."""
     store, now = engine.store, engine.now()
 
     def work() -> tuple[str, dt.datetime | None]:
         lowered = str(entry["recipient"]).lower()
         gate = store.one(
             "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, m.status, m.last_call_at, "
-            "m.next_slot_at, m.spacing_us, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
+            "m.next_slot_at, m.spacing_us, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
+            f"m.created_at AS connected_at, m.wait_until, {lent_to('m', 'j.owner_id')} AS lent, "
+            "w.settings, s.window, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
             "AND ((x.kind = 'address' AND x.value = ?) OR (x.kind = 'domain' AND x.value = ?))) AS suppressed "
             "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN mailboxes m ON m.id = ? "
-            f"CROSS JOIN installation i WHERE j.id = ?{' FOR UPDATE OF j' if store.for_update else ''}",
+            "JOIN candidates c ON c.id = j.candidate_id JOIN workspace w ON w.id = j.workspace_id "
+            f"CROSS JOIN installation i WHERE j.id = ?{' FOR UPDATE OF j, m, c' if store.for_update else ''}",
             lowered,
             lowered.rpartition("@")[2],
             entry["mailbox_id"],
@@ -216,7 +277,7 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             return "generation", None
         if not gate["armed"] or gate["halted_at"] is not None:
             return "halted", None
-        if not gate["active"] or gate["status"] != "connected":
+        if not gate["active"] or gate["status"] != "connected" or not gate["lent"]:
             return "inactive", None
         if gate["suppressed"]:
             return "suppressed", None
@@ -224,6 +285,11 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         free_at = gate["last_call_at"] + spacing
         if spacing and free_at > now:
             return "wait", free_at
+        rules = sending_rules(gate["settings"], gate["window"])
+        if limits.candidate_full(store, rules, entry["candidate_id"], now) or limits.mailbox_full(
+            store, gate, entry["mailbox_id"], now
+        ):
+            return "full", None
         if spacing:
             store.write(
                 "UPDATE mailboxes SET last_call_at = ?, next_slot_at = CASE WHEN next_slot_at < ? THEN ? "
@@ -308,7 +374,9 @@ def accepted(
             at,
         )
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENT, at)
-        handled(store, entry["journey_id"], entry["rank"], at, now, **_thread(entry, sent))
+        if entry["troubles"]:
+            limits.fine_again(store, entry["mailbox_id"])
+        handled(store, entry["journey_id"], entry["rank"], at, now, detail=None, **_thread(entry, sent))
         return True
 
     if not store.run(work):
@@ -336,9 +404,11 @@ def release(
     entry: dict[str, Any],
     *,
     after: dt.timedelta = dt.timedelta(0),
+    due: dt.datetime | None = None,
     reschedule_it: bool = True,
 ) -> bool:
-    """Put the entry back as `planned`: not sent, and to be sent by a later claim if its journey goes on."""
+    """Put the entry back as `planned`: not sent, and to be sent by a later claim if its journey goes on; `after`
+    some time or when `due`, else by its step's own timing."""
     store, now = engine.store, engine.now()
 
     def work() -> bool:
@@ -360,9 +430,11 @@ def release(
                     store.write(
                         "UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'planned' AND EXISTS "
                         "(SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active')",
-                        now + after,
+                        due or now + after,
                         entry["id"],
                     )
+                elif due is not None:
+                    reschedule(store, entry["journey_id"], due)
                 elif after:
                     reschedule(store, entry["journey_id"], now + after)
                 else:
@@ -424,13 +496,15 @@ def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
     return "failed"
 
 
-def retry_later(engine: Engine, entry: dict[str, Any], exc: MailError | None) -> str:
+def retry_later(
+    engine: Engine, entry: dict[str, Any], exc: MailError | None, *, until: dt.datetime | None = None
+) -> str:
     """Not now: the entry waits for the provider's own time, or one that doubles; too often, it pauses."""
     store, now = engine.store, engine.now()
     tries = int(entry["tries"]) + (exc is not None)
     if exc is not None and tries >= MAX_TRIES:
         return _pause(engine, entry, PauseReason.SEND_FAILED, f"it failed again and again: {exc}")
-    wait = max(exc.retry_after or 0.0 if exc is not None else 0.0, min(5.0 * 2 ** max(tries - 1, 0), 900.0))
+    again = until or now + dt.timedelta(seconds=min(5.0 * 2 ** max(tries - 1, 0), 900.0))
     with store.tx():
         current = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
         state = OutboxState.DRAFTED if current == OutboxState.SENDING else OutboxState(str(current))
@@ -441,7 +515,7 @@ def retry_later(engine: Engine, entry: dict[str, Any], exc: MailError | None) ->
             state,
             tries=tries,
             error=str(exc) if exc is not None else None,
-            lease_until=now + dt.timedelta(seconds=wait),
+            lease_until=again,
             claimed_at=None,
         )
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
@@ -459,6 +533,17 @@ def unforeseen(engine: Engine, entry_id: int, generation: int, kind: str) -> Non
     )
     if entry is not None and entry["state"] in (OutboxState.CLAIMED, OutboxState.DRAFTED):
         retry_later(engine, entry, MailTemporary(f"an error in the program ({kind})"))
+
+
+def held_up(engine: Engine, entry: dict[str, Any], exc: MailError) -> str:
+    """The provider said "not now", or nothing of use, before anything was sent: the mailbox waits, and the entry
+    keeps its place in it. What isn't a matter of rate counts against the entry, lest one message that no
+    provider takes hold up the others for ever."""
+    until = limits.trouble(engine, entry, exc)
+    if isinstance(exc, MailRateLimited):
+        release(engine, entry, due=entry["due_at"])
+        return "later"
+    return retry_later(engine, entry, exc, until=until)
 
 
 def left_unknown(engine: Engine, entry: dict[str, Any], why: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from outreach_sdk.domain.journey import OPEN_OUTBOX, OutboxState, StepStatus
-from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.domain.pacing import PARALLEL, Priority
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store, in_marks
 
-__all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon"]
+__all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon", "lent_to"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,13 @@ _IN_FLIGHT = (OutboxState.CLAIMED, OutboxState.DRAFTED, OutboxState.SENDING)
 # Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry.
 _READY = """
 SELECT * FROM (
-  SELECT m.id, m.spacing_us, m.next_slot_at,
+  SELECT m.id, m.provider, m.spacing_us, m.next_slot_at,
     EXISTS (SELECT 1 FROM outbox o WHERE o.mailbox_id = m.id AND o.state IN ('planned', 'claimed', 'drafted')
             AND o.lease_until <= ?) AS waiting,
     EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 1 AND j.next_due_at <= ?) AS follow_ups,
     EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 2 AND j.next_due_at <= ?) AS firsts
-  FROM mailboxes m WHERE m.status = 'connected' AND m.next_slot_at <= ?) AS q
+  FROM mailboxes m WHERE m.status = 'connected' AND m.next_slot_at <= ?
+    AND (m.wait_until IS NULL OR m.wait_until <= ?)) AS q
 WHERE waiting OR follow_ups OR firsts ORDER BY next_slot_at, id
 """
 
@@ -93,11 +94,11 @@ def claim_sends(
         items = _take_over(store, hand, free, ("sending", "unknown")) if gate["left_over"] else []
         free -= len(items)
         may_send = gate["armed"] and gate["halted_at"] is None
-        for box in store.rows(_READY, now, now, now, now) if free > 0 and may_send else ():
+        for box in store.rows(_READY, now, now, now, now, now) if free > 0 and may_send else ():
             if free <= 0:
                 break
             spacing = dt.timedelta(microseconds=box["spacing_us"])
-            got = _claim_lane(store, box, hand, 1 if spacing else free)
+            got = _claim_lane(store, box, hand, 1 if spacing else _room(store, box, now, free))
             if got and spacing:
                 store.write(
                     "UPDATE mailboxes SET next_slot_at = ? WHERE id = ? AND next_slot_at < ?",
@@ -112,6 +113,21 @@ def claim_sends(
     return store.run(work)
 
 
+def _room(store: Store, box: dict[str, Any], now: dt.datetime, free: int) -> int:
+    """How many of `free` this mailbox's provider takes at a time, those in flight considered."""
+    most = PARALLEL.get(box["provider"])
+    if most is None:
+        return free
+    flying = store.value(
+        f"SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND state IN {in_marks(_IN_FLIGHT)} "
+        "AND claimed_at IS NOT NULL AND lease_until > ?",
+        box["id"],
+        *_IN_FLIGHT,
+        now,
+    )
+    return max(0, min(free, most - int(flying)))
+
+
 def _claimed(row: dict[str, Any], *, recover: bool) -> Claim:
     return Claim(
         outbox_id=row["id"],
@@ -122,6 +138,15 @@ def _claimed(row: dict[str, Any], *, recover: bool) -> Claim:
         state=OutboxState(row["state"]),
         recover=recover,
         row=row,
+    )
+
+
+def lent_to(mailbox: str, user: str) -> str:
+    """SQL: whether the user (an expression) may send from the mailbox (an alias): its owner, or whom it was
+    lent to."""
+    return (
+        f"({mailbox}.owner_id = {user} OR EXISTS (SELECT 1 FROM grants g WHERE g.mailbox_id = {mailbox}.id "
+        f"AND g.ended_at IS NULL AND (g.user_id IS NULL OR g.user_id = {user})))"
     )
 
 
@@ -187,7 +212,8 @@ def _claim_due(store: Store, mailbox_id: int, hand: _Hand, priority: Priority, l
         "j.next_due_at, j.priority, o.id AS entry_id, o.state AS entry_state FROM journeys j LEFT JOIN outbox o "
         "ON o.journey_id = j.id AND o.step_id = j.next_step_id AND NOT EXISTS (SELECT 1 FROM outbox x "
         "WHERE x.journey_id = o.journey_id AND x.step_id = o.step_id AND x.attempt > o.attempt) "
-        "WHERE j.lane = ? AND j.priority = ? AND j.next_due_at <= ? AND j.status = 'active' "
+        "WHERE j.lane = ? AND j.priority = ? AND j.next_due_at <= ? AND j.status = 'active' AND EXISTS "
+        f"(SELECT 1 FROM mailboxes m WHERE m.id = j.lane AND {lent_to('m', 'j.owner_id')}) "
         f"ORDER BY j.next_due_at, j.id LIMIT ?{lock}",
         mailbox_id,
         int(priority),

@@ -60,11 +60,33 @@ class Mailbox(Owned):
     next_slot_at = UtcField()
     last_call_at = UtcField()
     spacing_us = pw.BigIntegerField()
+    per_day = pw.IntegerField(null=True)
+    per_hour = pw.IntegerField(null=True)
+    ramp_from = pw.IntegerField(null=True)
+    ramp_by = pw.IntegerField(null=True)
+    wait_until = UtcField(null=True)  # nothing is claimed for it before, whoever it is
+    wait_reason = pw.TextField(null=True)
+    troubles = pw.IntegerField(
+        default=0, constraints=[pw.SQL("DEFAULT 0")]
+    )  # temporary refusals since the last success
     created_at = UtcField()
 
     class Meta:
         table_name = "mailboxes"
         indexes = ((("workspace", "address", "owner"), True),)
+
+
+class Grant(Row):
+    """Leave to send from somebody else's mailbox; `user_id` null is the whole team's."""
+
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    mailbox = pw.BigIntegerField(column_name="mailbox_id", index=True)
+    user = pw.BigIntegerField(column_name="user_id", null=True)
+    created_at = UtcField()
+    ended_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "grants"
 
 
 class Candidate(Owned):
@@ -116,6 +138,7 @@ class Sequence(Owned):
     active = pw.BooleanField(default=False)
     timezone = pw.TextField()
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
+    window = JsonField(null=True)  # null: the workspace's; {}: none
     created_at = UtcField()
     activated_at = UtcField(null=True)
 
@@ -237,6 +260,8 @@ class Outbox(Owned):
         indexes = (
             (("journey", "step", "attempt"), True),
             (("candidate", "sent_at"), False),
+            (("candidate", "sending_at"), False),
+            (("mailbox", "sending_at"), False),
             (("provider_message_id",), False),
             (("provider_thread_id",), False),
             (("rfc_message_id",), False),
@@ -391,7 +416,7 @@ class Installation(Row):
 
 
 TABLES: tuple[type[pw.Model], ...] = (
-    Workspace, User, Mailbox, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
+    Workspace, User, Mailbox, Grant, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
     Outbox, Inbound, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage, Installation,
 )  # fmt: skip
 

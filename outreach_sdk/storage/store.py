@@ -135,6 +135,14 @@ class Store:
                 return self.write(sql, *params)
         return int(self._execute(sql, params).rowcount)
 
+    def write_many(self, sql: str, rows: Seq[Seq[Any]]) -> None:
+        """Run one change for each of `rows`, in a transaction."""
+        self.statements += 1
+        text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
+        bound = [tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in row) for row in rows]
+        with self.tx(), _as_peewee:
+            self._connection().cursor().executemany(text, bound)
+
     def insert(self, table: str, values: Record) -> int:
         """Insert one row; its id."""
         names = ", ".join(values)

@@ -1,0 +1,121 @@
+"""What a mailbox and a candidate can take: limits counted when an e-mail leaves, and a mailbox that has to wait."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from outreach_sdk.domain.pacing import Limit, mailbox_limits
+from outreach_sdk.domain.windows import SendingRules
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import notify
+from outreach_sdk.errors import MailError, MailRateLimited
+from outreach_sdk.storage.store import Store
+
+__all__ = ["candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "trouble"]
+
+_LEFT = "state IN ('sending', 'sent', 'unknown', 'needs_person')"
+WORTH_TELLING = dt.timedelta(minutes=15)
+_LONGEST = 900.0
+
+
+def mailbox_full(
+    store: Store, box: dict[str, Any], mailbox_id: int, now: dt.datetime
+) -> tuple[dt.datetime, str] | None:
+    """(when it may send again, which limit was reached), or None. `box` has provider, per_day, per_hour,
+    ramp_from, ramp_by and connected_at. In the fence's transaction, with the mailbox's row locked."""
+    limits = mailbox_limits(
+        box["provider"],
+        per_day=box["per_day"],
+        per_hour=box["per_hour"],
+        ramp_from=box["ramp_from"],
+        ramp_by=box["ramp_by"],
+        connected_for=now - box["connected_at"],
+    )
+    reached = [
+        (until, limit.what)
+        for limit in limits
+        if (until := _opens(store, "mailbox_id", mailbox_id, limit, now)) is not None
+    ]
+    return max(reached, default=None)
+
+
+def candidate_full(
+    store: Store, rules: SendingRules, candidate_id: int, now: dt.datetime
+) -> tuple[dt.datetime, str] | None:
+    """When this person may be written to again, and why not before; across sequences, owners and mailboxes."""
+    limits = [
+        Limit(dt.timedelta(days=days), most, f"{most} e-mail{'s' * (most != 1)} a {name} to one person")
+        for days, most, name in ((1, rules.candidate_per_day, "day"), (7, rules.candidate_per_week, "week"))
+        if most is not None
+    ]
+    reached = [
+        (until, limit.what)
+        for limit in limits
+        if (until := _opens(store, "candidate_id", candidate_id, limit, now)) is not None
+    ]
+    return max(reached, default=None)
+
+
+def _opens(store: Store, column: str, row_id: int, limit: Limit, now: dt.datetime) -> dt.datetime | None:
+    """When the stretch has room again: as soon as the `most`-th latest e-mail is out of it. Reads no more index
+    entries than were sent in the stretch."""
+    if limit.most <= 0:
+        return now + limit.window
+    row = store.one(
+        f"SELECT sending_at FROM outbox WHERE {column} = ? AND sending_at > ? AND {_LEFT} "
+        "ORDER BY sending_at DESC LIMIT 1 OFFSET ?",
+        row_id,
+        now - limit.window,
+        limit.most - 1,
+    )
+    return None if row is None else row["sending_at"] + limit.window
+
+
+def mailbox_waits(
+    engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str, *, trouble: bool = False
+) -> None:
+    """Nothing leaves this mailbox before `until`. Its owner hears of a wait worth telling, once a day."""
+    store, now = engine.store, engine.now()
+    with store.tx():
+        store.write(
+            "UPDATE mailboxes SET wait_until = CASE WHEN wait_until > ? THEN wait_until ELSE ? END, wait_reason = ?, "
+            "troubles = troubles + ? WHERE id = ?",
+            until,
+            until,
+            why,
+            int(trouble),
+            entry["mailbox_id"],
+        )
+        if until - now >= WORTH_TELLING:
+            box = store.one("SELECT * FROM mailboxes WHERE id = ?", entry["mailbox_id"]) or {}
+            notify(
+                store,
+                workspace_id=box["workspace_id"],
+                owner_id=box["owner_id"],
+                kind="mailbox_waits",
+                text=f"{box['address']} sends again after {until:%d %b, %H:%M} UTC: {why}. Nothing is lost; what is "
+                "due leaves then, in order.",
+                dedupe=f"mailbox_waits:{box['id']}:{now:%Y-%m-%d}",
+                now=now,
+            )
+
+
+def trouble(engine: Engine, entry: dict[str, Any], exc: MailError) -> dt.datetime:
+    """A temporary refusal is the whole mailbox's: it waits for the provider's own time, or one that doubles with
+    each refusal since the last success; until when."""
+    store, now = engine.store, engine.now()
+    before = int(store.value("SELECT troubles FROM mailboxes WHERE id = ?", entry["mailbox_id"]) or 0)
+    first = 30.0 if isinstance(exc, MailRateLimited) else 5.0
+    stated = vars(exc).get("retry_after")
+    seconds = float(stated) if stated is not None else min(first * 2.0 ** min(before, 10), _LONGEST)
+    until = now + dt.timedelta(seconds=seconds)
+    mailbox_waits(engine, entry, until, str(exc).rstrip("."), trouble=True)
+    return until
+
+
+def fine_again(store: Store, mailbox_id: int) -> None:
+    """A success ends what earlier refusals began."""
+    store.write(
+        "UPDATE mailboxes SET troubles = 0, wait_until = NULL, wait_reason = NULL WHERE id = ?", mailbox_id
+    )
