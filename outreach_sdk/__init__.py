@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason, StepStatus
     from outreach_sdk.domain.sequence import Instant, Later, NextBusinessDay, SpecificTime
+    from outreach_sdk.domain.windows import SendingWindow
     from outreach_sdk.errors import OutreachError
     from outreach_sdk.objects.candidate import Candidate
     from outreach_sdk.objects.engine import down, up
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "outreach_sdk.domain.journey": ("CancelReason", "JourneyStatus", "PauseReason", "StepStatus"),
     "outreach_sdk.domain.sequence": ("Instant", "Later", "NextBusinessDay", "SpecificTime"),
+    "outreach_sdk.domain.windows": ("SendingWindow",),
     "outreach_sdk.errors": ("OutreachError",),
     "outreach_sdk.objects.candidate": ("Candidate",),
     "outreach_sdk.objects.engine": ("down", "up"),
@@ -70,6 +72,7 @@ __all__ = [
     "NextBusinessDay",
     "OutreachError",
     "PauseReason",
+    "SendingWindow",
     "Sequence",
     "SpecificTime",
     "StepStatus",

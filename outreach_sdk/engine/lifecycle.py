@@ -24,6 +24,7 @@ from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import NEVER, handled, plan_next
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
+from outreach_sdk.storage.claims import lent_to
 from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import (
     event,
@@ -77,9 +78,16 @@ def sequence_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
     """What keeps a sequence incomplete."""
     box = None
     if sequence["mailbox_id"] is not None:
-        box = store.one("SELECT address, status FROM mailboxes WHERE id = ?", sequence["mailbox_id"])
+        box = store.one(
+            f"SELECT m.address, m.status, {lent_to('m', '?')} AS lent FROM mailboxes m WHERE m.id = ?",
+            sequence["owner_id"],
+            sequence["owner_id"],
+            sequence["mailbox_id"],
+        )
     trouble = None
-    if box is not None and box["status"] != "connected":
+    if box is not None and not box["lent"]:
+        trouble = f"The mailbox {box['address']} isn't lent to its owner any more."
+    elif box is not None and box["status"] != "connected":
         verb = "has to be connected again" if box["status"] == "reauthorise" else "is disconnected"
         trouble = f"The mailbox {box['address']} {verb}."
     return problems(
@@ -162,7 +170,7 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
     if not steps or sequence is None:
         return
     plan = step_plan(steps[0])
-    rules = sending_rules(sequence["settings"], sequence["window"])
+    rules = sending_rules(sequence["settings"], sequence["sending_window"])
     lane = (plan.mailbox_id or sequence["mailbox_id"]) if plan.automatic else None
     windowed = rules.window is not None and plan.automatic and not is_set_time(plan.schedule)
     if windowed and isinstance(plan.schedule, Later):

@@ -45,7 +45,7 @@ def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
         "t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, c.first_name, c.last_name, "
         "c.company, c.title, c.linkedin, c.phone, c.fields, m.address AS mailbox_address, m.name AS mailbox_name, "
         "m.signature, m.polled_at, m.spacing_us, m.troubles, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
-        "m.created_at AS connected_at, w.settings AS workspace_settings, s.window AS sequence_window, "
+        "m.created_at AS connected_at, w.settings AS workspace_settings, s.sending_window AS sequence_window, "
         "s.timezone AS sequence_zone, c.timezone AS candidate_zone, t.schedule AS step_schedule, "
         "EXISTS (SELECT 1 FROM contacted k WHERE k.candidate_id = o.candidate_id) "
         "AS known_before, m.status AS mailbox_status, u.name AS owner_name FROM outbox o "

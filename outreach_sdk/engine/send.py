@@ -105,8 +105,10 @@ def _overdue(engine: Engine, entry: dict[str, Any]) -> bool:
         return False
     outages = engine.store.rows("SELECT started_at, ended_at FROM outages WHERE ended_at > ?", due)
     late = downtime([(o["started_at"], o["ended_at"]) for o in outages], since=due, until=now)
-    schedule = engine.store.value("SELECT schedule FROM steps WHERE id = ?", entry["step_id"])
-    limit = LATE_ENOUGH_TO_ASK if "specific_time" in str(schedule) else engine.overdue_after
+    schedule = entry["step_schedule"]
+    stated = json.loads(entry["workspace_settings"] or "{}").get("overdue_after")
+    patient = engine.overdue_after if stated is None else dt.timedelta(seconds=stated)
+    limit = LATE_ENOUGH_TO_ASK if "specific_time" in str(schedule) else patient
     return late > limit
 
 
@@ -261,7 +263,7 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, m.status, m.last_call_at, "
             "m.next_slot_at, m.spacing_us, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
             f"m.created_at AS connected_at, m.wait_until, {lent_to('m', 'j.owner_id')} AS lent, "
-            "w.settings, s.window, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
+            "w.settings, s.sending_window, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
             "AND ((x.kind = 'address' AND x.value = ?) OR (x.kind = 'domain' AND x.value = ?))) AS suppressed "
             "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN mailboxes m ON m.id = ? "
             "JOIN candidates c ON c.id = j.candidate_id JOIN workspace w ON w.id = j.workspace_id "
@@ -285,7 +287,7 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         free_at = gate["last_call_at"] + spacing
         if spacing and free_at > now:
             return "wait", free_at
-        rules = sending_rules(gate["settings"], gate["window"])
+        rules = sending_rules(gate["settings"], gate["sending_window"])
         if limits.candidate_full(store, rules, entry["candidate_id"], now) or limits.mailbox_full(
             store, gate, entry["mailbox_id"], now
         ):

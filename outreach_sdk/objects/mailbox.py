@@ -12,7 +12,8 @@ from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import plan_next
-from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.errors import InvalidInput
+from outreach_sdk.objects.lending import MailboxCare, usable_mailbox
 from outreach_sdk.objects.session import Session, current
 from outreach_sdk.storage.transitions import move_journeys
 from outreach_sdk.wiring import Vault
@@ -20,7 +21,7 @@ from outreach_sdk.wiring import Vault
 __all__ = ["Mailbox"]
 
 
-class Mailbox:
+class Mailbox(MailboxCare):
     """A connected account that e-mails leave from. Make one with a `connect_…` call."""
 
     def __init__(self, row: dict[str, Any], session: Session) -> None:
@@ -122,13 +123,9 @@ class Mailbox:
 
     @classmethod
     def get(cls, address_or_id: str | int) -> Mailbox:
-        """One of one's mailboxes; NotFound otherwise."""
+        """One of one's mailboxes, or one that was lent; NotFound otherwise."""
         session = current()
-        column = "id" if isinstance(address_or_id, int) else "address"
-        found = session.scope.find("mailboxes", f"x.{column} = ?", (address_or_id,))
-        if not found:
-            raise NotFound(f"There is no mailbox {address_or_id!r}.")
-        return cls(found[0], session)
+        return cls(usable_mailbox(session, address_or_id), session)
 
     @classmethod
     def list(cls) -> Any:
@@ -150,13 +147,10 @@ class Mailbox:
         )
 
     # -- state ---------------------------------------------------------------------------------
-    def _row(self) -> dict[str, Any]:
-        return self._session.scope.get("mailboxes", self.id, "mailbox")
-
     @property
     def status(self) -> str:
         """ "connected" | "reauthorise" | "disconnected"."""
-        return str(self._row()["status"])
+        return str(usable_mailbox(self._session, self.id)["status"])
 
     @property
     def transport(self) -> Any:
@@ -192,6 +186,9 @@ class Mailbox:
             box = self._row()
             store.write(
                 "UPDATE mailboxes SET status = 'disconnected', credentials = NULL WHERE id = ?", self.id
+            )
+            store.write(
+                "UPDATE grants SET ended_at = ? WHERE mailbox_id = ? AND ended_at IS NULL", now, self.id
             )
             moved = move_journeys(
                 store,

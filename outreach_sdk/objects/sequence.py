@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.schedule import next_due
@@ -14,6 +15,7 @@ from outreach_sdk.domain.sequence import (
     describe_schedule,
     zone,
 )
+from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
 from outreach_sdk.engine import compose, dispatch, enroll, lifecycle
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
@@ -23,6 +25,7 @@ from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.session import Session, current, local_zone
+from outreach_sdk.objects.settings import window_value
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
 
 if TYPE_CHECKING:
@@ -128,6 +131,25 @@ class Sequence(StepWriting):
                 self.id,
                 self.id,
             )
+
+    @property
+    def window(self) -> SendingWindow | None:
+        """When its automatic e-mails may leave, in the candidate's time zone: its own window, else its
+        workspace's; None for any time. Set a SendingWindow, None for any time, or "workspace"."""
+        return self._rules().window
+
+    @window.setter
+    def window(self, value: SendingWindow | Mapping[str, str] | Literal["workspace"] | None) -> None:
+        self._row()
+        stored = None if value == "workspace" else json.dumps(window_value("window", value) or {})
+        self._session.store.write("UPDATE sequences SET sending_window = ? WHERE id = ?", stored, self.id)
+        self._replan(None)
+
+    def _rules(self) -> SendingRules:
+        settings = self._session.store.value(
+            "SELECT settings FROM workspace WHERE id = ?", self._session.workspace_id
+        )
+        return sending_rules(settings, self._row()["sending_window"])
 
     @property
     def steps(self) -> pl.DataFrame:
@@ -260,6 +282,13 @@ class Sequence(StepWriting):
         living = dispatch.alive(self._session.engine)
         if not living.get("clock") or not living.get("send"):
             return "No engine is running here: nothing leaves until `outreach up`."
+        box = self._session.store.one(
+            "SELECT address, wait_until, wait_reason FROM mailboxes WHERE id = ? AND wait_until > ?",
+            row["mailbox_id"],
+            self._session.now(),
+        )
+        if box is not None:
+            return f"{box['address']} sends again after {box['wait_until']:%d %b, %H:%M} UTC: {box['wait_reason']}."
         return None
 
     def candidates(self) -> pl.DataFrame:
@@ -308,14 +337,12 @@ class Sequence(StepWriting):
         """Frame: step, kind, at (when it would leave if activated now), to, subject, text, missing. Sends
         nothing. `candidate`: as in `journey`; None takes the first enrolled, else an example person."""
         row, store, now = self._row(), self._session.store, self._session.now()
-        person: dict[str, Any] | None = None
+        rules = self._rules()
         if candidate is not None:
             journey_id = self.journey(candidate).id
-            person = store.one("SELECT candidate_id, email FROM journeys WHERE id = ?", journey_id)
         else:
-            person = store.one(
-                "SELECT candidate_id, email FROM journeys WHERE sequence_id = ? ORDER BY id LIMIT 1", self.id
-            )
+            journey_id = store.value("SELECT MIN(id) FROM journeys WHERE sequence_id = ?", self.id)
+        person = store.one("SELECT candidate_id, email FROM journeys WHERE id = ?", journey_id)
         if person is not None:
             found = store.one("SELECT * FROM candidates WHERE id = ?", person["candidate_id"]) or {}
             data = {**found, "current_email": person["email"]}
@@ -337,7 +364,11 @@ class Sequence(StepWriting):
                 now=anchor,
                 sequence_zone=row["timezone"],
                 candidate_zone=data["timezone"],
+                closed=rules.off,
             )
+            if at is not None and plan.automatic:
+                tz = zone(data["timezone"] or row["timezone"])
+                at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
             subject = plan.subject or subject
             try:

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
 from outreach_sdk.engine import dispatch, lifecycle
-from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.errors import NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, current, open_session, use
+from outreach_sdk.objects.settings import DEFAULTS, checked_setting
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
-
-SETTINGS: dict[str, type | tuple[type, ...]] = {"colleague_days": (int, float), "reply_stops": str}
 
 
 class Workspace:
@@ -35,22 +34,24 @@ class Workspace:
         stored = self._session.store.value(
             "SELECT settings FROM workspace WHERE id = ?", self._session.workspace_id
         )
-        return {"colleague_days": 30, "reply_stops": "owner", **json.loads(stored or "{}")}
+        return {**DEFAULTS, **json.loads(stored or "{}")}
 
     def set(self, **changes: Any) -> None:
-        """Change settings: colleague_days (days during which someone a colleague wrote to is held back),
-        reply_stops ("owner" | "workspace": whose journeys a reply stops)."""
-        for name, value in changes.items():
-            if name not in SETTINGS or not isinstance(value, SETTINGS[name]):
-                raise InvalidInput(name, value, f"Settings are {', '.join(SETTINGS)}.")
-        if changes.get("reply_stops", "owner") not in ("owner", "workspace"):
-            raise InvalidInput("reply_stops", changes["reply_stops"], 'Use "owner" or "workspace".')
+        """Change settings of the workspace:
+
+        colleague_days: days during which someone a colleague wrote to is held back (30). reply_stops: "owner" |
+        "workspace", whose journeys a reply stops. window: a SendingWindow outside of which no automatic e-mail
+        leaves, or None. holidays: a country ("ES", "DE-BY") whose public holidays are no business days, or None.
+        closed: dates of one's own that are none. candidate_per_day, candidate_per_week: how many e-mails a person
+        may get at most, from everybody together, or None. overdue_after: how late an e-mail may be that waited
+        while nothing was running ("7d", "12h" or a timedelta). InvalidInput names what it can't take.
+        """
         store = self._session.store
+        checked = {name: checked_setting(name, value) for name, value in changes.items()}
         with store.tx():
-            merged = {**self.settings, **changes}
             store.write(
                 "UPDATE workspace SET settings = ? WHERE id = ?",
-                json.dumps(merged),
+                json.dumps({**self.settings, **checked}),
                 self._session.workspace_id,
             )
 

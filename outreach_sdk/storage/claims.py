@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from outreach_sdk.domain.journey import OPEN_OUTBOX, OutboxState, StepStatus
-from outreach_sdk.domain.pacing import PARALLEL, Priority
+from outreach_sdk.domain.journey import OutboxState, StepStatus
+from outreach_sdk.domain.pacing import PARALLEL, Priority, mailbox_limits
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store, in_marks
 
@@ -44,7 +44,8 @@ _IN_FLIGHT = (OutboxState.CLAIMED, OutboxState.DRAFTED, OutboxState.SENDING)
 # Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry.
 _READY = """
 SELECT * FROM (
-  SELECT m.id, m.provider, m.spacing_us, m.next_slot_at,
+  SELECT m.id, m.provider, m.spacing_us, m.next_slot_at, m.per_day, m.per_hour, m.ramp_from, m.ramp_by,
+    m.created_at AS connected_at,
     EXISTS (SELECT 1 FROM outbox o WHERE o.mailbox_id = m.id AND o.state IN ('planned', 'claimed', 'drafted')
             AND o.lease_until <= ?) AS waiting,
     EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 1 AND j.next_due_at <= ?) AS follow_ups,
@@ -98,7 +99,7 @@ def claim_sends(
             if free <= 0:
                 break
             spacing = dt.timedelta(microseconds=box["spacing_us"])
-            got = _claim_lane(store, box, hand, 1 if spacing else _room(store, box, now, free))
+            got = _claim_lane(store, box, hand, min(1 if spacing else free, _room(store, box, now)))
             if got and spacing:
                 store.write(
                     "UPDATE mailboxes SET next_slot_at = ? WHERE id = ? AND next_slot_at < ?",
@@ -113,19 +114,39 @@ def claim_sends(
     return store.run(work)
 
 
-def _room(store: Store, box: dict[str, Any], now: dt.datetime, free: int) -> int:
-    """How many of `free` this mailbox's provider takes at a time, those in flight considered."""
-    most = PARALLEL.get(box["provider"])
-    if most is None:
-        return free
-    flying = store.value(
-        f"SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND state IN {in_marks(_IN_FLIGHT)} "
-        "AND claimed_at IS NOT NULL AND lease_until > ?",
-        box["id"],
-        *_IN_FLIGHT,
-        now,
+def _room(store: Store, box: dict[str, Any], now: dt.datetime) -> int:
+    """How many more this mailbox can take now: its provider's requests at a time, and what its limits leave. Where
+    they leave nothing one is let through, whose fence finds out how long the mailbox has to wait."""
+    limits = mailbox_limits(
+        box["provider"],
+        per_day=box["per_day"],
+        per_hour=box["per_hour"],
+        ramp_from=box["ramp_from"],
+        ramp_by=box["ramp_by"],
+        connected_for=now - box["connected_at"],
     )
-    return max(0, min(free, most - int(flying)))
+    parallel = PARALLEL.get(box["provider"])
+    if parallel is None and not limits:
+        return 1_000_000
+    flying = int(
+        store.value(
+            f"SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND state IN {in_marks(_IN_FLIGHT)} "
+            "AND claimed_at IS NOT NULL AND lease_until > ?",
+            box["id"],
+            *_IN_FLIGHT,
+            now,
+        )
+    )
+    room = [] if parallel is None else [parallel - flying]
+    for limit in limits:
+        gone = store.value(
+            "SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND state IN "
+            "('sent', 'unknown', 'needs_person')",
+            box["id"],
+            now - limit.window,
+        )
+        room.append(max(limit.most - int(gone) - flying, 0 if flying else 1))
+    return max(0, min(room))
 
 
 def _claimed(row: dict[str, Any], *, recover: bool) -> Claim:
@@ -285,21 +306,24 @@ def due_soon(store: Store, now: dt.datetime) -> dt.datetime | None:
     index probes."""
     if not store.value("SELECT 1 FROM installation WHERE armed AND halted_at IS NULL"):
         return None
-    moments = [
-        store.value(
-            "SELECT MIN(next_due_at) FROM journeys WHERE lane IS NOT NULL AND next_due_at IS NOT NULL"
-        ),
-        store.value(
-            "SELECT MIN(lease_until) FROM outbox WHERE lease_until IS NOT NULL AND state IN "
-            + in_marks(("planned", *OPEN_OUTBOX)),
-            "planned",
-            *OPEN_OUTBOX,
-        ),
-    ]
-    known = [m for m in moments if m is not None]
-    if not known:
-        return None
-    return max(now, from_us(min(known)))
+    rows = store.rows(
+        "SELECT m.wait_until, (SELECT MIN(j.next_due_at) FROM journeys j WHERE j.lane = m.id AND j.priority = 1 "
+        "AND j.next_due_at IS NOT NULL) AS follow_up_at, (SELECT MIN(j.next_due_at) FROM journeys j WHERE j.lane = m.id "
+        "AND j.priority = 2 AND j.next_due_at IS NOT NULL) AS first_at, (SELECT MIN(o.lease_until) FROM outbox o "
+        "WHERE o.mailbox_id = m.id AND o.lease_until IS NOT NULL AND o.state IN ('planned', 'claimed', 'drafted')) "
+        "AS lease_until FROM mailboxes m WHERE m.status = 'connected'"
+    )
+    moments: list[dt.datetime] = []
+    for row in rows:
+        known = [row[c] for c in ("follow_up_at", "first_at", "lease_until") if row[c] is not None]
+        if known:
+            moments.append(max(min(known), row["wait_until"] or now))
+    unsettled = store.value(
+        "SELECT MIN(lease_until) FROM outbox WHERE lease_until IS NOT NULL AND state IN ('sending', 'unknown')"
+    )
+    if unsettled is not None:
+        moments.append(from_us(unsettled))
+    return max(now, min(moments)) if moments else None
 
 
 def claim_mailbox_polls(

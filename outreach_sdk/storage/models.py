@@ -138,7 +138,7 @@ class Sequence(Owned):
     active = pw.BooleanField(default=False)
     timezone = pw.TextField()
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
-    window = JsonField(null=True)  # null: the workspace's; {}: none
+    sending_window = JsonField(null=True)  # null: the workspace's; {}: none
     created_at = UtcField()
     activated_at = UtcField(null=True)
 

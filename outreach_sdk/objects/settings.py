@@ -1,0 +1,96 @@
+"""What a workspace can be set to, and how each value is checked."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+
+from outreach_sdk.domain.windows import SendingWindow, days_off
+from outreach_sdk.errors import InvalidInput
+
+__all__ = ["DEFAULTS", "checked_setting", "window_value"]
+
+DEFAULTS: dict[str, Any] = {
+    "colleague_days": 30,
+    "reply_stops": "owner",
+    "window": None,
+    "holidays": None,
+    "closed": [],
+    "candidate_per_day": None,
+    "candidate_per_week": None,
+    "overdue_after": 7 * 86_400,
+}
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+def checked_setting(name: str, value: Any) -> Any:
+    """`value` as it is stored; InvalidInput for an unknown name or a value it can't take."""
+    check = _CHECKS.get(name)
+    if check is None:
+        raise InvalidInput(name, value, f"Settings are {', '.join(DEFAULTS)}.")
+    return check(name, value)
+
+
+def window_value(name: str, value: Any) -> dict[str, str] | None:
+    """A SendingWindow (or {"start", "end", "days"}, some of them) as it is stored."""
+    if value is None:
+        return None
+    if isinstance(value, dict) and set(value) <= {"start", "end", "days"}:
+        value = SendingWindow(**value)
+    if not isinstance(value, SendingWindow):
+        raise InvalidInput(name, value, 'Give SendingWindow("09:00", "17:00", days="mon-fri"), or None.')
+    return value.to_dict()
+
+
+def _days(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3_650:
+        raise InvalidInput(name, value, "Give a number of days from 0 to 3650.")
+    return value
+
+
+def _whose(name: str, value: Any) -> str:
+    if value not in ("owner", "workspace"):
+        raise InvalidInput(name, value, 'Use "owner" or "workspace".')
+    return str(value)
+
+
+def _country(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidInput(name, value, 'Give a country like "ES", or None.')
+    days_off(value)
+    return value
+
+
+def _dates(_name: str, value: Any) -> list[str]:
+    return sorted(day.isoformat() for day in days_off(None, value).dates)
+
+
+def _count(name: str, value: Any) -> int | None:
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000
+    ):
+        raise InvalidInput(name, value, "Give a whole number from 1, or None for no limit.")
+    return value
+
+
+def _duration(name: str, value: Any) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([dhms])\s*", value) if isinstance(value, str) else None
+    if match is not None:
+        value = dt.timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
+    if not isinstance(value, dt.timedelta) or value < dt.timedelta(minutes=1):
+        raise InvalidInput(name, value, 'Give a time of at least a minute, like "7d", "12h" or a timedelta.')
+    return value.total_seconds()
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "colleague_days": _days,
+    "reply_stops": _whose,
+    "window": window_value,
+    "holidays": _country,
+    "closed": _dates,
+    "candidate_per_day": _count,
+    "candidate_per_week": _count,
+    "overdue_after": _duration,
+}
