@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import outbox, send, sync, tasks
+from outreach_sdk.engine import outbox, release, sync, tasks
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import MAIL_TRIES
 from outreach_sdk.engine.progress import plan_next
@@ -155,7 +155,7 @@ def drain_sends(
             end = type(exc).__name__
             logger.exception("outbox entry %d", claim.outbox_id)
             with suppress(OutreachError):
-                send.unforeseen(engine, claim.outbox_id, claim.generation, end)
+                release.unforeseen(engine, claim.outbox_id, claim.generation, end)
         finally:
             engine.store.idle()
             ended.put(end)

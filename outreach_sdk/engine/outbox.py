@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outreach_sdk.engine import failpoints, send
+from outreach_sdk.engine import failpoints, release, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.recover import recover
@@ -26,13 +26,13 @@ def process(engine: Engine, claim: Claim) -> str:
     try:
         return send.prepare_and_send(engine, entry, transport)
     except MailAuthError as exc:
-        send.release(engine, entry)
+        release.release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return "reauthorise"
     except MailRefused as exc:
-        return send.refused(engine, entry, str(exc))
+        return release.refused(engine, entry, str(exc))
     except MailError as exc:  # nothing was sent: drafts and looks only
-        return send.held_up(engine, entry, exc)
+        return release.held_up(engine, entry, exc)
 
 
 def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:

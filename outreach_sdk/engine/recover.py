@@ -13,6 +13,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
+from outreach_sdk.engine.release import release
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.mail.port import Fingerprint, MailTransport
 from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step
@@ -77,7 +78,7 @@ def _draft_stands(engine: Engine, entry: dict[str, Any], transport: MailTranspor
     if going_on:
         return send.deliver(engine, entry, transport)
     transport.delete_draft(entry["provider_draft_id"])
-    send.release(engine, entry, reschedule_it=False)
+    release(engine, entry, reschedule_it=False)
     return "released"
 
 

@@ -19,15 +19,14 @@ from outreach_sdk.domain.journey import (
     StepStatus,
 )
 from outreach_sdk.domain.message import OutgoingMessage
-from outreach_sdk.domain.pacing import Priority, next_slot, wait_for_slot
-from outreach_sdk.domain.schedule import downtime
-from outreach_sdk.domain.sequence import schedule_from_dict, zone
-from outreach_sdk.domain.windows import is_set_time, placed, sending_rules, share
+from outreach_sdk.domain.pacing import next_slot, wait_for_slot
+from outreach_sdk.domain.windows import sending_rules
 from outreach_sdk.engine import compose, failpoints, limits, look
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
-from outreach_sdk.engine.notify import notify
-from outreach_sdk.engine.progress import handled, pause_overdue, person_name, plan_next, reschedule
+from outreach_sdk.engine.progress import handled
+from outreach_sdk.engine.release import held_up, left_unknown, pause, refused, release, retry_later
+from outreach_sdk.engine.timing import not_now, too_often
 from outreach_sdk.errors import (
     MailAuthError,
     MailError,
@@ -35,22 +34,16 @@ from outreach_sdk.errors import (
     MailOutcomeUnknown,
     MailRateLimited,
     MailRefused,
-    MailTemporary,
     MissingField,
     OutreachError,
 )
 from outreach_sdk.mail.port import MailTransport, SentMessage
 from outreach_sdk.storage.claims import lent_to
-from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step, open_attempt
+from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step
 
-__all__ = ["accepted", "deliver", "prepare_and_send", "refused", "release", "retry_later"]
-
-MAX_TRIES = 8
-"""Temporary refusals in a row before the journey is paused."""
+__all__ = ["accepted", "deliver", "fence", "prepare_and_send", "with_header_id"]
 
 MAX_STRAYS = 10
-
-LATE_ENOUGH_TO_ASK = dt.timedelta(hours=1)
 
 
 def _stale(entry: dict[str, Any]) -> bool:
@@ -62,27 +55,27 @@ def _stale(entry: dict[str, Any]) -> bool:
     )
 
 
+def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    """It may not leave now: take its draft away and give the entry back."""
+    _clear_drafts(entry, transport)
+    release(engine, entry, after=dt.timedelta(seconds=5) if not _stale(entry) else dt.timedelta(0))
+    return "released"
+
+
 def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
     if _stale(entry):
         return _let_go(engine, entry, transport)
     if not entry["current_email"]:
-        return _pause(engine, entry, PauseReason.NO_EMAIL, "there is no e-mail address to write to")
-    if _overdue(engine, entry):
-        release(engine, entry, reschedule_it=False)
-        with engine.store.tx():
-            pause_overdue(
-                engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running"
-            )
-        return "overdue"
-    held = _outside_hours(engine, entry) or _too_often(engine, entry)
+        return pause(engine, entry, PauseReason.NO_EMAIL, "there is no e-mail address to write to")
+    held = not_now(engine, entry)
     if held is not None:
         return held
     try:
         message = compose.message(engine.store, entry)
     except MissingField as exc:
-        return _pause(engine, entry, PauseReason.MISSING_FIELD, f"{', '.join(exc.fields)} is missing")
+        return pause(engine, entry, PauseReason.MISSING_FIELD, f"{', '.join(exc.fields)} is missing")
     except OutreachError as exc:
-        return _pause(engine, entry, PauseReason.SEND_FAILED, str(exc))
+        return pause(engine, entry, PauseReason.SEND_FAILED, str(exc))
     if message is None:  # the sequence broke after activation: it waits, its problems shown
         release(engine, entry, after=dt.timedelta(minutes=1))
         return "incomplete"
@@ -93,71 +86,6 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
         return _let_go(engine, entry, transport) if why == "answered" else retry_later(engine, entry, None)
     failpoints.hit("after_look")
     return deliver(engine, entry, transport)
-
-
-def _as_journey(entry: dict[str, Any]) -> dict[str, Any]:
-    return {**entry, "id": entry["journey_id"], "generation": entry["current_generation"]}
-
-
-def _overdue(engine: Engine, entry: dict[str, Any]) -> bool:
-    now, due = engine.now(), entry["due_at"]
-    if now - due < LATE_ENOUGH_TO_ASK:
-        return False
-    outages = engine.store.rows("SELECT started_at, ended_at FROM outages WHERE ended_at > ?", due)
-    late = downtime([(o["started_at"], o["ended_at"]) for o in outages], since=due, until=now)
-    schedule = entry["step_schedule"]
-    stated = json.loads(entry["workspace_settings"] or "{}").get("overdue_after")
-    patient = engine.overdue_after if stated is None else dt.timedelta(seconds=stated)
-    limit = LATE_ENOUGH_TO_ASK if "specific_time" in str(schedule) else patient
-    return late > limit
-
-
-def _outside_hours(engine: Engine, entry: dict[str, Any]) -> str | None:
-    """Whatever held it up until its window closed, it waits for the next one. A person's Send now doesn't, nor
-    a time somebody set, unless it is long past."""
-    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
-    if rules.window is None or entry["priority"] == Priority.PERSON:
-        return None
-    now = engine.now()
-    schedule = schedule_from_dict(json.loads(entry["step_schedule"]))
-    if is_set_time(schedule) and now - entry["due_at"] < LATE_ENOUGH_TO_ASK:
-        return None
-    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
-    at = placed(rules.window, now, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
-    if at <= now:
-        return None
-    release(engine, entry, due=at)
-    return "outside_hours"
-
-
-def _too_often(engine: Engine, entry: dict[str, Any]) -> str | None:
-    """Limits looked at before any work is done for the e-mail; the fence decides."""
-    store, now = engine.store, engine.now()
-    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
-    if (full := limits.candidate_full(store, rules, entry["candidate_id"], now)) is not None:
-        return _candidate_waits(engine, entry, *full)
-    if (full := limits.mailbox_full(store, entry, entry["mailbox_id"], now)) is not None:
-        return _mailbox_waits(engine, entry, *full)
-    return None
-
-
-def _mailbox_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str) -> str:
-    limits.mailbox_waits(engine, entry, until, f"it has reached {why}")
-    release(engine, entry, due=entry["due_at"])  # it keeps its place in the mailbox's order
-    return "mailbox_waits"
-
-
-def _candidate_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str) -> str:
-    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
-    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
-    at = placed(rules.window, until, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
-    if release(engine, entry, due=at):
-        engine.store.write(
-            "UPDATE journeys SET detail = ? WHERE id = ? AND status = 'active'",
-            f"waits until {at:%d %b, %H:%M} UTC: at most {why}",
-            entry["journey_id"],
-        )
-    return "candidate_waits"
 
 
 def _ensure_draft(
@@ -218,7 +146,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             return retry_later(engine, entry, None)
         if verdict == "full":
             _clear_drafts(entry, transport)
-            return _too_often(engine, entry) or _let_go(engine, entry, transport)
+            return too_often(engine, entry) or _let_go(engine, entry, transport)
         return _let_go(engine, entry, transport)
     failpoints.hit("after_sending")
     engine.store.idle()
@@ -399,163 +327,3 @@ def _thread(entry: dict[str, Any], sent: SentMessage) -> dict[str, Any]:
         "thread_subject": entry["subject"] if opened else entry["thread_subject"],
         "thread_refs": json.dumps(refs[-20:]),
     }
-
-
-def release(
-    engine: Engine,
-    entry: dict[str, Any],
-    *,
-    after: dt.timedelta = dt.timedelta(0),
-    due: dt.datetime | None = None,
-    reschedule_it: bool = True,
-) -> bool:
-    """Put the entry back as `planned`: not sent, and to be sent by a later claim if its journey goes on; `after`
-    some time or when `due`, else by its step's own timing."""
-    store, now = engine.store, engine.now()
-
-    def work() -> bool:
-        if entry["state"] == OutboxState.SENDING:
-            move_outbox(store, entry["id"], entry["generation"], OutboxState.DRAFTED)
-        moved = move_outbox(
-            store,
-            entry["id"],
-            entry["generation"],
-            OutboxState.PLANNED,
-            lease_until=None,
-            claimed_at=None,
-            provider_draft_id=None,
-        )
-        if moved:
-            move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
-            if reschedule_it:
-                if entry["priority"] == Priority.PERSON:  # its step waits for no clock: the entry itself does
-                    store.write(
-                        "UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'planned' AND EXISTS "
-                        "(SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active')",
-                        due or now + after,
-                        entry["id"],
-                    )
-                elif due is not None:
-                    reschedule(store, entry["journey_id"], due)
-                elif after:
-                    reschedule(store, entry["journey_id"], now + after)
-                else:
-                    plan_next(store, entry["journey_id"], now)
-        return moved
-
-    entry["state"] = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
-    return store.run(work)
-
-
-def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
-    """It may not leave now: take its draft away and give the entry back."""
-    _clear_drafts(entry, transport)
-    release(engine, entry, after=dt.timedelta(seconds=5) if not _stale(entry) else dt.timedelta(0))
-    return "released"
-
-
-def _pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> str:
-    release(engine, entry, reschedule_it=False)
-    _pause_and_tell(engine, entry, reason, why)
-    return str(reason)
-
-
-def _pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> None:
-    store, now = engine.store, engine.now()
-    with store.tx():
-        if move_journey(store, entry["journey_id"], JourneyStatus.PAUSED, reason, now, detail=why):
-            notify(
-                store,
-                workspace_id=entry["workspace_id"],
-                owner_id=entry["owner_id"],
-                kind=str(reason),
-                text=f"The journey of {person_name(store, entry['candidate_id'])} in "
-                f"{entry['sequence_name']} is paused: {why}.",
-                dedupe=f"{reason}:{entry['id']}:{entry['generation']}",
-                now=now,
-                journey_id=entry["journey_id"],
-                sequence_id=entry["sequence_id"],
-            )
-
-
-def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
-    """A definite, lasting no: the attempt failed, the journey pauses, the owner hears why (rule 13)."""
-    store, now = engine.store, engine.now()
-    with store.tx():
-        if not move_outbox(
-            store,
-            entry["id"],
-            entry["generation"],
-            OutboxState.FAILED,
-            error=why,
-            lease_until=None,
-            claimed_at=None,
-        ):
-            return "gone"
-        open_attempt(store, entry["id"], engine.new_key())
-        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.FAILED, now)
-        _pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
-    return "failed"
-
-
-def retry_later(
-    engine: Engine, entry: dict[str, Any], exc: MailError | None, *, until: dt.datetime | None = None
-) -> str:
-    """Not now: the entry waits for the provider's own time, or one that doubles; too often, it pauses."""
-    store, now = engine.store, engine.now()
-    tries = int(entry["tries"]) + (exc is not None)
-    if exc is not None and tries >= MAX_TRIES:
-        return _pause(engine, entry, PauseReason.SEND_FAILED, f"it failed again and again: {exc}")
-    again = until or now + dt.timedelta(seconds=min(5.0 * 2 ** max(tries - 1, 0), 900.0))
-    with store.tx():
-        current = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
-        state = OutboxState.DRAFTED if current == OutboxState.SENDING else OutboxState(str(current))
-        move_outbox(
-            store,
-            entry["id"],
-            entry["generation"],
-            state,
-            tries=tries,
-            error=str(exc) if exc is not None else None,
-            lease_until=again,
-            claimed_at=None,
-        )
-        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
-    return "later"
-
-
-def unforeseen(engine: Engine, entry_id: int, generation: int, kind: str) -> None:
-    """A fault of the program's own on one entry. What hasn't been handed over waits longer each time and pauses
-    its journey in the end, so that the owner hears of it; what may have left is looked up by a later claim."""
-    entry = engine.store.one(
-        "SELECT o.*, j.sequence_id, s.name AS sequence_name FROM outbox o JOIN journeys j ON j.id = o.journey_id "
-        "JOIN sequences s ON s.id = j.sequence_id WHERE o.id = ? AND o.generation = ?",
-        entry_id,
-        generation,
-    )
-    if entry is not None and entry["state"] in (OutboxState.CLAIMED, OutboxState.DRAFTED):
-        retry_later(engine, entry, MailTemporary(f"an error in the program ({kind})"))
-
-
-def held_up(engine: Engine, entry: dict[str, Any], exc: MailError) -> str:
-    """The provider said "not now", or nothing of use, before anything was sent: the mailbox waits, and the entry
-    keeps its place in it. What isn't a matter of rate counts against the entry, lest one message that no
-    provider takes hold up the others for ever."""
-    until = limits.trouble(engine, entry, exc)
-    if isinstance(exc, MailRateLimited):
-        release(engine, entry, due=entry["due_at"])
-        return "later"
-    return retry_later(engine, entry, exc, until=until)
-
-
-def left_unknown(engine: Engine, entry: dict[str, Any], why: str) -> str:
-    """Nobody can say whether it was accepted: stay `sending`, look it up soon."""
-    engine.store.write(
-        "UPDATE outbox SET lease_until = ?, claimed_at = NULL, error = ? WHERE id = ? AND generation = ? "
-        "AND state = 'sending'",
-        engine.now() + dt.timedelta(seconds=2),
-        why,
-        entry["id"],
-        entry["generation"],
-    )
-    return "unknown"

@@ -20,7 +20,7 @@ from redis import Redis
 
 from outreach_sdk.config import Settings
 from outreach_sdk.domain.sequence import Instant, Later, NextBusinessDay
-from outreach_sdk.engine import dispatch, outbox, send, sync
+from outreach_sdk.engine import dispatch, outbox, release, sync
 from outreach_sdk.engine.queues import Queues
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.mailbox import Mailbox
@@ -239,7 +239,7 @@ def test_a_fault_of_the_program_pauses_that_journey_in_the_end_and_its_owner_hea
     moments = iter(dt.timedelta(minutes=20 * n) for n in range(1000))
     now = dt.datetime.now(dt.UTC)
     with through(house, Poisoned):
-        for _ in range(send.MAX_TRIES + 2):
+        for _ in range(release.MAX_TRIES + 2):
             house.engine.now = functools.partial(lambda moment: moment, now + next(moments))
             dispatch.drain_sends(house.engine, threads=2)
     journey = seq.journey(address(1))

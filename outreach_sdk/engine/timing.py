@@ -1,0 +1,97 @@
+"""Whether now is the time: lateness, hours, and what a mailbox and a person can take."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.domain.schedule import downtime
+from outreach_sdk.domain.sequence import schedule_from_dict, zone
+from outreach_sdk.domain.windows import is_set_time, placed, sending_rules, share
+from outreach_sdk.engine import limits
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.progress import pause_overdue
+from outreach_sdk.engine.release import release
+
+__all__ = ["not_now", "too_often"]
+
+LATE_ENOUGH_TO_ASK = dt.timedelta(hours=1)
+
+
+def not_now(engine: Engine, entry: dict[str, Any]) -> str | None:
+    """Why a claimed entry doesn't leave now, having been given back for its time; None: it may."""
+    if _overdue(engine, entry):
+        release(engine, entry, reschedule_it=False)
+        with engine.store.tx():
+            pause_overdue(
+                engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running"
+            )
+        return "overdue"
+    return _outside_hours(engine, entry) or too_often(engine, entry)
+
+
+def _as_journey(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "id": entry["journey_id"], "generation": entry["current_generation"]}
+
+
+def _overdue(engine: Engine, entry: dict[str, Any]) -> bool:
+    now, due = engine.now(), entry["due_at"]
+    if now - due < LATE_ENOUGH_TO_ASK:
+        return False
+    outages = engine.store.rows("SELECT started_at, ended_at FROM outages WHERE ended_at > ?", due)
+    late = downtime([(o["started_at"], o["ended_at"]) for o in outages], since=due, until=now)
+    schedule = entry["step_schedule"]
+    stated = json.loads(entry["workspace_settings"] or "{}").get("overdue_after")
+    patient = engine.overdue_after if stated is None else dt.timedelta(seconds=stated)
+    limit = LATE_ENOUGH_TO_ASK if "specific_time" in str(schedule) else patient
+    return late > limit
+
+
+def _outside_hours(engine: Engine, entry: dict[str, Any]) -> str | None:
+    """Whatever held it up until its window closed, it waits for the next one. A person's Send now doesn't, nor
+    a time somebody set, unless it is long past."""
+    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    if rules.window is None or entry["priority"] == Priority.PERSON:
+        return None
+    now = engine.now()
+    schedule = schedule_from_dict(json.loads(entry["step_schedule"]))
+    if is_set_time(schedule) and now - entry["due_at"] < LATE_ENOUGH_TO_ASK:
+        return None
+    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
+    at = placed(rules.window, now, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
+    if at <= now:
+        return None
+    release(engine, entry, due=at)
+    return "outside_hours"
+
+
+def too_often(engine: Engine, entry: dict[str, Any]) -> str | None:
+    """Limits looked at before any work is done for the e-mail; the fence decides."""
+    store, now = engine.store, engine.now()
+    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    if (full := limits.candidate_full(store, rules, entry["candidate_id"], now)) is not None:
+        return _candidate_waits(engine, entry, *full)
+    if (full := limits.mailbox_full(store, entry, entry["mailbox_id"], now)) is not None:
+        return _mailbox_waits(engine, entry, *full)
+    return None
+
+
+def _mailbox_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str) -> str:
+    limits.mailbox_waits(engine, entry, until, f"it has reached {why}")
+    release(engine, entry, due=entry["due_at"])  # it keeps its place in the mailbox's order
+    return "mailbox_waits"
+
+
+def _candidate_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str) -> str:
+    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
+    at = placed(rules.window, until, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
+    if release(engine, entry, due=at):
+        engine.store.write(
+            "UPDATE journeys SET detail = ? WHERE id = ? AND status = 'active'",
+            f"waits until {at:%d %b, %H:%M} UTC: at most {why}",
+            entry["journey_id"],
+        )
+    return "candidate_waits"
