@@ -16,6 +16,7 @@ from outreach_sdk.domain.sequence import (
 )
 from outreach_sdk.engine import compose, dispatch, enroll, lifecycle
 from outreach_sdk.engine import people as people_rows
+from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
@@ -128,6 +129,7 @@ class Sequence(StepWriting):
                 self.id,
                 self.id,
             )
+            sender_repaired(self._session.engine, self.id)
 
     @property
     def steps(self) -> pl.DataFrame:

@@ -49,7 +49,7 @@ SELECT * FROM (
             AND o.lease_until <= ?) AS waiting,
     EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 1 AND j.next_due_at <= ?) AS follow_ups,
     EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 2 AND j.next_due_at <= ?) AS firsts
-  FROM mailboxes m WHERE m.status = 'connected' AND m.next_slot_at <= ?) AS q
+  FROM mailboxes m WHERE m.status = 'connected' AND m.checked_at IS NOT NULL AND m.next_slot_at <= ?) AS q
 WHERE waiting OR follow_ups OR firsts ORDER BY next_slot_at, id
 """
 
@@ -258,7 +258,8 @@ def due_soon(store: Store, now: dt.datetime) -> dt.datetime | None:
     """When the next e-mail could be claimed (at once: `now`), or None. A few index probes."""
     moments = [
         store.value(
-            "SELECT MIN(next_due_at) FROM journeys WHERE lane IS NOT NULL AND next_due_at IS NOT NULL"
+            "SELECT MIN(next_due_at) FROM journeys WHERE lane IS NOT NULL AND next_due_at IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM mailboxes m WHERE m.id = journeys.lane AND (m.status <> 'connected' OR m.checked_at IS NULL))"
         ),
         store.value(
             "SELECT MIN(lease_until) FROM outbox WHERE lease_until IS NOT NULL AND state IN "
