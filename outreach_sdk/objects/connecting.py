@@ -29,6 +29,7 @@ Browser = bool | Callable[[str], object] | None
 the answer pasted; None: whichever fits this machine."""
 
 PATIENCE = 900.0
+PASTE_PORT = 53682
 REMOTE = ("SSH_CONNECTION", "JUPYTERHUB_USER", "COLAB_RELEASE_TAG", "KUBERNETES_SERVICE_HOST")
 HOSTS = {"gmail": "127.0.0.1", "outlook": "localhost"}
 """Google asks for the number, Microsoft for the name, in an application's redirect address on this machine."""
@@ -64,17 +65,17 @@ def by_consent(
 ) -> dict[str, Any]:  # fmt: skip
     """Tokens, once a person has agreed on the provider's page. SignInRefused, NotReady."""
     show(permissions(gate))
-    opener = _opener(browser)
-    with _listening(HOSTS[gate.provider], port) as (redirect, answers):
+    opener, host = _opener(browser), HOSTS[gate.provider]
+    if opener is None:
+        # Nothing listens there, here or where the browser is: the answer stays in its address bar.
+        url, memo = gate.begin(f"http://{host}:{port or PASTE_PORT}", address=address)
+        show(f"Open this address in a browser, on any machine:\n{url}")
+        return gate.finish(memo, _pasted(ask, str(memo["state"])))
+    with _listening(host, port) as (redirect, answers):
         url, memo = gate.begin(redirect, address=address)
-        state = str(memo["state"])
-        if opener is None:
-            show(f"Open this address in a browser, on any machine:\n{url}")
-            answer = _pasted(ask, state)
-        else:
-            show("Your browser opens. If it doesn't, open this address on this machine:\n" + url)
-            opener(url)
-            answer = _came_back(answers, state)
+        show("Your browser opens. If it doesn't, open this address on this machine:\n" + url)
+        opener(url)
+        answer = _came_back(answers, str(memo["state"]))
     return gate.finish(memo, answer)
 
 

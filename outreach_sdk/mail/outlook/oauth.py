@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hmac
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -49,7 +50,10 @@ class MicrosoftSignIn:
         self._endpoint, self._timeout = endpoint, timeout
 
     def begin(self, redirect_uri: str, *, address: str | None) -> tuple[str, dict[str, Any]]:
-        with self._application() as (app, instead):
+        with self._application() as (app, instead), warnings.catch_warnings():
+            # MSAL would have the answer posted, which can't be pasted into a remote notebook, and to which a
+            # browser adds no cookie; a code in an address is worth nothing without the PKCE verifier.
+            warnings.filterwarnings("ignore", message="response_mode")
             memo = app.initiate_auth_code_flow(
                 SCOPES,
                 redirect_uri=redirect_uri,
