@@ -82,6 +82,12 @@ def _url(variable: str, text: str) -> str:
     return _address(variable, text, "http https", "Write https://host[/path].").rstrip("/")
 
 
+def _tenant(variable: str, text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]+", text):
+        raise ConfigError(f"{variable}: {text!r} isn't a tenant. Give the directory's id or domain.")
+    return text
+
+
 def _smtp(variable: str, text: str) -> Secret:
     return Secret(_address(variable, text, "smtp smtps", "Write smtp://user:password@host:587."))
 
@@ -152,8 +158,13 @@ class Settings:
     google_auth_uri: str = "https://accounts.google.com/o/oauth2/v2/auth"
     google_certs_url: str = "https://www.googleapis.com/oauth2/v1/certs"
     google_calendar_endpoint: str | None = None
+    google_client_id: str | None = None
+    google_client_secret: Secret | None = None
     graph_endpoint: str | None = None
     microsoft_authority: str = "https://login.microsoftonline.com"
+    microsoft_client_id: str | None = None
+    microsoft_client_secret: Secret | None = None
+    microsoft_tenant: str = "common"
     stagger_seconds: float = 3.0
     max_parallel_sends: int = 50
     smtp_url: Secret | None = None
@@ -257,8 +268,13 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "google_auth_uri": ("OUTREACH_GOOGLE_AUTH_URI", _url),
     "google_certs_url": ("OUTREACH_GOOGLE_CERTS_URL", _url),
     "google_calendar_endpoint": ("OUTREACH_GOOGLE_CALENDAR_ENDPOINT", _url),
+    "google_client_id": ("OUTREACH_GOOGLE_CLIENT_ID", _text),
+    "google_client_secret": ("OUTREACH_GOOGLE_CLIENT_SECRET", _secret),
     "graph_endpoint": ("OUTREACH_GRAPH_ENDPOINT", _url),
     "microsoft_authority": ("OUTREACH_MICROSOFT_AUTHORITY", _url),
+    "microsoft_client_id": ("OUTREACH_MICROSOFT_CLIENT_ID", _text),
+    "microsoft_client_secret": ("OUTREACH_MICROSOFT_CLIENT_SECRET", _secret),
+    "microsoft_tenant": ("OUTREACH_MICROSOFT_TENANT", _tenant),
     "stagger_seconds": ("OUTREACH_STAGGER_SECONDS", _number(0, DAY)),
     "max_parallel_sends": ("OUTREACH_MAX_PARALLEL_SENDS", _number(1, 1000, kind=int)),
     "smtp_url": ("OUTREACH_SMTP_URL", _smtp),

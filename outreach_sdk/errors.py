@@ -21,6 +21,7 @@
         ├── MailRateLimited       a definite "not now" (`retry_after` seconds)
         ├── MailTemporary         nothing was accepted; trying again may help
         ├── MailAuthError         the grant is dead: reconnect the mailbox (permanent)
+        ├── SignInRefused         connecting ended without a mailbox: denied, wrong account, too late
         ├── MailNotFound          the draft or message isn't there
         └── MailOutcomeUnknown    nobody can say whether it was accepted: never repeat blindly
 
@@ -53,6 +54,7 @@ __all__ = [
     "NotFound",
     "NotReady",
     "OutreachError",
+    "SignInRefused",
     "StorageError",
     "TemplateError",
     "TransitionRefused",
@@ -187,6 +189,11 @@ class MailTemporary(MailError):
 
 class MailAuthError(MailError):
     """The mailbox's grant is dead (revoked, expired, password changed): its owner must reconnect."""
+
+
+class SignInRefused(MailError):
+    """Connecting ended without a mailbox: consent denied, another account than expected, a code used or too
+    old. Nothing was written; starting again may help."""
 
 
 class MailNotFound(MailError):

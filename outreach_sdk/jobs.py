@@ -17,12 +17,13 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
 from outreach_sdk.errors import OutreachError
-from outreach_sdk.wiring import notices, open_engine
+from outreach_sdk.wiring import notices, open_engine, revoke_pending
 
 __all__ = [
     "ALLOWED",
     "QUEUES",
     "Beating",
+    "drain_checks",
     "drain_imports",
     "drain_polls",
     "drain_sends",
@@ -57,6 +58,15 @@ def drain_polls(*_bucket: Any) -> dict[str, int]:
     return dispatch.drain_polls(shared_engine())
 
 
+def drain_checks(*_bucket: Any) -> int:
+    """Test mailboxes that may not send before; tell providers of grants to forget. How many passed."""
+    from outreach_sdk.engine import selftest  # rare: the sending workers need not carry it
+
+    settings, engine = Settings.from_env(), shared_engine()
+    revoke_pending(settings, engine.store)
+    return selftest.run_waiting(engine)
+
+
 def drain_imports(*_bucket: Any) -> int:
     """Go on with imports that wait or whose worker died; how many were finished."""
     from outreach_sdk.engine import enroll  # the sending workers need not carry it
@@ -72,7 +82,8 @@ def drain_notices(*_bucket: Any) -> int:
 
 
 ALLOWED: dict[str, Callable[..., Any]] = {
-    f"outreach_sdk.jobs.{f.__name__}": f for f in (drain_sends, drain_polls, drain_imports, drain_notices)
+    f"outreach_sdk.jobs.{f.__name__}": f
+    for f in (drain_sends, drain_polls, drain_checks, drain_imports, drain_notices)
 }
 """The only functions a worker runs, whatever Redis says."""
 

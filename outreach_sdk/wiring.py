@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,60 +12,20 @@ from typing import Any
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import Notices
-from outreach_sdk.errors import ConfigError, MailAuthError
-from outreach_sdk.mail.port import MailTransport
+from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
+from outreach_sdk.mail.port import MailTransport, SignIn
 from outreach_sdk.storage.store import Store, open_store
+from outreach_sdk.vault import Vault, binding
 
-__all__ = ["Transports", "Vault", "notices", "open_engine"]
-
-
-class Vault:
-    """Secrets at rest: encrypted with the newest key, read with any. The text is bound to its mailbox, so
-    a copied ciphertext opens nothing else."""
-
-    def __init__(self, settings: Settings) -> None:
-        from cryptography.fernet import Fernet, MultiFernet  # 6 MiB that a Maildir's worker needn't carry
-
-        keys = [k.reveal() for k in settings.secret_keys] or [_home_key(settings.home)]
-        try:
-            self._fernet = MultiFernet([Fernet(k.encode()) for k in keys])
-        except ValueError:
-            raise ConfigError(
-                "OUTREACH_SECRET_KEYS: not Fernet keys. Make one with: python -c 'from cryptography.fernet import "
-                "Fernet; print(Fernet.generate_key().decode())'"
-            ) from None
-
-    def seal(self, value: dict[str, Any], *, bound_to: str) -> str:
-        """Encrypt."""
-        return self._fernet.encrypt(json.dumps({"for": bound_to, "v": value}).encode()).decode()
-
-    def open(self, sealed: str, *, bound_to: str) -> dict[str, Any]:
-        """Decrypt; ConfigError with a wrong key, MailAuthError for a ciphertext of another mailbox."""
-        from cryptography.fernet import InvalidToken
-
-        try:
-            inner = json.loads(self._fernet.decrypt(sealed.encode()))
-        except InvalidToken:
-            raise ConfigError(
-                "OUTREACH_SECRET_KEYS: none of the keys opens this mailbox's tokens. Put back the key they were "
-                "stored with, or reconnect the mailbox."
-            ) from None
-        if inner["for"] != bound_to:
-            raise MailAuthError("These tokens belong to another mailbox. Reconnect this one.")
-        return dict(inner["v"])
-
-
-def _home_key(home: Path) -> str:
-    path = home / "secret.key"
-    if not path.exists():
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        from cryptography.fernet import Fernet
-
-        with contextlib.suppress(FileExistsError):
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(Fernet.generate_key().decode())
-    return path.read_text().strip()
+__all__ = [
+    "Transports",
+    "Vault",
+    "installation_sign_in",
+    "notices",
+    "open_engine",
+    "revoke_pending",
+    "sign_in",
+]
 
 
 class Transports:
@@ -125,7 +83,7 @@ class Transports:
 
         if not box["credentials"]:
             raise MailAuthError(f"{box['address']} holds no tokens. Reconnect it.")
-        tokens = self.vault.open(box["credentials"], bound_to=f"{box['workspace_id']}:{box['address']}")
+        tokens = self.vault.open(box["credentials"], bound_to=binding(box))
         credentials = refresh_credentials(
             refresh_token=tokens["refresh_token"],
             client_id=tokens["client_id"],
@@ -174,7 +132,7 @@ class _KeptTokens:
     def __init__(self, store: Store, vault: Vault, box: dict[str, Any]) -> None:
         self._store, self._vault = store, vault
         self._id, self._address = box["id"], box["address"]
-        self._bound_to = f"{box['workspace_id']}:{box['address']}"
+        self._bound_to = binding(box)
 
     def load(self) -> tuple[str, dict[str, Any]]:
         sealed = self._store.value("SELECT credentials FROM mailboxes WHERE id = ?", self._id)
@@ -193,6 +151,89 @@ class _KeptTokens:
             )
             == 1
         )
+
+
+def sign_in(
+    settings: Settings, provider: str, *, client_id: str, client_secret: str = "", tenant: str = "common"
+) -> SignIn:
+    """The consent page of a provider, for one application."""
+    if provider == "gmail":
+        from outreach_sdk.mail.gmail.oauth import GoogleSignIn
+
+        return GoogleSignIn(
+            client_id=client_id,
+            client_secret=client_secret,
+            auth_uri=settings.google_auth_uri,
+            token_uri=settings.google_token_uri,
+            endpoint=settings.gmail_endpoint,
+            timeout=settings.send_timeout,
+        )
+    from outreach_sdk.mail.outlook.oauth import MicrosoftSignIn
+
+    return MicrosoftSignIn(
+        client_id=client_id,
+        client_secret=client_secret,
+        tenant=tenant,
+        authority=settings.microsoft_authority,
+        endpoint=settings.graph_endpoint,
+        timeout=settings.send_timeout,
+    )
+
+
+def installation_sign_in(settings: Settings, provider: str) -> SignIn:
+    """The consent page with the application that the installation's web service is set up with. ConfigError."""
+    family = "GOOGLE" if provider == "gmail" else "MICROSOFT"
+    client_id, secret = (
+        (settings.google_client_id, settings.google_client_secret)
+        if provider == "gmail"
+        else (settings.microsoft_client_id, settings.microsoft_client_secret)
+    )
+    if not client_id or secret is None:
+        raise ConfigError(
+            f"OUTREACH_{family}_CLIENT_ID, OUTREACH_{family}_CLIENT_SECRET: not set where the web service runs. "
+            "Register an application of the kind “web” and set both."
+        )
+    return sign_in(
+        settings,
+        provider,
+        client_id=client_id,
+        client_secret=secret.reveal(),
+        tenant=settings.microsoft_tenant,
+    )
+
+
+def revoke_pending(settings: Settings, store: Store) -> int:
+    """Tell providers to forget the grants of mailboxes that were disconnected; how many were told. What fails
+    is tried again by the next call."""
+    rows = store.rows("SELECT * FROM mailboxes WHERE revoking IS NOT NULL ORDER BY id LIMIT 100")
+    if not rows:
+        return 0
+    vault, told = Vault(settings), 0
+    for box in rows:
+        # Google forgets all that a person ever gave the application, a colleague's row included.
+        shared = store.value(
+            "SELECT 1 FROM mailboxes WHERE id <> ? AND address = ? AND provider = ? AND status = 'connected'",
+            box["id"],
+            box["address"],
+            box["provider"],
+        )
+        try:
+            tokens = vault.open(str(box["revoking"]), bound_to=binding(box))
+            if not shared:
+                gate = sign_in(
+                    settings,
+                    box["provider"],
+                    client_id=tokens["client_id"],
+                    client_secret=tokens["client_secret"],
+                )
+                told += gate.revoke(tokens)
+        except OutreachError as exc:
+            if not exc.permanent:
+                continue
+        store.write(
+            "UPDATE mailboxes SET revoking = NULL WHERE id = ? AND revoking = ?", box["id"], box["revoking"]
+        )
+    return told
 
 
 EXTRA: dict[str, Callable[[dict[str, Any], dict[str, Any]], MailTransport]] = {}

@@ -6,6 +6,7 @@ from flask import Flask, Response, jsonify
 
 from outreach_sdk import webhooks
 from outreach_sdk.errors import OutreachError
+from webhook_service import connect
 
 __all__ = ["create_app"]
 
@@ -14,6 +15,8 @@ def create_app() -> Flask:
     """The service, reading its settings from the environment at first use."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 256 * 1024
+
+    app.register_blueprint(connect.pages)
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import outbox, release, sync, tasks
+from outreach_sdk.engine import outbox, release, selftest, sync, tasks
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import MAIL_TRIES
 from outreach_sdk.engine.progress import plan_next
@@ -90,6 +90,10 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
         done["drains"] += sum(wake.enqueue("send", "drain_sends", bucket * 64 + n) for n in range(workers))
     if store.value("SELECT 1 FROM mailboxes WHERE status = 'connected' AND next_poll_at <= ? LIMIT 1", now):
         done["drains"] += wake.enqueue("read", "drain_polls", int(now.timestamp() // 2))
+    if selftest.waiting(engine, 1) or store.value(
+        "SELECT 1 FROM mailboxes WHERE revoking IS NOT NULL LIMIT 1"
+    ):
+        done["drains"] += wake.enqueue("read", "drain_checks", int(now.timestamp() // 2))
     if store.value(
         "SELECT 1 FROM imports WHERE lease_until <= ? LIMIT 1",
         now,

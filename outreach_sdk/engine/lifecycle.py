@@ -22,9 +22,9 @@ from outreach_sdk.domain.sequence import (
 )
 from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.mailboxes import sender_trouble
 from outreach_sdk.engine.progress import NEVER, handled, plan_next
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
-from outreach_sdk.storage.claims import lent_to
 from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import (
     event,
@@ -76,25 +76,12 @@ def live_steps(store: Store, sequence_id: int) -> list[dict[str, Any]]:
 
 def sequence_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
     """What keeps a sequence incomplete."""
-    box = None
-    if sequence["mailbox_id"] is not None:
-        box = store.one(
-            f"SELECT m.address, m.status, {lent_to('m', '?')} AS lent FROM mailboxes m WHERE m.id = ?",
-            sequence["owner_id"],
-            sequence["owner_id"],
-            sequence["mailbox_id"],
-        )
-    trouble = None
-    if box is not None and not box["lent"]:
-        trouble = f"The mailbox {box['address']} isn't lent to its owner any more."
-    elif box is not None and box["status"] != "connected":
-        verb = "has to be connected again" if box["status"] == "reauthorise" else "is disconnected"
-        trouble = f"The mailbox {box['address']} {verb}."
+    box = store.one("SELECT address FROM mailboxes WHERE id = ?", sequence["mailbox_id"])
     return problems(
         sequence["name"],
         [step_plan(s) for s in live_steps(store, sequence["id"])],
         sender=box["address"] if box else None,
-        sender_problem=trouble,
+        sender_problem=sender_trouble(store, sequence),
     )
 
 

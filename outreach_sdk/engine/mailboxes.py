@@ -1,13 +1,160 @@
-"""What happens to a mailbox whose grant has died."""
+"""Mailboxes connected, lost and repaired, and what that means for the journeys that need them."""
 
 from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
+from outreach_sdk.engine.progress import plan_next
+from outreach_sdk.mail.port import Identity
+from outreach_sdk.storage.claims import lent_to
+from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import move_journeys
 
-__all__ = ["mailbox_dead"]
+__all__ = [
+    "ON_TRUST",
+    "binding",
+    "connected",
+    "disconnect",
+    "mailbox_dead",
+    "make_default",
+    "own_addresses",
+    "remember_identities",
+    "sender_repaired",
+    "sender_trouble",
+    "usable_again",
+]
+
+ON_TRUST = frozenset({"gmail", "outlook"})
+"""Providers whose behaviour rests on reports: nothing leaves before the self-test has passed."""
+
+LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+# Whose next step leaves from this mailbox, or, waiting for a person, whose sequence does.
+_NEEDS = (
+    "(lane = ? OR (lane IS NULL AND sequence_id IN (SELECT id FROM sequences WHERE mailbox_id = ?)) OR id IN "
+    "(SELECT journey_id FROM outbox WHERE mailbox_id = ? AND state IN ('planned', 'claimed', 'drafted')))"
+)
+
+
+def binding(box: Mapping[str, Any]) -> str:
+    """What a mailbox's tokens are bound to: what makes its row unique. In another row, be it another owner's of
+    the same address, the ciphertext opens nothing."""
+    return f"mailbox:{box['workspace_id']}:{box['owner_id']}:{box['provider']}:{box['address']}"
+
+
+def connected(
+    engine: Engine,
+    *,
+    workspace_id: int,
+    owner_id: int,
+    provider: str,
+    address: str,
+    name: str = "",
+    config: dict[str, Any] | None = None,
+    sealed: str | None = None,
+) -> dict[str, Any]:
+    """The row of a mailbox connected now, new or again; journeys that waited for it go on. A first mailbox is
+    its owner's default. What a provider promises by reports alone is tested before anything leaves."""
+    store, now = engine.store, engine.now()
+
+    def work() -> dict[str, Any]:
+        first = not store.value("SELECT 1 FROM mailboxes WHERE owner_id = ? AND is_default", owner_id)
+        (box,) = store.rows(
+            "INSERT INTO mailboxes (workspace_id, owner_id, provider, address, name, status, credentials, config, "
+            "is_default, next_poll_at, next_slot_at, last_call_at, spacing_us, created_at, checked_at) "
+            "VALUES (?, ?, ?, ?, ?, 'connected', ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (workspace_id, address, owner_id) DO UPDATE SET status = 'connected', status_detail = NULL, "
+            "checked_at = CASE WHEN mailboxes.provider = excluded.provider THEN mailboxes.checked_at "
+            "ELSE excluded.checked_at END, check_failed = NULL, check_after = NULL, check_tries = NULL, "
+            "provider = excluded.provider, credentials = excluded.credentials, config = excluded.config, "
+            # What was to be revoked is the grant given again just now.
+            "revoking = NULL, spacing_us = excluded.spacing_us RETURNING *",
+            workspace_id,
+            owner_id,
+            provider,
+            address,
+            name,
+            sealed,
+            json.dumps(config or {}),
+            first,
+            now,
+            LONG_AGO,
+            LONG_AGO,
+            engine.spacing // dt.timedelta(microseconds=1),
+            now,
+            None if provider in ON_TRUST else now,
+        )
+        usable_again(store, box["id"], now)
+        return box
+
+    return store.run(work)
+
+
+def usable_again(store: Store, mailbox_id: int, now: dt.datetime) -> None:
+    """What waited for this mailbox, and may use it, goes on. In a transaction."""
+    _let_go_on(store, _NEEDS, (mailbox_id,) * 3, now)
+
+
+def _let_go_on(store: Store, condition: str, params: tuple[Any, ...], now: dt.datetime) -> None:
+    """Journeys that waited for a mailbox go on, where it is connected and their owner may use it; those of
+    inactive sequences wait for activation instead."""
+    usable = (
+        "EXISTS (SELECT 1 FROM sequences s JOIN mailboxes m ON m.id = COALESCE(journeys.lane, s.mailbox_id) "
+        f"WHERE s.id = journeys.sequence_id AND m.status = 'connected' AND {lent_to('m', 'journeys.owner_id')})"
+    )
+    for reason in (PauseReason.REAUTHORISE, PauseReason.MAILBOX_DISCONNECTED):
+        for active in (True, False):
+            moved = move_journeys(
+                store,
+                f"status = 'paused' AND reason = ? AND {condition} AND {usable} AND sequence_id IN "
+                "(SELECT id FROM sequences WHERE active = ?)",
+                (reason, *params, active),
+                JourneyStatus.ACTIVE if active else JourneyStatus.PAUSED,
+                None if active else PauseReason.SEQUENCE_DEACTIVATED,
+                now,
+            )
+            for journey in moved if active else ():
+                plan_next(store, journey["id"], now)
+
+
+def sender_repaired(engine: Engine, sequence_id: int) -> None:
+    """A sequence was given another mailbox: what waited for the lost one goes on. In a transaction."""
+    _let_go_on(
+        engine.store,
+        "sequence_id = ? AND (lane IS NULL OR lane IN (SELECT id FROM mailboxes WHERE status = 'connected'))",
+        (sequence_id,),
+        engine.now(),
+    )
+
+
+def sender_trouble(store: Store, sequence: dict[str, Any]) -> str | None:
+    """What is wrong with the mailboxes a sequence sends from, in sentences, or None."""
+    told = []
+    for box in store.rows(
+        f"SELECT m.address, m.status, m.check_failed, {lent_to('m', '?')} AS lent FROM mailboxes m WHERE m.id = ? OR m.id "
+        "IN (SELECT mailbox_id FROM steps WHERE sequence_id = ? AND removed_at IS NULL AND mailbox_id IS NOT NULL) "
+        "ORDER BY m.id",
+        sequence["owner_id"],
+        sequence["owner_id"],
+        sequence["mailbox_id"],
+        sequence["id"],
+    ):
+        if not box["lent"]:
+            told.append(f"The mailbox {box['address']} isn't lent to its owner any more.")
+        elif box["status"] == "reauthorise":
+            told.append(f"The mailbox {box['address']} has to be connected again.")
+        elif box["status"] != "connected":
+            told.append(f"The mailbox {box['address']} is disconnected.")
+        elif box["check_failed"]:
+            told.append(f"The mailbox {box['address']} didn't pass its self-test: {box['check_failed']}")
+    return " ".join(told) or None
 
 
 def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
@@ -23,27 +170,100 @@ def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
         )
         if box is None:
             return
-        moved = move_journeys(
+        _pause_and_tell(
             store,
-            "(lane = ? OR id IN (SELECT journey_id FROM outbox WHERE mailbox_id = ? AND state IN "
-            "('planned', 'claimed', 'drafted'))) AND status = 'active'",
-            (mailbox_id, mailbox_id),
-            JourneyStatus.PAUSED,
+            box,
             PauseReason.REAUTHORISE,
+            f"{box['address']} has to be connected again: {why}. Its journeys wait until then.",
             now,
             detail=why,
         )
-        for owner in {(m["workspace_id"], m["owner_id"]) for m in moved} | {
-            (box["workspace_id"], box["owner_id"])
-        }:
-            notify(
-                store,
-                workspace_id=owner[0],
-                owner_id=owner[1],
-                kind="reauthorise",
-                text=f"{box['address']} has to be connected again: {why}. Its journeys wait until then.",
-                dedupe=f"reauthorise:{mailbox_id}:{owner[1]}:{now.isoformat()}",
-                now=now,
-            )
 
     store.run(work)
+
+
+def disconnect(engine: Engine, mailbox_id: int) -> None:
+    """Forget its tokens; journeys that need it pause, and their owners are told. What Google must still be told
+    to forget is kept, encrypted, until it was (`wiring.revoke_pending`)."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        box = store.one(
+            "UPDATE mailboxes SET status = 'disconnected', status_detail = NULL, "
+            "revoking = CASE WHEN provider = 'gmail' THEN COALESCE(credentials, revoking) END, credentials = NULL, "
+            "check_failed = NULL WHERE id = ? AND status <> 'disconnected' RETURNING *",
+            mailbox_id,
+        )
+        if box is None:
+            return
+        store.write(
+            "UPDATE grants SET ended_at = ? WHERE mailbox_id = ? AND ended_at IS NULL", now, mailbox_id
+        )
+        other = store.value(
+            "SELECT id FROM mailboxes WHERE owner_id = ? AND status = 'connected' ORDER BY id LIMIT 1",
+            box["owner_id"],
+        )
+        if box["is_default"] and other is not None:
+            make_default(store, box["owner_id"], other)
+        _pause_and_tell(
+            store,
+            box,
+            PauseReason.MAILBOX_DISCONNECTED,
+            f"{box['address']} was disconnected. The journeys that need it are paused.",
+            now,
+        )
+
+    store.run(work)
+
+
+def _pause_and_tell(
+    store: Store,
+    box: dict[str, Any],
+    reason: PauseReason,
+    text: str,
+    now: dt.datetime,
+    *,
+    detail: str | None = None,
+) -> None:
+    moved = move_journeys(
+        store,
+        f"{_NEEDS} AND status = 'active'",
+        (box["id"],) * 3,
+        JourneyStatus.PAUSED,
+        reason,
+        now,
+        detail=detail,
+    )
+    owners = {(m["workspace_id"], m["owner_id"]) for m in moved}
+    if reason is PauseReason.REAUTHORISE:
+        owners.add((box["workspace_id"], box["owner_id"]))
+    for workspace_id, owner_id in owners:
+        notify(
+            store,
+            workspace_id=workspace_id,
+            owner_id=owner_id,
+            kind=str(reason),
+            text=text,
+            dedupe=f"{reason}:{box['id']}:{owner_id}:{now.isoformat()}",
+            now=now,
+        )
+
+
+def make_default(store: Store, owner_id: int, mailbox_id: int) -> None:
+    """Exactly one default for each owner. In a transaction."""
+    store.write("UPDATE mailboxes SET is_default = ? WHERE owner_id = ? AND is_default", False, owner_id)
+    store.write("UPDATE mailboxes SET is_default = ? WHERE id = ?", True, mailbox_id)
+
+
+def own_addresses(store: Store, workspace_id: int) -> set[str]:
+    """Every address that mailboxes of the workspace write as, aliases included, in lower case."""
+    rows = store.rows("SELECT address, identities FROM mailboxes WHERE workspace_id = ?", workspace_id)
+    aliases = {str(i["address"]).lower() for r in rows for i in json.loads(r["identities"] or "[]")}
+    return aliases | {str(r["address"]).lower() for r in rows}
+
+
+def remember_identities(store: Store, mailbox_id: int, found: Iterable[Identity]) -> None:
+    """What the provider says this mailbox may send as."""
+    store.write(
+        "UPDATE mailboxes SET identities = ? WHERE id = ?", json.dumps([asdict(i) for i in found]), mailbox_id
+    )

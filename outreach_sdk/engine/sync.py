@@ -12,7 +12,7 @@ from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.schedule import out_of_office_until
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.mailboxes import mailbox_dead
+from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.soft_bounce import soft_bounced
@@ -62,9 +62,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         message.provider_message_id,
     ):
         return False
-    team = {r["address"].lower() for r in store.rows(
-        "SELECT address FROM mailboxes WHERE workspace_id = ?", box["workspace_id"]
-    )}  # fmt: skip
+    team = own_addresses(store, box["workspace_id"])
     if threading.is_own(message, team):
         kind, found, verdict = "own", None, None
     else:

@@ -8,12 +8,24 @@ one contract suite (`tests/mail/test_contract.py`) on every implementation.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from outreach_sdk.domain.message import IncomingMessage, OutgoingMessage
 
-__all__ = ["Draft", "Fingerprint", "MailTransport", "PollResult", "SentMessage"]
+__all__ = [
+    "ByDevice",
+    "Draft",
+    "Fingerprint",
+    "HasIdentities",
+    "HasPeculiarities",
+    "Identity",
+    "MailTransport",
+    "PollResult",
+    "SentMessage",
+    "SignIn",
+]
 
 SEND_TIMEOUT = 30.0
 """Seconds after which a send without an answer counts as unknown (docs/sending.md, step 6)."""
@@ -118,4 +130,71 @@ class MailTransport(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An address a mailbox may send as. `signature` is HTML, as the provider keeps it."""
+
+    address: str
+    name: str = ""
+    verified: bool = True
+    default: bool = False
+    signature: str = ""
+
+
+@runtime_checkable
+class HasIdentities(Protocol):
+    """A transport whose provider knows other addresses it may send as."""
+
+    def identities(self) -> list[Identity]:
+        """All of them, one's own included. Raises MailAuthError, MailTemporary."""
+        ...
+
+
+@runtime_checkable
+class HasPeculiarities(Protocol):
+    """A transport that rests on something about drafts that only its own provider shows."""
+
+    def peculiarities(self, provider_draft_id: str) -> Mapping[str, str]:
+        """Each such fact by name: "ok", or a sentence on what is otherwise, for a draft that stands."""
+        ...
+
+
+class SignIn(Protocol):
+    """A provider's consent page, and what it gives. What `begin` and `finish` return holds secrets: it is kept
+    encrypted or not at all."""
+
+    provider: str
+    permissions: tuple[tuple[str, str], ...]
+    """(scope, what it is for, in a sentence)."""
+
+    def begin(self, redirect_uri: str, *, address: str | None) -> tuple[str, dict[str, Any]]:
+        """Where to send the person, and what `finish` needs; its "state" comes back with the answer.
+        `address` is suggested to the page."""
+        ...
+
+    def finish(self, memo: Mapping[str, Any], answer: Mapping[str, str]) -> dict[str, Any]:
+        """The tokens to keep, from what came back to the redirect address. Raises SignInRefused,
+        MailTemporary."""
+        ...
+
+    def address(self, tokens: Mapping[str, Any]) -> str:
+        """Whose mailbox they open."""
+        ...
+
+    def revoke(self, tokens: Mapping[str, Any]) -> bool:
+        """Tell the provider to forget the grant; False where it has no call for that. Fine if it is dead
+        already. Raises MailTemporary."""
+        ...
+
+
+@runtime_checkable
+class ByDevice(Protocol):
+    """A sign-in that can also be done by typing a short code elsewhere."""
+
+    def by_device(self, show: Callable[[str], None], *, patience: float = ...) -> dict[str, Any]:
+        """The tokens, once somebody has; what to do is given to `show`. Raises SignInRefused,
+        MailTemporary."""
         ...

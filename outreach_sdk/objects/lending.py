@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.domain.pacing import mailbox_limits
+from outreach_sdk.engine.mailboxes import usable_again
 from outreach_sdk.engine.notify import notify
-from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
@@ -133,16 +133,7 @@ class MailboxCare:
                 },
             )
             event(store, {**row, "journey_id": None}, "mailbox_lent", now, f"{self.address} to {user}")
-            for journey in move_journeys(
-                store,
-                "status = 'paused' AND reason = ? AND detail = ? AND sequence_id IN (SELECT s.id FROM sequences s JOIN "
-                f"mailboxes m ON m.id = ? WHERE s.active AND {lent_to('m', 's.owner_id')})",
-                (PauseReason.MAILBOX_DISCONNECTED, _taken_back(self.address), self.id),
-                JourneyStatus.ACTIVE,
-                None,
-                now,
-            ):
-                plan_next(store, journey["id"], now)
+            usable_again(store, self.id, now)
 
         store.run(work)
 
@@ -173,7 +164,7 @@ class MailboxCare:
                 JourneyStatus.PAUSED,
                 PauseReason.MAILBOX_DISCONNECTED,
                 now,
-                detail=_taken_back(self.address),
+                detail=f"{self.address} isn't lent any more",
             )
             for owner in {m["owner_id"] for m in moved}:
                 notify(
@@ -214,10 +205,6 @@ class MailboxCare:
         if found is None:
             raise NotFound(f"There is no user {user!r} in this workspace.")
         return int(found)
-
-
-def _taken_back(address: str) -> str:
-    return f"{address} isn't lent any more"
 
 
 def _same(user_id: int | None) -> str:

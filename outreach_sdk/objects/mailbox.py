@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
+import time
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from outreach_sdk.domain.contact import normalise_email
-from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine.notify import notify
-from outreach_sdk.engine.progress import plan_next
-from outreach_sdk.errors import InvalidInput
+from outreach_sdk.domain.message import clean_html
+from outreach_sdk.engine.connecting import take
+from outreach_sdk.engine.mailboxes import (
+    binding,
+    connected,
+    disconnect,
+    make_default,
+    remember_identities,
+)
+from outreach_sdk.engine.selftest import OK, run_test
+from outreach_sdk.errors import InvalidInput, MailAuthError, NotReady
+from outreach_sdk.mail.port import HasIdentities, Identity, SignIn
+from outreach_sdk.objects.connecting import (
+    Browser,
+    by_consent,
+    by_device,
+    by_link,
+    google_client,
+    permissions,
+)
 from outreach_sdk.objects.lending import MailboxCare, usable_mailbox
 from outreach_sdk.objects.session import Session, current
-from outreach_sdk.storage.transitions import move_journeys
-from outreach_sdk.wiring import Vault
+from outreach_sdk.vault import Vault
+from outreach_sdk.wiring import revoke_pending, sign_in
 
 __all__ = ["Mailbox"]
 
@@ -59,12 +78,118 @@ class Mailbox(MailboxCare):
         directory; an Outlook application without a secret takes `client_secret=""`."""
         if provider not in ("gmail", "outlook"):
             raise InvalidInput("provider", provider, 'Use "gmail" or "outlook".')
-        if not re.fullmatch(r"[A-Za-z0-9.-]+", tenant):
-            raise InvalidInput("tenant", tenant, "Give the directory's id or domain.")
+        _check_tenant(tenant)
         session = current()
         tokens = {"refresh_token": refresh_token, "client_id": client_id, "client_secret": client_secret}
         config = {"tenant": tenant} if provider == "outlook" else {}
         return cls._save(session, provider, address, name, config, tokens)
+
+    @classmethod
+    def connect_gmail(
+        cls,
+        client_secrets: str | Path | Mapping[str, Any] | None = None,
+        *,
+        address: str | None = None,
+        name: str = "",
+        browser: Browser = None,
+        port: int = 0,
+        ask: Callable[[str], str] = input,
+        show: Callable[[str], None] = print,
+        wait: float = 900.0,
+    ) -> Mailbox:
+        """A Gmail mailbox, by consent on Google's page. `client_secrets` is the JSON of a desktop application
+        from Google's console (path, text or dict). `address` refuses any other account. `browser`: True opens
+        one here, False shows the address and takes the answer pasted, as in a remote Jupyter; by default
+        whichever fits; `port` is the redirect's, any by default.
+
+        In a shared set-up, where this process holds no keys, a link to the web service is shown instead, and
+        this waits up to `wait` seconds for it: its application counts, so leave `client_secrets` out.
+        Raises SignInRefused (denied, another account, too late), NotReady, MailTemporary."""
+        session = current()
+        if not Vault.held(session.settings):
+            if client_secrets is not None:
+                raise InvalidInput("client_secrets", "given", "The web service has its own: leave it out.")
+            return cls._linked(session, "gmail", address, name, show, wait)
+        if client_secrets is None:
+            raise InvalidInput("client_secrets", None, "Give the JSON file of a desktop application.")
+        client_id, client_secret = google_client(client_secrets)
+        gate = sign_in(session.settings, "gmail", client_id=client_id, client_secret=client_secret)
+        tokens = by_consent(gate, address=address, browser=browser, port=port, ask=ask, show=show)
+        return cls._taken(session, gate, tokens, address, name, None)
+
+    @classmethod
+    def connect_outlook(
+        cls,
+        client_id: str | None = None,
+        *,
+        tenant: str = "common",
+        client_secret: str = "",
+        address: str | None = None,
+        name: str = "",
+        device: bool = False,
+        browser: Browser = None,
+        port: int = 0,
+        ask: Callable[[str], str] = input,
+        show: Callable[[str], None] = print,
+        wait: float = 900.0,
+    ) -> Mailbox:
+        """An Outlook mailbox, by consent on Microsoft's page. `client_id` is of an application registered as
+        public with the redirect address http://localhost; `tenant` its directory, where it isn't open to
+        every one. `device=True` shows a code to type on any device instead of opening a browser. All else as
+        in `connect_gmail`."""
+        session = current()
+        if not Vault.held(session.settings):
+            if client_id is not None:
+                raise InvalidInput("client_id", client_id, "The web service has its own: leave it out.")
+            return cls._linked(session, "outlook", address, name, show, wait)
+        if not client_id:
+            raise InvalidInput("client_id", client_id, "Give the application (client) id from Entra.")
+        _check_tenant(tenant)
+        gate = sign_in(
+            session.settings, "outlook", client_id=client_id, client_secret=client_secret, tenant=tenant
+        )
+        if device:
+            show(permissions(gate))
+            tokens = by_device(gate, show, wait)
+        else:
+            tokens = by_consent(gate, address=address, browser=browser, port=port, ask=ask, show=show)
+        return cls._taken(session, gate, tokens, address, name, {"tenant": tenant})
+
+    @classmethod
+    def _taken(
+        cls,
+        session: Session,
+        gate: SignIn,
+        tokens: dict[str, Any],
+        expected: str | None,
+        name: str,
+        config: dict[str, Any] | None,
+    ) -> Mailbox:
+        row = take(
+            session.engine,
+            gate,
+            tokens,
+            vault=Vault(session.settings),
+            workspace_id=session.workspace_id,
+            owner_id=session.user["id"],
+            expected=expected,
+            name=name,
+            config=config,
+        )
+        return cls(row, session)
+
+    @classmethod
+    def _linked(
+        cls,
+        session: Session,
+        provider: str,
+        address: str | None,
+        name: str,
+        show: Callable[[str], None],
+        wait: float,
+    ) -> Mailbox:
+        made = by_link(session, provider, address=address, name=name, show=show, wait=wait)
+        return cls(session.scope.get("mailboxes", made, "mailbox"), session)
 
     @classmethod
     def _save(
@@ -76,50 +201,14 @@ class Mailbox(MailboxCare):
         config: dict[str, Any],
         tokens: dict[str, Any] | None,
     ) -> Mailbox:
-        store, now, user = session.store, session.now(), session.user
-        address = normalise_email(address)
-        sealed = None
-        if tokens is not None:
-            sealed = Vault(session.settings).seal(tokens, bound_to=f"{session.workspace_id}:{address}")
-
-        def work() -> dict[str, Any]:
-            first = not store.value("SELECT 1 FROM mailboxes WHERE owner_id = ? LIMIT 1", user["id"])
-            long_ago = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-            (box,) = store.rows(
-                "INSERT INTO mailboxes (workspace_id, owner_id, provider, address, name, status, credentials, config, "
-                "is_default, next_poll_at, next_slot_at, last_call_at, spacing_us, created_at) "
-                "VALUES (?, ?, ?, ?, ?, 'connected', ?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (workspace_id, address, owner_id) DO UPDATE SET status = 'connected', status_detail = NULL, "
-                "provider = excluded.provider, credentials = excluded.credentials, config = excluded.config, "
-                "spacing_us = excluded.spacing_us RETURNING *",
-                session.workspace_id,
-                user["id"],
-                provider,
-                address,
-                name,
-                sealed,
-                json.dumps(config),
-                first,
-                now,
-                long_ago,
-                long_ago,
-                session.engine.spacing // dt.timedelta(microseconds=1),
-                now,
-            )
-            for reason in (PauseReason.REAUTHORISE, PauseReason.MAILBOX_DISCONNECTED):
-                for journey in move_journeys(
-                    store,
-                    "status = 'paused' AND reason = ? AND sequence_id IN (SELECT id FROM sequences WHERE active "
-                    "AND mailbox_id = ?)",
-                    (reason, box["id"]),
-                    JourneyStatus.ACTIVE,
-                    None,
-                    now,
-                ):
-                    plan_next(store, journey["id"], now)
-            return box
-
-        return cls(store.run(work), session)
+        row = {
+            "workspace_id": session.workspace_id,
+            "owner_id": session.user["id"],
+            "provider": provider,
+            "address": normalise_email(address),
+        }
+        sealed = Vault(session.settings).seal(tokens, bound_to=binding(row)) if tokens is not None else None
+        return cls(connected(session.engine, **row, name=name, config=config, sealed=sealed), session)
 
     @classmethod
     def get(cls, address_or_id: str | int) -> Mailbox:
@@ -129,12 +218,17 @@ class Mailbox(MailboxCare):
 
     @classmethod
     def list(cls) -> Any:
-        """Frame: id, address, provider, status, detail, default, checked_at."""
+        """Frame: id, address, provider, status, detail, default, checked_at (for answers), tested_at."""
         from outreach_sdk.objects.frames import frame
 
         rows = current().scope.find("mailboxes", tail="ORDER BY x.id")
         for row in rows:
-            row.update(detail=row["status_detail"], default=row["is_default"], checked_at=row["polled_at"])
+            row.update(
+                detail=row["check_failed"] or row["status_detail"],
+                default=row["is_default"],
+                tested_at=row["checked_at"],
+                checked_at=row["polled_at"],
+            )
         return frame(
             rows,
             id="int",
@@ -144,6 +238,7 @@ class Mailbox(MailboxCare):
             detail="str",
             default="bool",
             checked_at="time",
+            tested_at="time",
         )
 
     # -- state ---------------------------------------------------------------------------------
@@ -174,42 +269,129 @@ class Mailbox(MailboxCare):
             self.id,
         )
 
-    def check(self) -> str:
-        """Ask the provider whose mailbox this is: the address it says. Raises MailError."""
-        return str(self.transport.address())
+    def check(self, *, again: bool = True, wait: float = 120.0) -> dict[str, str]:
+        """Test the mailbox on the live account: it writes itself two messages that say they can be deleted.
+        Each fact: "ok", or a sentence on what was seen instead; with one of those nothing leaves it. Without
+        `again`, one that has passed is only asked whose it is. Where this process holds no keys a worker does
+        it, waited for up to `wait` seconds. Raises MailError, NotReady."""
+        row = self._row()
+        if not Vault.held(self._session.settings):
+            return {"passed": OK} if row["checked_at"] and not again else self._check_elsewhere(wait)
+        if row["checked_at"] and not again:
+            return run_test(self._session.engine, self.id, whole=False)
+        return run_test(self._session.engine, self.id)
 
-    def disconnect(self) -> None:
-        """Forget the tokens; journeys that need this mailbox pause and their owners are told."""
-        store, now = self._session.store, self._session.now()
+    def _check_elsewhere(self, wait: float) -> dict[str, str]:
+        store, asked = self._session.store, self._session.now()
+        store.write(
+            "UPDATE mailboxes SET check_asked_at = ?, check_after = NULL, check_facts = NULL WHERE id = ?",
+            asked,
+            self.id,
+        )
+        deadline = time.monotonic() + wait
+        while time.monotonic() < deadline:
+            row = self._row()
+            if row["status"] != "connected":
+                raise MailAuthError(f"{self.address} has to be connected again: {row['status_detail']}.")
+            if row["check_asked_at"] is None and row["check_facts"]:
+                return dict(json.loads(row["check_facts"]))
+            time.sleep(0.5)
+        raise NotReady(f"No worker has tested {self.address} yet; box.check(again=False) asks again later.")
 
-        def work() -> None:
-            box = self._row()
-            store.write(
-                "UPDATE mailboxes SET status = 'disconnected', credentials = NULL WHERE id = ?", self.id
-            )
-            store.write(
-                "UPDATE grants SET ended_at = ? WHERE mailbox_id = ? AND ended_at IS NULL", now, self.id
-            )
-            moved = move_journeys(
-                store,
-                "status = 'active' AND (lane = ? OR sequence_id IN (SELECT id FROM sequences WHERE mailbox_id = ?))",
-                (self.id, self.id),
-                JourneyStatus.PAUSED,
-                PauseReason.MAILBOX_DISCONNECTED,
-                now,
-            )
-            for owner in {m["owner_id"] for m in moved}:
-                notify(
-                    store,
-                    workspace_id=self._session.workspace_id,
-                    owner_id=owner,
-                    kind="mailbox_disconnected",
-                    text=f"{box['address']} was disconnected. The journeys that need it are paused.",
-                    dedupe=f"disconnected:{self.id}:{owner}:{now.isoformat()}",
-                    now=now,
+    # -- addresses and signature -----------------------------------------------------------------
+    def make_default(self) -> None:
+        """The one that one's new sequences send from; another was until now, or none."""
+        row = self._row()
+        if row["status"] != "connected":
+            raise InvalidInput("mailbox", self.address, f"It is {row['status']}: connect it again first.")
+        with self._session.store.tx():
+            make_default(self._session.store, row["owner_id"], self.id)
+
+    @property
+    def aliases(self) -> Any:
+        """Frame: address, name, verified, default. What a step's `alias=` may be: with Gmail the send-as
+        addresses, as of now where this process holds the keys, else as of the last self-test."""
+        from outreach_sdk.objects.frames import frame
+
+        rows = [asdict(i) for i in self._identities()]
+        return frame(rows, address="str", name="str", verified="bool", default="bool")
+
+    def _identities(self) -> Seq[Identity]:
+        row = self._row()
+        if Vault.held(self._session.settings) and row["status"] == "connected":
+            transport = self.transport
+            found = transport.identities() if isinstance(transport, HasIdentities) else []
+            if found:
+                remember_identities(self._session.store, self.id, found)
+        else:
+            found = [Identity(**i) for i in json.loads(row["identities"] or "[]")]
+        return found or [Identity(self.address, row["name"], default=True)]
+
+    def check_alias(self, alias: str) -> str:
+        """The alias as the provider writes it. InvalidInput unless it is one of this mailbox's, verified."""
+        wanted = normalise_email(alias)
+        known = {i.address.lower(): i for i in self._identities()}
+        found = known.get(wanted)
+        if found is None:
+            raise InvalidInput("alias", alias, f"{self.address} may send as: {', '.join(sorted(known))}.")
+        if not found.verified:
+            raise InvalidInput("alias", alias, "It isn't verified yet: confirm it in Gmail's settings first.")
+        return found.address
+
+    @property
+    def signature(self) -> str | None:
+        """What is appended to every e-mail from this mailbox, plain text or HTML; None: nothing is. Set it,
+        or take over the provider's with `fetch_signature()`."""
+        found = self._row()["signature"]
+        return None if found is None else str(found)
+
+    @signature.setter
+    def signature(self, text: str | None) -> None:
+        if text is not None and len(text) > 20_000:
+            raise InvalidInput("signature", f"{len(text)} characters", "Use 20,000 at most.")
+        self._row()
+        kept = text if text and text.strip() else None
+        self._session.store.write("UPDATE mailboxes SET signature = ? WHERE id = ?", kept, self.id)
+
+    def fetch_signature(self, alias: str | None = None) -> str:
+        """Take over the signature kept at the provider (of `alias`, else of the default address) and return
+        it. Only Gmail tells it; Outlook's isn't to be had through Graph."""
+        if self.provider != "gmail":
+            raise InvalidInput("signature", self.provider, "Only Gmail tells signatures: set box.signature.")
+        found = self._identities()
+        wanted = normalise_email(alias) if alias else None
+        chosen = [i for i in found if (i.address.lower() == wanted if wanted else i.default)] or found[:1]
+        if not chosen[0].signature.strip():
+            raise InvalidInput("signature", chosen[0].address, "Gmail keeps none for it: set box.signature.")
+        self.signature = clean_html(chosen[0].signature)
+        return str(self.signature)
+
+    # -- ends ------------------------------------------------------------------------------------
+    def disconnect(self) -> str:
+        """Forget the tokens; journeys that need this mailbox pause and their owners are told. Google is told
+        to forget the grant too (by a worker, where this process holds no keys). What became of that, in a
+        sentence."""
+        self._row()
+        disconnect(self._session.engine, self.id)
+        if Vault.held(self._session.settings):
+            revoke_pending(self._session.settings, self._session.store)
+        pending = self._row()["revoking"] is not None
+        match self.provider:
+            case "gmail" if pending:
+                return "Disconnected. Google couldn't be told yet to forget the grant; that is tried again."
+            case "gmail":
+                return "Disconnected, and Google has forgotten the grant."
+            case "outlook":
+                return (
+                    "Disconnected; the tokens are forgotten here. Microsoft has no call that takes back one "
+                    "application's grant: remove it at https://myapps.microsoft.com if you wish."
                 )
-
-        store.run(work)
+        return "Disconnected."
 
     def __repr__(self) -> str:
         return f"Mailbox({self.address!r}, {self.provider})"
+
+
+def _check_tenant(tenant: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9.-]+", tenant):
+        raise InvalidInput("tenant", tenant, "Give the directory's id or domain.")

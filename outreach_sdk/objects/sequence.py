@@ -18,6 +18,7 @@ from outreach_sdk.domain.sequence import (
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
 from outreach_sdk.engine import compose, dispatch, enroll, lifecycle
 from outreach_sdk.engine import people as people_rows
+from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
@@ -131,6 +132,7 @@ class Sequence(StepWriting):
                 self.id,
                 self.id,
             )
+            sender_repaired(self._session.engine, self.id)
 
     @property
     def window(self) -> SendingWindow | None:

@@ -54,6 +54,11 @@ class StepWriting:
         """Add an e-mail at the end; its number. `thread`: None means "new" with a subject or as the first
         e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never."""
         has_email = any(s["kind"] == "email" for s in self._live())
+        if alias is not None:
+            sender = self._row()["mailbox_id"] if mailbox is None else mailbox_id(self._session, mailbox)
+            if sender is None:
+                raise InvalidInput("alias", alias, "Choose a mailbox first: seq.set_mailbox(box).")
+            alias = Mailbox.get(sender).check_alias(alias)
         chosen = thread or ("new" if subject is not None or not has_email else "reply")
         plan = StepPlan(
             StepKind.EMAIL,

@@ -50,7 +50,7 @@ SELECT * FROM (
             AND o.lease_until <= ?) AS waiting,
     EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 1 AND j.next_due_at <= ?) AS follow_ups,
     EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 2 AND j.next_due_at <= ?) AS firsts
-  FROM mailboxes m WHERE m.status = 'connected' AND m.next_slot_at <= ?
+  FROM mailboxes m WHERE m.status = 'connected' AND m.checked_at IS NOT NULL AND m.next_slot_at <= ?
     AND (m.wait_until IS NULL OR m.wait_until <= ?)) AS q
 WHERE waiting OR follow_ups OR firsts ORDER BY next_slot_at, id
 """
@@ -311,7 +311,7 @@ def due_soon(store: Store, now: dt.datetime) -> dt.datetime | None:
         "AND j.next_due_at IS NOT NULL) AS follow_up_at, (SELECT MIN(j.next_due_at) FROM journeys j WHERE j.lane = m.id "
         "AND j.priority = 2 AND j.next_due_at IS NOT NULL) AS first_at, (SELECT MIN(o.lease_until) FROM outbox o "
         "WHERE o.mailbox_id = m.id AND o.lease_until IS NOT NULL AND o.state IN ('planned', 'claimed', 'drafted')) "
-        "AS lease_until FROM mailboxes m WHERE m.status = 'connected'"
+        "AS lease_until FROM mailboxes m WHERE m.status = 'connected' AND m.checked_at IS NOT NULL"
     )
     moments: list[dt.datetime] = []
     for row in rows:

@@ -54,6 +54,14 @@ class Mailbox(Owned):
     config = JsonField(default=dict)
     signature = pw.TextField(null=True)
     is_default = pw.BooleanField(default=False)
+    identities = JsonField(null=True)  # the addresses it may send as, with the provider's signature of each
+    revoking = pw.TextField(null=True)  # encrypted: what the provider must still be told to forget
+    checked_at = UtcField(null=True)  # null: nothing leaves until the self-test has passed
+    check_failed = pw.TextField(null=True)
+    check_facts = JsonField(null=True)
+    check_asked_at = UtcField(null=True)
+    check_after = UtcField(null=True)  # a lease, or the wait after a self-test that got no answer
+    check_tries = pw.IntegerField(null=True)
     cursor = pw.TextField(null=True)
     polled_at = UtcField(null=True)
     next_poll_at = UtcField()
@@ -87,6 +95,27 @@ class Grant(Row):
 
     class Meta:
         table_name = "grants"
+
+
+class ConnectLink(Owned):
+    """One way through consent by way of the web service, used once (engine/connecting.py)."""
+
+    provider = pw.TextField()
+    token_hash = pw.TextField(unique=True)
+    address = pw.TextField(null=True)  # the one expected
+    name = pw.TextField(default="")
+    state_hash = pw.TextField(null=True, unique=True)
+    browser_hash = pw.TextField(null=True)
+    memo = pw.TextField(null=True)  # encrypted: what the sign-in needs to be finished
+    mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
+    error = pw.TextField(null=True)
+    created_at = UtcField()
+    expires_at = UtcField()
+    started_at = UtcField(null=True)
+    finished_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "connect_links"
 
 
 class Candidate(Owned):
@@ -416,11 +445,12 @@ class Installation(Row):
 
 
 TABLES: tuple[type[pw.Model], ...] = (
-    Workspace, User, Mailbox, Grant, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
+    Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
     Outbox, Inbound, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage, Installation,
 )  # fmt: skip
 
 PARTIAL_INDEXES = (
+    "CREATE UNIQUE INDEX mailboxes_default ON mailboxes (owner_id) WHERE is_default",
     # A mailbox's due e-mails, in the order of rule 7; and any due journey at all.
     "CREATE INDEX journeys_lane_due ON journeys (lane, priority, next_due_at, id) "
     "WHERE next_due_at IS NOT NULL",

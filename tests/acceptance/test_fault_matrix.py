@@ -139,4 +139,4 @@ def vars_of(faults: Faults) -> dict[str, object]:
 
 
 def test_the_address_is_that_of_the_mailbox(house: House) -> None:
-    assert house.hostile().check() == ADDRESS
+    assert house.hostile().transport.address() == ADDRESS

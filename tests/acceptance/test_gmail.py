@@ -53,7 +53,7 @@ def gmail(tmp_path: Path, database_url: str) -> Iterator[Gmail]:
             client_secret=emulator.client_secret,
             name="Ada",
         )
-        yield Gmail(house, box, emulator, proxy)
+        yield Gmail(house, house.trusted(box), emulator, proxy)
         house.close()
 
 

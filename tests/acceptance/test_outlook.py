@@ -20,7 +20,8 @@ from outreach_sdk.engine import dispatch, failpoints, sync
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
-from outreach_sdk.wiring import Transports, Vault, open_engine
+from outreach_sdk.vault import Vault, binding
+from outreach_sdk.wiring import Transports, open_engine
 from tests.harness import ADDRESS, House, wait_until
 from tests.mail.fault_proxy import Fault
 from tests.mail.graph_emulator import GraphEmulator, graph_emulator
@@ -72,7 +73,7 @@ def outlook(tmp_path: Path, database_url: str) -> Iterator[Outlook]:
             client_secret=emulator.client_secret,
             name="Ada",
         )
-        yield Outlook(house, box, emulator, proxy)
+        yield Outlook(house, house.trusted(box), emulator, proxy)
         house.close()
 
 
@@ -260,8 +261,7 @@ def test_fifty_threads_renew_once_and_the_rotated_token_is_kept(outlook: Outlook
     assert outlook.proxy.count("POST", TOKEN) == 1
     assert everyone(outlook.house, before, [first, later]) == {ADDRESS}
     assert outlook.proxy.count("POST", TOKEN) == 1, "another process takes over what it finds"
-    bound_to = f"{before['workspace_id']}:{ADDRESS}"
-    kept = Vault(settings).open(str(outlook.row()["credentials"]), bound_to=bound_to)
+    kept = Vault(settings).open(str(outlook.row()["credentials"]), bound_to=binding(outlook.row()))
     assert kept["refresh_token"] != outlook.emulator.refresh_token
     assert kept["refresh_token"] not in str(outlook.row())
     assert kept["access_token"] not in str(outlook.row())
@@ -283,11 +283,11 @@ def test_two_processes_that_renew_at_once_both_go_on(outlook: Outlook) -> None:
 
 @pytest.mark.rule(12)
 def test_an_access_token_graph_refuses_is_renewed(outlook: Outlook) -> None:
-    assert outlook.box.check() == ADDRESS
+    assert outlook.box.transport.address() == ADDRESS
     outlook.proxy.add(
         Fault("answer", path="/v1.0/me", status=401, reason="InvalidAuthenticationToken", count=1)
     )
-    assert outlook.box.check() == ADDRESS
+    assert outlook.box.transport.address() == ADDRESS
     assert outlook.proxy.count("POST", TOKEN) == 2
 
 

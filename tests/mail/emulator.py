@@ -180,12 +180,21 @@ def launched(launcher: Path, *arguments: str) -> Iterator[int]:
 
 
 @contextmanager
-def google_emulator(address: str = "ada@agency.example") -> Iterator[GoogleEmulator]:
-    """A fresh, empty Gmail for `address`, gone afterwards. Raises EmulatorMissing."""
+def google_emulator(address: str = "ada@agency.example", **extra: Any) -> Iterator[GoogleEmulator]:
+    """A fresh, empty Gmail for `address`, gone afterwards. `others`: more accounts; `redirects`: addresses the
+    application may send people back to; `sendAs`: aliases. Raises EmulatorMissing."""
     modules = install()
     client_id, client_secret = "test-client", secrets.token_urlsafe(16)
     refresh_token, outside_token = (f"{kind}-{secrets.token_urlsafe(16)}" for kind in ("refresh", "outside"))
-    arguments = (str(modules), address, client_id, client_secret, refresh_token, outside_token)
+    arguments = (
+        str(modules),
+        address,
+        client_id,
+        client_secret,
+        refresh_token,
+        outside_token,
+        json.dumps(extra),
+    )
     with launched(LAUNCHER, *arguments) as port:
         yield GoogleEmulator(
             f"http://127.0.0.1:{port}", address, client_id, client_secret, refresh_token, outside_token

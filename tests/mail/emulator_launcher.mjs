@@ -3,10 +3,11 @@ import { createServer as probe } from "node:net";
 import { pathToFileURL } from "node:url";
 import { join } from "node:path";
 
-const [modules, address, clientId, clientSecret, refreshToken, outsideToken] = process.argv.slice(2);
+const [modules, address, clientId, clientSecret, refreshToken, outsideToken, extra] = process.argv.slice(2);
+const { others = [], redirects = [], sendAs = [] } = JSON.parse(extra ?? "{}");
 const load = (name) => import(pathToFileURL(join(modules, "@emulators", name, "dist", "index.js")).href);
 const { createServer, serve } = await load("core");
-const { googlePlugin, seedFromConfig } = await load("google");
+const { getGoogleStore, googlePlugin, seedFromConfig } = await load("google");
 
 const port = await new Promise((resolve, reject) => {
   const socket = probe().once("error", reject);
@@ -22,11 +23,13 @@ const { app, store } = createServer(googlePlugin, {
   tokens: { [outsideToken]: { login: address, id: 1, scopes: ["https://mail.google.com/"] } },
 });
 seedFromConfig(store, baseUrl, {
-  users: [{ email: address, name: "Ada Recruiter" }],
+  users: [{ email: address, name: "Ada Recruiter" }, ...others.map((email) => ({ email, name: "Another" }))],
   oauth_clients: [
-    { client_id: clientId, client_secret: clientSecret, name: "Test", redirect_uris: ["http://127.0.0.1/callback"] },
+    { client_id: clientId, client_secret: clientSecret, name: "Test", redirect_uris: ["http://127.0.0.1/callback", ...redirects] },
   ],
 });
+const known = getGoogleStore(store).sendAs;
+for (const entry of sendAs) known.insert({ user_email: address, is_default: false, ...entry });
 store.setData(
   "google.oauth.refreshTokens",
   new Map([[refreshToken, { email: address, scope: "https://mail.google.com/", clientId }]]),

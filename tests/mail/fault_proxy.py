@@ -172,6 +172,8 @@ class FaultProxy:
         return None
 
     def error_body(self, fault: Fault) -> bytes:
+        if "oauth2" in fault.path:
+            return json.dumps({"error": fault.reason, "error_description": fault.message}).encode()
         entry = {"message": fault.message, "domain": "global", "reason": fault.reason}
         error = {"code": fault.status, "message": fault.message, "errors": [entry]}
         return json.dumps({"error": error}).encode()

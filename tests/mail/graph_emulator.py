@@ -96,10 +96,12 @@ class GraphEmulator:
 
 
 @contextmanager
-def graph_emulator(address: str = "ada@agency.example") -> Iterator[GraphEmulator]:
-    """A fresh, empty Outlook for `address`, gone afterwards. Raises EmulatorMissing."""
+def graph_emulator(address: str = "ada@agency.example", **extra: Any) -> Iterator[GraphEmulator]:
+    """A fresh, empty Outlook for `address`, gone afterwards. `others`: more accounts; `redirects`: addresses the
+    application may send people back to. Raises EmulatorMissing."""
     modules = install(TOOLS, PACKAGE)
     client_id, client_secret = "test-client", secrets.token_urlsafe(16)
     refresh_token = f"refresh-{secrets.token_urlsafe(16)}"
-    with launched(LAUNCHER, str(modules), address, client_id, client_secret, refresh_token) as port:
+    given = (str(modules), address, client_id, client_secret, refresh_token, json.dumps(extra))
+    with launched(LAUNCHER, *given) as port:
         yield GraphEmulator(f"http://127.0.0.1:{port}", address, client_id, client_secret, refresh_token)

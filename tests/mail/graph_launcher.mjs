@@ -7,7 +7,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [modules, address, clientId, clientSecret, refreshToken] = process.argv.slice(2);
+const [modules, address, clientId, clientSecret, refreshToken, extra] = process.argv.slice(2);
+const { others = [], redirects = [] } = JSON.parse(extra ?? "{}");
 const dist = join(modules, "@inbox-zero", "emulate", "dist");
 const load = (name) => import(pathToFileURL(join(dist, name)).href);
 
@@ -81,9 +82,9 @@ await createEmulator({
   seed: {
     tokens: { outside: { login: address } },
     microsoft: {
-      users: [{ email: address, name: "Ada Recruiter" }],
+      users: [{ email: address, name: "Ada Recruiter" }, ...others.map((email) => ({ email, name: "Another" }))],
       oauth_clients: [
-        { client_id: clientId, client_secret: clientSecret, name: "Test", redirect_uris: ["http://127.0.0.1/callback"] },
+        { client_id: clientId, client_secret: clientSecret, name: "Test", redirect_uris: ["http://127.0.0.1/callback", ...redirects] },
       ],
     },
   },

@@ -74,7 +74,7 @@ class GraphProxy(FaultProxy):
 
     def error_body(self, fault: Fault) -> bytes:
         if "oauth2" in fault.path:
-            return json.dumps({"error": fault.reason, "error_description": fault.message}).encode()
+            return super().error_body(fault)
         return json.dumps({"error": {"code": fault.reason, "message": fault.message}}).encode()
 
     def pick(self, method: str, path: str) -> Fault | None:

@@ -41,11 +41,12 @@ from outreach_sdk.mail.gmail.parse import (
     Seen,
     encode_raw,
     error_from,
+    identities_from,
     is_incoming,
     read_message,
     seen_from,
 )
-from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, PollResult, SentMessage
+from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, Identity, PollResult, SentMessage
 
 __all__ = ["GmailTransport", "refresh_credentials"]
 
@@ -121,6 +122,10 @@ class GmailTransport:
                 if entry.get("isDefault"):
                     return str(entry["sendAsEmail"])
             raise
+
+    def identities(self) -> list[Identity]:
+        """Send-as addresses with their signatures; gmail.readonly suffices to read them."""
+        return identities_from(self._read(lambda users: users.settings().sendAs().list(userId="me")))
 
     def create_draft(self, message: OutgoingMessage, *, send_key: str) -> Draft:
         try:

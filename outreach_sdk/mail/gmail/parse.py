@@ -25,9 +25,18 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
-from outreach_sdk.mail.port import Fingerprint, SentMessage
+from outreach_sdk.mail.port import Fingerprint, Identity, SentMessage
 
-__all__ = ["Seen", "decode_raw", "encode_raw", "error_from", "is_incoming", "read_message", "seen_from"]
+__all__ = [
+    "Seen",
+    "decode_raw",
+    "encode_raw",
+    "error_from",
+    "identities_from",
+    "is_incoming",
+    "read_message",
+    "seen_from",
+]
 
 NOT_INCOMING = frozenset({"SENT", "DRAFT"})
 
@@ -198,3 +207,18 @@ def seen_from(resource: Mapping[str, Any]) -> Seen:
         ),
         sent="SENT" in (resource.get("labelIds") or ()),
     )
+
+
+def identities_from(listed: Mapping[str, Any]) -> list[Identity]:
+    """A settings.sendAs list. The account's own address bears no verification status."""
+    return [
+        Identity(
+            str(entry["sendAsEmail"]),
+            str(entry.get("displayName") or ""),
+            verified=bool(entry.get("isPrimary")) or entry.get("verificationStatus") == "accepted",
+            default=bool(entry.get("isDefault")),
+            signature=str(entry.get("signature") or ""),
+        )
+        for entry in listed.get("sendAs") or ()
+        if entry.get("sendAsEmail")
+    ]

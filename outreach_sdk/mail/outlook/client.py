@@ -155,6 +155,15 @@ class OutlookTransport:
                 return draft_from(found)
         return None
 
+    def peculiarities(self, provider_draft_id: str) -> dict[str, str]:
+        """What `draft_exists` rests on: a draft lies in the folder that "drafts" names."""
+        found = self._graph.read("GET", _path(provider_draft_id), {"$select": "id,parentFolderId"})
+        named = self._graph.read("GET", "me/mailFolders/drafts", {"$select": "id"})
+        same = bool(found.get("parentFolderId")) and found["parentFolderId"] == named.get("id")
+        return {
+            "drafts_folder": "ok" if same else "A draft doesn't lie in the folder that Graph calls drafts."
+        }
+
     def draft_exists(self, provider_draft_id: str) -> bool:
         return self._standing(provider_draft_id) is not None
 

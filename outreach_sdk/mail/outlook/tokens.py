@@ -11,7 +11,8 @@ import ipaddress
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ import requests
 
 from outreach_sdk.errors import ConfigError, MailAuthError, MailTemporary
 
-__all__ = ["Grant", "Tokens", "redeem"]
+__all__ = ["LOGIN", "SCOPES", "Grant", "Tokens", "application", "redeem", "shown_error"]
 
 LOGIN = "https://login.microsoftonline.com"
 SCOPES = ["Mail.ReadWrite", "Mail.Send", "User.Read"]
@@ -75,6 +76,28 @@ class _Http(requests.Session):
         return super().request(method, address, *args, **kwargs)
 
 
+@contextmanager
+def application(
+    client_id: str, client_secret: str, *, tenant: str, authority: str, timeout: float
+) -> Iterator[tuple[Any, str | None]]:
+    """MSAL's application, and what stands in place of Microsoft's address on this machine. ConfigError for an
+    `authority` over plain http elsewhere."""
+    instead = _on_this_machine(authority) if authority.startswith("http:") else None
+    with _Http(timeout, instead) as http:
+        options = {
+            "authority": f"{LOGIN if instead else authority}/{tenant}",
+            "http_client": http,
+            "instance_discovery": False,
+        }
+        if client_secret:
+            yield (
+                msal.ConfidentialClientApplication(client_id, client_credential=client_secret, **options),
+                instead,
+            )
+        else:
+            yield msal.PublicClientApplication(client_id, **options), instead
+
+
 def redeem(
     refresh_token: str,
     *,
@@ -87,28 +110,19 @@ def redeem(
     """Exchange a refresh token. Raises MailAuthError (the grant or the application is dead) and
     MailTemporary. Without a secret the application counts as public. An `authority` over plain http must
     be on this machine, else ConfigError: the refresh token would be readable on the way."""
-    instead = _on_this_machine(authority) if authority.startswith("http:") else None
-    with _Http(timeout, instead) as http:
-        try:
-            options = {
-                "authority": f"{LOGIN if instead else authority}/{tenant}",
-                "http_client": http,
-                "instance_discovery": False,
-            }
-            if client_secret:
-                application = msal.ConfidentialClientApplication(
-                    client_id, client_credential=client_secret, **options
-                )
-            else:
-                application = msal.PublicClientApplication(client_id, **options)
-            answer = application.acquire_token_by_refresh_token(refresh_token, scopes=SCOPES)
-        except (requests.RequestException, msal.exceptions.MsalError, RuntimeError) as exc:
-            raise MailTemporary(f"Microsoft's sign-in didn't answer ({type(exc).__name__}).") from None
-        except ValueError:
-            # Also what MSAL makes of a tenant that doesn't exist.
-            raise MailTemporary(
-                f"Microsoft's sign-in can't be read for the tenant {tenant!r}; is that its name?"
-            ) from None
+    try:
+        with application(client_id, client_secret, tenant=tenant, authority=authority, timeout=timeout) as (
+            app,
+            _,
+        ):
+            answer = app.acquire_token_by_refresh_token(refresh_token, scopes=SCOPES)
+    except (requests.RequestException, msal.exceptions.MsalError, RuntimeError) as exc:
+        raise MailTemporary(f"Microsoft's sign-in didn't answer ({type(exc).__name__}).") from None
+    except ValueError:
+        # Also what MSAL makes of a tenant that doesn't exist.
+        raise MailTemporary(
+            f"Microsoft's sign-in can't be read for the tenant {tenant!r}; is that its name?"
+        ) from None
     return _grant(answer, refresh_token)
 
 
@@ -117,14 +131,18 @@ def _grant(answer: Mapping[str, Any], refresh_token: str) -> Grant:
     if isinstance(token, str) and token:
         kept = str(answer.get("refresh_token") or refresh_token)
         return Grant(token, kept, time.time() + float(answer.get("expires_in") or 0))
-    # The rest may quote what was sent.
-    error = str(answer.get("error"))
-    error = error if re.fullmatch(r"[a-z_]{1,60}", error) else "no reason given"
-    number = NUMBER.search(str(answer.get("error_description") or ""))
-    shown = f"{error} {number[0]}" if number else error
+    error, shown = str(answer.get("error")), shown_error(answer)
     if error in DEAD:
         raise MailAuthError(f"Microsoft no longer accepts this mailbox's grant ({shown}). Reconnect it.")
     raise MailTemporary(f"Microsoft's sign-in gave no token ({shown}).")
+
+
+def shown_error(answer: Mapping[str, Any]) -> str:
+    """OAuth's code of an error and Microsoft's number of it; the rest may quote what was sent."""
+    error = str(answer.get("error"))
+    error = error if re.fullmatch(r"[a-z_]{1,60}", error) else "no reason given"
+    number = NUMBER.search(str(answer.get("error_description") or ""))
+    return f"{error} {number[0]}" if number else error
 
 
 def _on_this_machine(authority: str) -> str:

@@ -1,0 +1,116 @@
+"""Connecting a mailbox in a shared set-up: the page a one-time link opens, and where the provider comes back to.
+
+No page runs a script, and none is kept or framed. Begin and end are tied together by a cookie of this browser
+beside the state, so that nobody can end a sign-in that another browser began.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, make_response, redirect, render_template_string, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from outreach_sdk import consent
+from outreach_sdk.errors import ConfigError, MailError, NotFound, OutreachError
+
+__all__ = ["pages"]
+
+pages = Blueprint("connect", __name__)
+
+COOKIE = "outreach_connect"
+
+LAYOUT = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">
+<title>{{ title }}</title>
+<style>
+:root { --ink: #1c1e21; --paper: #f5f6f8; --card: #fff; --soft: #5c636e; --edge: #dfe3e8; --act: #1a56c4; --on: #fff }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e9ebee; --paper: #14161a; --card: #1e2126; --soft: #a3abb7; --edge: #343a43; --act: #7fb0ff; --on: #0c1220 }
+}
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0; padding: 8vh 1rem }
+main { max-width: 34rem; margin: auto; padding: 2rem; background: var(--card); border: 1px solid var(--edge) }
+main, button { border-radius: 10px }
+h1 { font-size: 1.35rem; margin: 0 0 1rem } li { margin: .4rem 0 } code { font-size: .9em } .soft { color: var(--soft) }
+button { font: inherit; padding: .6rem 1.2rem; border: 0; background: var(--act); color: var(--on); cursor: pointer }
+</style>
+</head>
+<body><main><h1>{{ title }}</h1>
+{% if opening %}
+<p>This link was made by <strong>{{ opening.maker }}</strong>{% if opening.address %} for the mailbox
+<strong>{{ opening.address }}</strong>{% endif %}. Go on only if that is you and you made it yourself: e-mails of
+{{ opening.maker }} will leave from the account you choose.</p>
+<p>{{ provider }} will ask you to allow, and nothing beyond that:</p>
+<ul>{% for scope, why in opening.permissions %}<li>{{ why }} <code class="soft">{{ scope }}</code></li>{% endfor %}</ul>
+<form method="post"><input type="hidden" name="link" value="{{ link }}"><button>Go on to {{ provider }}</button></form>
+<p class="soft">It works once, until {{ opening.expires_at.strftime("%H:%M") }} UTC.</p>
+{% else %}<p>{{ text }}</p>{% endif %}
+</main></body></html>"""
+
+
+def _page(title: str, status: int = 200, **values: object) -> Response:
+    made = make_response(render_template_string(LAYOUT, title=title, **values), status)
+    # `form-action` isn't limited: the answer to the form leads to the provider.
+    made.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    )
+    made.headers["Cache-Control"] = "no-store"
+    made.headers["Referrer-Policy"] = "no-referrer"
+    made.headers["X-Content-Type-Options"] = "nosniff"
+    return made
+
+
+def _sorry(error: OutreachError) -> Response:
+    if isinstance(error, NotFound):
+        return _page("That doesn't work any more", 404, text=str(error))
+    if isinstance(error, MailError):
+        again = "Then make another link in your notebook."
+        return _page("Nothing was connected", 400 if error.permanent else 503, text=f"{error} {again}")
+    if isinstance(error, ConfigError):
+        return _page("This service isn't set up for that", 503, text=str(error))
+    return _page("Try again in a moment", 503, text="The service can't reach what it needs right now.")
+
+
+@pages.get("/connect/<provider>")
+def show(provider: str) -> Response:
+    """What is about to be asked; changes nothing."""
+    secret = request.args.get("link", "")
+    try:
+        opening = consent.opening(provider, secret)
+    except OutreachError as exc:
+        return _sorry(exc)
+    name = consent.PROVIDERS[provider]
+    return _page("Connect a mailbox", opening=opening, provider=name, link=secret)
+
+
+@pages.post("/connect/<provider>")
+def begin(provider: str) -> AnyResponse:
+    """Use the link up and go to the provider. Its secret, in the form, is what no other site can know."""
+    try:
+        url, browser = consent.begin(provider, request.form.get("link", ""))
+        secure = consent.redirect_uri(provider).startswith("https:")
+    except OutreachError as exc:
+        return _sorry(exc)
+    answer = redirect(url, 303)
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.set_cookie(
+        COOKIE, browser, max_age=900, path=f"/oauth/{provider}", secure=secure, httponly=True, samesite="Lax"
+    )
+    return answer
+
+
+@pages.get("/oauth/<provider>/callback")
+def back(provider: str) -> Response:
+    """Where the provider sends the browser back to."""
+    try:
+        address = consent.finish(provider, request.args.to_dict(), request.cookies.get(COOKIE, ""))
+    except OutreachError as exc:
+        answer = _sorry(exc)
+    else:
+        answer = _page(
+            "Connected", text=f"{address} is connected. Go back to your notebook and close this page."
+        )
+    answer.delete_cookie(COOKIE, path=f"/oauth/{provider}")
+    return answer
