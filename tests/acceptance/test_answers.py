@@ -142,7 +142,9 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> I
             client_secret=credentials[2],
             name="Ada",
         )
-        yield Desk(request.param, house, box, proxy, count, *paths, now=dt.datetime.now(dt.UTC))
+        yield Desk(
+            request.param, house, house.trusted(box), proxy, count, *paths, now=dt.datetime.now(dt.UTC)
+        )
         house.close()
 
 
