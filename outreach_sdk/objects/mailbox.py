@@ -290,7 +290,7 @@ class Mailbox:
     def _check_elsewhere(self, wait: float) -> dict[str, str]:
         store, asked = self._session.store, self._session.now()
         store.write(
-            "UPDATE mailboxes SET check_asked_at = ?, check_after = NULL, check_facts = NULL WHERE id = ?",
+            "UPDATE mailboxes SET check_asked_at = ?, check_next_at = NULL, check_facts = NULL WHERE id = ?",
             asked,
             self.id,
         )
