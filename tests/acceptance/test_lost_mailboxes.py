@@ -18,7 +18,7 @@ from outreach_sdk.errors import ConfigError, MailAuthError
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.vault import Vault, binding, rotate
 from tests.acceptance.test_selftest import Live, live
-from tests.harness import ADDRESS, ROOT, House
+from tests.harness import ADDRESS, ROOT, House, wait_until
 from tests.mail.fault_proxy import Fault
 
 __all__ = ["live"]
@@ -93,6 +93,28 @@ def test_a_dead_grant_pauses_visibly_and_resumes_where_it_was(live: Live, notice
     assert sum(live.to_candidates().values()) == 4
     assert set(live.to_candidates().values()) == {1}, "nothing twice"
     assert set(seq.candidates()["status"]) == {"completed"}
+
+
+@pytest.mark.rule(12, 14)
+def test_a_send_cut_off_before_its_mailbox_was_disconnected_is_settled_when_it_is_back(live: Live) -> None:
+    seq = live.house.two_steps(live.house.trusted(live.box))
+    seq.enroll(live.house.people(1))
+    seq.activate()
+    assert live.house.drain(failpoint="after_accept") == -9
+    live.box.disconnect()
+    store = live.house.engine.store
+
+    def looked() -> bool:
+        dispatch.drain_sends(live.house.engine, threads=1)
+        return bool(store.value("SELECT 1 FROM outbox WHERE state = 'unknown'"))
+
+    wait_until(looked)
+    if live.box.provider == "gmail":
+        live.emulator.grant_again()
+    reconnect(live)
+    live.house.settle(seq)
+    assert sum(live.to_candidates().values()) == 2
+    assert set(live.to_candidates().values()) == {1}, "nothing twice"
 
 
 @pytest.mark.rule(1, 3, 12)
