@@ -51,10 +51,13 @@ class Transports:
         version = f"{box['provider']}:{box['address']}:{held}:{box['config']}"
         with self._guard:
             made = self._made.get(box["id"])
-            if made is None or made[0] != version:
-                made = (version, self._make(box))
-                self._made[box["id"]] = made
-            return made[1]
+            if made is not None and made[0] == version:
+                return made[1]
+            fresh = self._make(box)
+            self._made[box["id"]] = (version, fresh)
+        if made is not None:
+            made[1].close()  # what others have under way on it ends as it would
+        return fresh
 
     def close(self) -> None:
         """Let go of every connection."""

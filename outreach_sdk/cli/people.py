@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def task_act(number: int, action: str) -> None:
 
 @outreach.group()
 def mailbox() -> None:
-    """Mailboxes: list, local, disconnect."""
+    """Mailboxes: list, connect, local, check, default, disconnect."""
 
 
 @mailbox.command("list")
@@ -200,8 +201,61 @@ def mailbox_disconnect(address: str) -> None:
     """Forget its tokens; journeys that need it pause."""
     from outreach_sdk.objects.mailbox import Mailbox
 
-    Mailbox.get(address).disconnect()
-    click.echo("Disconnected.")
+    click.echo(Mailbox.get(address).disconnect())
+
+
+@mailbox.command("check")
+@click.argument("address")
+@JSON
+def mailbox_check(address: str, as_json: bool) -> None:
+    """Test it on the live account: it writes itself two messages. Status 1 if a fact doesn't hold."""
+    from outreach_sdk.objects.mailbox import Mailbox
+
+    facts = Mailbox.get(address).check()
+    say(facts, as_json, lambda fs: "\n".join(f"{k}: {v}" for k, v in fs.items()))
+    if any(v != "ok" for v in facts.values()):
+        sys.exit(1)
+
+
+@mailbox.command("default")
+@click.argument("address")
+def mailbox_default(address: str) -> None:
+    """Make it the one that one's new sequences send from."""
+    from outreach_sdk.objects.mailbox import Mailbox
+
+    Mailbox.get(address).make_default()
+    click.echo(f"{address} is the default.")
+
+
+@mailbox.command("connect")
+@click.argument("provider", type=click.Choice(["gmail", "outlook"]))
+@click.option("--address", default=None, help="Refuse any other account.")
+@click.option(
+    "--client-secrets", type=click.Path(), default=None, help="Gmail: the desktop application's JSON file."
+)
+@click.option("--client-id", default=None, help="Outlook: the application's id.")
+@click.option("--tenant", default="common", show_default=True, help="Outlook: the directory.")
+@click.option("--device", is_flag=True, help="Outlook: a code to type on any device.")
+@click.option("--browser/--paste", default=None, help="Open one here, or paste what came back.")
+def mailbox_connect(
+    provider: str,
+    address: str | None,
+    client_secrets: str | None,
+    client_id: str | None,
+    tenant: str,
+    device: bool,
+    browser: bool | None,
+) -> None:
+    """Connect a Gmail or Outlook mailbox by consent on the provider's page."""
+    from outreach_sdk.objects.mailbox import Mailbox
+
+    if provider == "gmail":
+        box = Mailbox.connect_gmail(client_secrets, address=address, browser=browser)
+    else:
+        box = Mailbox.connect_outlook(
+            client_id, tenant=tenant, address=address, device=device, browser=browser
+        )
+    click.echo(f"Connected {box.address}.")
 
 
 @outreach.command()

@@ -72,7 +72,7 @@ def connected(
             "VALUES (?, ?, ?, ?, ?, 'connected', ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (workspace_id, address, owner_id) DO UPDATE SET status = 'connected', status_detail = NULL, "
             "checked_at = CASE WHEN mailboxes.provider = excluded.provider THEN mailboxes.checked_at "
-            "ELSE excluded.checked_at END, check_failed = NULL, check_after = NULL, check_tries = NULL, "
+            "ELSE excluded.checked_at END, check_failed = NULL, check_next_at = NULL, check_tries = NULL, "
             "provider = excluded.provider, credentials = excluded.credentials, config = excluded.config, "
             # What was to be revoked is the grant given again just now.
             "revoking = NULL, spacing_us = excluded.spacing_us RETURNING *",

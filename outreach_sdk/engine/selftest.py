@@ -49,7 +49,7 @@ def waiting(engine: Engine, limit: int = 20) -> list[int]:
     return [
         row["id"]
         for row in engine.store.rows(
-            "SELECT m.id FROM mailboxes m WHERE m.status = 'connected' AND (m.check_after IS NULL OR m.check_after <= ?) "
+            "SELECT m.id FROM mailboxes m WHERE m.status = 'connected' AND (m.check_next_at IS NULL OR m.check_next_at <= ?) "
             "AND (m.check_asked_at IS NOT NULL OR (m.checked_at IS NULL AND m.check_failed IS NULL AND (EXISTS "
             "(SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.next_due_at <= ?) OR EXISTS (SELECT 1 FROM outbox o "
             "WHERE o.mailbox_id = m.id AND o.state = 'planned' AND o.lease_until <= ?)))) ORDER BY m.id LIMIT ?",
@@ -66,7 +66,7 @@ def run_waiting(engine: Engine, log: Callable[[str], None] = lambda _: None) -> 
     passed = 0
     for mailbox_id in waiting(engine):
         taken = engine.store.write(
-            "UPDATE mailboxes SET check_after = ? WHERE id = ? AND (check_after IS NULL OR check_after <= ?)",
+            "UPDATE mailboxes SET check_next_at = ? WHERE id = ? AND (check_next_at IS NULL OR check_next_at <= ?)",
             engine.now() + LEASE,
             mailbox_id,
             engine.now(),
@@ -99,7 +99,9 @@ def run_test(engine: Engine, mailbox_id: int, *, whole: bool = True) -> dict[str
         if isinstance(transport, HasIdentities):
             remember_identities(store, mailbox_id, transport.identities())
     except MailAuthError as exc:
-        store.write("UPDATE mailboxes SET check_asked_at = NULL, check_after = NULL WHERE id = ?", mailbox_id)
+        store.write(
+            "UPDATE mailboxes SET check_asked_at = NULL, check_next_at = NULL WHERE id = ?", mailbox_id
+        )
         mailbox_dead(engine, mailbox_id, str(exc))
         raise
     except (MailError, ConfigError) as exc:
@@ -109,7 +111,7 @@ def run_test(engine: Engine, mailbox_id: int, *, whole: bool = True) -> dict[str
             tries = int(box["check_tries"] or 0) + 1
             wait = max(exc.retry_after or 0.0, min(15.0 * 2**tries, LONGEST_WAIT))
             store.write(
-                "UPDATE mailboxes SET check_tries = ?, check_after = ?, check_facts = ? WHERE id = ?",
+                "UPDATE mailboxes SET check_tries = ?, check_next_at = ?, check_facts = ? WHERE id = ?",
                 tries,
                 engine.now() + dt.timedelta(seconds=wait),
                 json.dumps({"answers": str(exc)}),
@@ -128,7 +130,7 @@ def _settle(engine: Engine, box: dict[str, Any], facts: dict[str, str], failed: 
     with store.tx():
         store.write(
             "UPDATE mailboxes SET checked_at = ?, check_failed = ?, check_facts = ?, check_asked_at = NULL, "
-            "check_after = NULL, check_tries = NULL WHERE id = ?",
+            "check_next_at = NULL, check_tries = NULL WHERE id = ?",
             now if failed is None else None,
             failed,
             json.dumps(facts),

@@ -60,7 +60,7 @@ class Mailbox(Owned):
     check_failed = pw.TextField(null=True)
     check_facts = JsonField(null=True)
     check_asked_at = UtcField(null=True)
-    check_after = UtcField(null=True)  # a lease, or the wait after a self-test that got no answer
+    check_next_at = UtcField(null=True)  # a lease, or the wait after a self-test that got no answer
     check_tries = pw.IntegerField(null=True)
     cursor = pw.TextField(null=True)
     polled_at = UtcField(null=True)

@@ -21,7 +21,7 @@ from tests.mail.consent import Person, agree, deny
 from tests.mail.emulator import GoogleEmulator, google_emulator
 from tests.mail.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.mail.graph_emulator import GraphEmulator, graph_emulator
-from tests.mail.graph_proxy import graph_proxy
+from tests.mail.graph_proxy import GraphProxy, graph_proxy
 
 OTHER = "eve@elsewhere.example"
 
@@ -191,6 +191,32 @@ def _stopped_before_redirect(view: Any, ended: list[str]) -> None:
     with contextlib.suppress(Error):
         agree(view, ADDRESS)
     wait_until(lambda: ended or view.wait_for_timeout(50))
+
+
+@pytest.mark.rule(10)
+@pytest.mark.parametrize("typed", ["the code", "authorization_declined", "expired_token"])
+def test_outlook_by_a_code_typed_on_another_device(consent: Consent, typed: str) -> None:
+    if consent.provider == "gmail":
+        return
+    assert isinstance(consent.proxy, GraphProxy)
+    proxy, emulator = consent.proxy, consent.emulator
+
+    def show(text: str) -> None:
+        consent.said.append(text)
+        if "ABC123" in text:
+            proxy.typed = emulator.refresh_token if typed == "the code" else typed
+
+    def call() -> Mailbox:
+        return Mailbox.connect_outlook(emulator.client_id, address=ADDRESS, device=True, show=show)
+
+    if typed == "the code":
+        assert call().transport.address() == ADDRESS
+        assert "Mail.Send" in consent.said[0]
+        assert "https://login.example/device" in consent.said[1]
+        return
+    with pytest.raises(SignInRefused, match="denied" if typed == "authorization_declined" else "too old"):
+        call()
+    assert consent.rows() == []
 
 
 def test_an_answer_to_another_sign_in_is_refused(consent: Consent) -> None:

@@ -130,6 +130,10 @@ class GoogleEmulator:
         form = f"token={self.refresh_token}".encode()
         request("POST", f"{self.base_url}/oauth2/revoke", form, "application/x-www-form-urlencoded")
 
+    def grant_again(self) -> None:
+        """The user agrees anew, and is given the same refresh token."""
+        request("POST", f"{self.base_url}/outside/grant", b"{}", "application/json", self.outside_token)
+
     def _ids(self, path: str, name: str) -> list[str]:
         found: list[str] = []
         token = ""

@@ -29,11 +29,16 @@ seedFromConfig(store, baseUrl, {
   ],
 });
 const known = getGoogleStore(store).sendAs;
+if (sendAs.length) known.insert({ user_email: address, send_as_email: address, is_default: true, signature: "" });
 for (const entry of sendAs) known.insert({ user_email: address, is_default: false, ...entry });
-store.setData(
-  "google.oauth.refreshTokens",
-  new Map([[refreshToken, { email: address, scope: "https://mail.google.com/", clientId }]]),
-);
+const grants = new Map();
+const grant = () => grants.set(refreshToken, { email: address, scope: "https://mail.google.com/", clientId });
+grant();
+store.setData("google.oauth.refreshTokens", grants);
+app.post("/outside/grant", (c) => {
+  grant();
+  return c.json({});
+});
 const server = serve({ fetch: app.fetch, port, hostname: "127.0.0.1" });
 server.on("error", (error) => {
   console.error(error);

@@ -17,7 +17,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formataddr
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from tests.mail.fault_proxy import Fault, FaultProxy
 
@@ -68,6 +68,7 @@ class GraphProxy(FaultProxy):
         """None: it refuses them."""
         self.renamed: dict[str, str] = {}
         self.second_send = (404, "ErrorItemNotFound")
+        self.typed: str | None = None
         self.without_immutable_ids: list[str] = []
         self._state = threading.RLock()
         super().__init__(upstream, seed=seed, replace_message_ids=False)
@@ -153,13 +154,36 @@ class GraphProxy(FaultProxy):
 
     # -- one call each -----------------------------------------------------------------------------
     def _login(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        if path.endswith("/devicecode"):
+            code = {"device_code": "d", "user_code": "ABC123", "expires_in": 900, "interval": 1}
+            return _json(
+                200, {**code, "verification_uri": "https://login.example/device", "message": "Type it."}
+            )
+        if path.endswith("/token") and (told := self._device(body, headers)) is not None:
+            return told
         status, given, content = self._ask(method, re.sub(r"^/[^/]+(/oauth2/)", r"\1", path), body, headers)
         if path.endswith("/openid-configuration"):
             here = re.sub(
                 rb'http://localhost:\d+(/[^/"]+)?/oauth2', LOGIN.encode() + rb"/common/oauth2", content
             )
-            return status, given, re.sub(rb"http://localhost:\d+", LOGIN.encode(), here)
+            told = json.loads(re.sub(rb"http://localhost:\d+", LOGIN.encode(), here))
+            return _json(
+                status, {"device_authorization_endpoint": f"{LOGIN}/common/oauth2/v2.0/devicecode", **told}
+            )
         return status, given, content
+
+    def _device(self, body: bytes, headers: dict[str, str]) -> Answer | None:
+        """Signing in by a code typed elsewhere, which the stand-in lacks: pending until `typed` is the refresh
+        token of whoever typed it, or an error."""
+        given = dict(parse_qsl(body.decode()))
+        if given.get("grant_type") != "urn:ietf:params:oauth:grant-type:device_code":
+            return None
+        if self.typed is None or self.typed in ("authorization_declined", "expired_token"):
+            return _json(
+                400, {"error": self.typed or "authorization_pending", "error_description": "Not given."}
+            )
+        fields = {"grant_type": "refresh_token", "refresh_token": self.typed, "client_id": given["client_id"]}
+        return self._ask("POST", "/oauth2/v2.0/token", urlencode(fields).encode(), headers)
 
     def _get(self, message_id: str, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
         status, _, content = self._ask("GET", f"/v1.0/me/messages/{quote(message_id, safe='')}", b"", headers)

@@ -142,7 +142,7 @@ class MicrosoftSignIn:
 def _why(error: object, answer: Mapping[str, Any]) -> str:
     shown = shown_error(answer)
     match error:
-        case "access_denied" | "consent_required":
+        case "access_denied" | "authorization_declined" | "consent_required":
             return f"Consent was denied on Microsoft's page, so no mailbox was connected ({shown}). Start again, " \
                 "or ask your administrator to allow the application."  # fmt: skip
         case "invalid_grant" | "expired_token" | "code_expired" | "authorization_pending" | "slow_down":
