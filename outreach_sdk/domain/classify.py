@@ -23,6 +23,7 @@ Kind = Literal["bounce", "complaint", "auto_reply", "delivery_notice", "human"]
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`hard` and `status` (RFC 3463) speak of a report, `recipients` are the addresses it is about,
+    `dead` those of them whose address is at fault,
     `final` and `message_ids` say that a server has given up, and on which message;
     `return_date` and `left_company` of an automatic reply, `opt_out` of a person's words. `reason` is a
     phrase for people; `evidence` names what decided."""
@@ -38,6 +39,7 @@ class Verdict:
     evidence: str = ""
     final: bool = False
     message_ids: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
 
 
 _STOP = re.compile(
@@ -115,6 +117,7 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
             evidence=report.evidence,
             final=report.final,
             message_ids=report.message_ids,
+            dead=report.dead,
         )
     evidence = machine_evidence(message)
     if evidence is not None:

@@ -9,6 +9,7 @@ import email.policy
 import email.utils
 import hashlib
 import html as html_lib
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ __all__ = [
     "html_to_text",
     "is_html",
     "parse_incoming",
+    "read_bounded",
     "text_hash",
     "text_to_html",
 ]
@@ -295,10 +297,13 @@ def _addresses(values: Iterable[str]) -> tuple[Address, ...]:
 
 
 def _decoded(value: object) -> str:
+    text = str(value)
+    if "=?" not in text:
+        return text
     try:
-        return str(email.header.make_header(email.header.decode_header(str(value))))
+        return str(email.header.make_header(email.header.decode_header(text)))
     except (LookupError, ValueError, UnicodeError, email.errors.MessageError):
-        return str(value)
+        return text
 
 
 def _part_text(part: Message) -> str:
@@ -314,6 +319,41 @@ def _part_text(part: Message) -> str:
     return payload.decode("latin-1")
 
 
+_MAX_RAW = 4_000_000
+_MAX_HEADERS = 2_000
+_MAX_ENCODED_LINES = 4_000
+
+
+def _shortened(raw: bytes) -> bytes:
+    """`raw` with each long run of base64 lines cut, at most `_MAX_RAW` bytes of it."""
+    kept = bytearray()
+    run = 0
+    for line in io.BytesIO(raw):
+        run = run + 1 if len(line) >= 40 and b" " not in line and b":" not in line else 0
+        if run <= _MAX_ENCODED_LINES:
+            kept += line[: _MAX_RAW - len(kept)]
+            if len(kept) >= _MAX_RAW:
+                break
+    return bytes(kept)
+
+
+def read_bounded(raw: bytes) -> Message:
+    """`raw` parsed, with memory and time bounded: attachments are cut short, and what stands beyond 4 MB
+    without them isn't read. Parts nested past what can be walked are given as one text."""
+    # The compat32 parser: the newer one raises on malformed headers that real mail has.
+    if len(raw) > 200_000:
+        raw = _shortened(raw)
+    try:
+        parsed = email.message_from_bytes(raw, policy=email.policy.compat32)
+        for _ in parsed.walk():
+            pass
+    except RecursionError:
+        head, _, rest = raw.partition(b"\n\n")
+        kept = re.sub(rb"(?im)^content-type:.*(?:\r?\n[ \t].*)*", b"Content-Type: text/plain", head)
+        parsed = email.message_from_bytes(kept + b"\n\n" + rest[:20_000], policy=email.policy.compat32)
+    return parsed
+
+
 def parse_incoming(
     raw: bytes,
     *,
@@ -325,9 +365,8 @@ def parse_incoming(
 
     `text` is the first text/plain body, or the plain reading of the HTML; attachments are left out.
     """
-    # The compat32 parser: the newer one raises on malformed headers that real mail has.
-    parsed = email.message_from_bytes(raw, policy=email.policy.compat32)
-    headers = tuple((k, " ".join(_decoded(v).split())) for k, v in parsed.items())
+    parsed = read_bounded(raw)
+    headers = tuple((k, " ".join(_decoded(v).split())) for k, v in parsed.items()[:_MAX_HEADERS])
     plain: list[str] = []
     rich: list[str] = []
     for part in parsed.walk():
