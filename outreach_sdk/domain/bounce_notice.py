@@ -100,7 +100,7 @@ def _named(words: str, message: Message) -> list[str]:
     return found[:1]
 
 
-_WITNESS_READS = 24_000
+_WITNESS_READS = 16_000
 
 
 def by_flufl(raw: bytes) -> tuple[list[str], list[str]]:
@@ -108,7 +108,8 @@ def by_flufl(raw: bytes) -> tuple[list[str], list[str]]:
     empty From raises IndexError: it is shown the beginning of a copy with a From."""
     try:
         message = email.message_from_bytes(
-            raw.lstrip(b" \t\r\n")[:_WITNESS_READS], policy=email.policy.compat32
+            re.sub(rb"(?:\r?\n){4,}+", b"\n\n\n", raw.lstrip(b" \t\r\n")[:_WITNESS_READS]),
+            policy=email.policy.compat32,
         )
         if not email.utils.getaddresses([str(message.get("From") or "")[:500]]):
             del message["From"]

@@ -8,6 +8,7 @@ from email.message import Message
 from outreach_sdk.domain.bounce_fault import STATUS, Refusal, at_fault, prose_blames, stage_of
 from outreach_sdk.domain.bounce_notice import by_flufl, in_words, shorten, sns_notice
 from outreach_sdk.domain.report_parts import (
+    STATUS_PART,
     Fields,
     Report,
     addresses,
@@ -15,13 +16,13 @@ from outreach_sdk.domain.report_parts import (
     from_daemon,
     groups,
     header,
+    parameter,
     read,
     text,
 )
 
 __all__ = ["Report", "read_report"]
 
-_STATUS_PARTS = ("message/delivery-status", "message/global-delivery-status")
 _ARRIVED = ("delivered", "relayed", "expanded", "deliverable")
 
 
@@ -37,7 +38,7 @@ def read_report(raw: bytes) -> Report | None:
     message, parts = taken
     types = [part.get_content_type() for part in parts]
     top = message.get_content_type()
-    report = str(message.get_param("report-type") or "").lower() if top == "multipart/report" else ""
+    report = parameter(message, "report-type") if top == "multipart/report" else ""
     if report == "feedback-report" or "message/feedback-report" in types:
         return _complaint(parts)
     if _forwarded(message):
@@ -97,7 +98,7 @@ def _delivery_status(parts: list[Message], raw: bytes) -> Report | None:
     for part in parts:
         # A report whose boundary was damaged is one text that holds the fields.
         unsplit = part.get_content_type() == "multipart/report" and not part.is_multipart()
-        if part.get_content_type() not in _STATUS_PARTS and not unsplit:
+        if part.get_content_type() != STATUS_PART and not unsplit:
             continue
         for fields in groups(part):
             action = (fields.get("action") or "").split(" ")[0].strip("();").lower()

@@ -13,7 +13,7 @@ from typing import Literal
 from outreach_sdk.domain.autoreply import left_company, machine_evidence, return_date
 from outreach_sdk.domain.bounces import read_report
 from outreach_sdk.domain.message import IncomingMessage
-from outreach_sdk.domain.visible import visible_text
+from outreach_sdk.domain.visible import typed_text, visible_text
 
 __all__ = ["Kind", "Verdict", "asks_to_stop", "classify", "visible_text"]
 
@@ -127,7 +127,9 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
         return Verdict("auto_reply", reason=reason, return_date=back, left_company=gone, evidence=evidence)
     words = visible_text(message.text)
     subject = message.subject.strip()
-    stop = asks_to_stop(words) or (len(words) <= 160 and _BARE_STOP.fullmatch(subject) is not None)
+    stop = asks_to_stop(typed_text(message.text)) or (
+        len(words) <= 160 and _BARE_STOP.fullmatch(subject) is not None
+    )
     return Verdict(
         "human", reason="asks to stop" if stop else "a reply", opt_out=stop, evidence="no sign of a machine"
     )

@@ -25,7 +25,9 @@ __all__ = [
     "Address",
     "IncomingMessage",
     "OutgoingMessage",
+    "address_pairs",
     "build",
+    "charset_of",
     "check_header_value",
     "clean_html",
     "html_to_text",
@@ -255,9 +257,10 @@ def text_to_html(body: str, *, rich: bool | None = None) -> str:
     return "".join(f"<p>{html_lib.escape(p, quote=False).replace(chr(10), '<br>')}</p>" for p in paragraphs)
 
 
-_BREAKS = re.compile(r"<\s*(?:br|/p|/div|/li|/tr|/h[1-6]|hr)\b[^>]*>", re.I)
-_LINK = re.compile(r"<a\b[^>]*?href=\"([^\"]*)\"[^>]*>(.*?)</a\s*>", re.I | re.S)
-_TAGS = re.compile(r"<[^>]*>")
+# No tag and no link reaches past where the next begins, so that no HTML takes longer than its length.
+_BREAKS = re.compile(r"<\s*+(?:br|/p|/div|/li|/tr|/h[1-6]|hr)\b[^<>]*+>", re.I)
+_LINK = re.compile(r"<a\b[^<>]*?href=\"([^\"<>]*)\"[^<>]*+>((?:[^<]++|<(?!/?a\b))*+)</a\s*+>", re.I)
+_TAGS = re.compile(r"<[^<>]*+>")
 _HIDDEN = re.compile(r"<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)", re.I | re.S)
 
 
@@ -290,9 +293,18 @@ def message_ids(value: str | None) -> tuple[str, ...]:
     return tuple(_MESSAGE_ID.findall(value or ""))
 
 
+def address_pairs(value: str) -> list[tuple[str, str]]:
+    """(name, address) of a header's mailboxes. Its length and nesting are bounded: the parser takes the
+    square of the one and recurses along the other."""
+    value = " ".join(value[:20_000].split())[:8_000]
+    if value.count("(") > 40 or value.count('"') > 400:
+        value = re.sub(r"[()\"]", " ", value)
+    return email.utils.getaddresses([value])
+
+
 def _addresses(values: Iterable[str]) -> tuple[Address, ...]:
     # Split first, decode names after: a decoded name may hold a comma.
-    pairs = email.utils.getaddresses([" ".join(v.split()) for v in values if v])
+    pairs = [pair for v in values if v for pair in address_pairs(v)]
     return tuple(Address(a.strip(), " ".join(_decoded(n).split())) for n, a in pairs if "@" in a)
 
 
@@ -306,12 +318,19 @@ def _decoded(value: object) -> str:
         return text
 
 
+def charset_of(part: Message) -> str:
+    """The character set a part names, or UTF-8. The parser stumbles over some malformed parameters."""
+    try:
+        return part.get_content_charset() or "utf-8"
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return "utf-8"
+
+
 def _part_text(part: Message) -> str:
     payload = part.get_payload(decode=True)
     if not isinstance(payload, bytes):
         return str(part.get_payload() or "")
-    charset = part.get_content_charset() or "utf-8"
-    for name in (charset, "utf-8", "cp1252"):
+    for name in (charset_of(part), "utf-8", "cp1252"):
         try:
             return payload.decode(name)
         except (LookupError, UnicodeDecodeError):
@@ -322,6 +341,11 @@ def _part_text(part: Message) -> str:
 _MAX_RAW = 4_000_000
 _MAX_HEADERS = 2_000
 _MAX_ENCODED_LINES = 4_000
+_MAX_HEAD = 65_536
+# The parser makes a message of every blank line in such a part, and doesn't decode it.
+_STATUS_PART = re.compile(
+    rb"(?<![^\r\n])(content-type:[ \t]*+(?:[\r\n]{1,2}[ \t]++)?)message/(?:global-)?delivery-status\b", re.I
+)
 
 
 def _shortened(raw: bytes) -> bytes:
@@ -339,15 +363,20 @@ def _shortened(raw: bytes) -> bytes:
 
 def read_bounded(raw: bytes) -> Message:
     """`raw` parsed, with memory and time bounded: attachments are cut short, and what stands beyond 4 MB
-    without them isn't read. Parts nested past what can be walked are given as one text."""
+    without them isn't read. Parts nested past what can be walked, or with parameters the
+    parser stumbles over, are given as one text."""
     # The compat32 parser: the newer one raises on malformed headers that real mail has.
-    if len(raw) > 200_000:
+    start = raw.find(b"\r\n\r\n") if b"\r\n\r\n" in raw[:_MAX_HEAD] else raw.find(b"\n\n")
+    if start > _MAX_HEAD:
+        raw = raw[:_MAX_HEAD] + raw[start:]
+    raw = _STATUS_PART.sub(rb"\1text/x-delivery-status", raw)
+    if len(raw) > 20_000:
         raw = _shortened(raw)
     try:
         parsed = email.message_from_bytes(raw, policy=email.policy.compat32)
         for _ in parsed.walk():
             pass
-    except RecursionError:
+    except (RecursionError, TypeError, ValueError, LookupError, AttributeError):
         head, _, rest = raw.partition(b"\n\n")
         kept = re.sub(rb"(?im)^content-type:.*(?:\r?\n[ \t].*)*", b"Content-Type: text/plain", head)
         parsed = email.message_from_bytes(kept + b"\n\n" + rest[:20_000], policy=email.policy.compat32)

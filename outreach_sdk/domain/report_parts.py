@@ -6,14 +6,13 @@ import contextlib
 import email.errors
 import email.header
 import email.policy
-import email.utils
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.message import read_bounded
+from outreach_sdk.domain.message import address_pairs, charset_of, read_bounded
 
 __all__ = [
     "Fields",
@@ -23,15 +22,20 @@ __all__ = [
     "from_daemon",
     "groups",
     "header",
+    "parameter",
     "read",
     "sender",
     "text",
 ]
 
+STATUS_PART = "text/x-delivery-status"
+"""What `read_bounded` makes of message/delivery-status."""
+
 _MAX_RAW = 200_000
 _MAX_TEXT = 12_000
 _MAX_PARTS = 60
 _MAX_GROUPS = 200
+_NO_NOTICE = ("text/rfc822-headers", STATUS_PART)
 
 Fields = dict[str, str]
 
@@ -98,6 +102,14 @@ def read(raw: bytes) -> tuple[Message, list[Message]] | None:
     return message, parts
 
 
+def parameter(message: Message, name: str) -> str:
+    """One parameter of Content-Type, lower-cased, or ''."""
+    try:
+        return str(message.get_param(name) or "").lower()
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return ""
+
+
 def header(message: Message, name: str) -> str:
     """One header, decoded, on one line."""
     value = str(message.get(name) or "")[:2000]
@@ -110,8 +122,8 @@ def header(message: Message, name: str) -> str:
 def sender(message: Message) -> tuple[str, str]:
     """(name, address) of From; the whole header for want of an address."""
     whole = header(message, "From")
-    name, address = email.utils.parseaddr(whole)
-    return name, address or whole
+    pairs = [pair for pair in address_pairs(whole) if pair[1]]
+    return pairs[0] if pairs else ("", whole)
 
 
 def from_daemon(message: Message) -> bool:
@@ -132,7 +144,7 @@ def text(part: Message) -> str:
     if not isinstance(payload, bytes):
         return "" if part.is_multipart() else str(part.get_payload() or "")[:_MAX_TEXT]
     payload = payload[:_MAX_TEXT]
-    for name in (str(part.get_content_charset() or "utf-8"), "utf-8"):
+    for name in (charset_of(part), "utf-8"):
         for cut in (0, 1, 2, 3):  # the bound may fall within a character
             try:
                 return payload[: len(payload) - cut].decode(name)
@@ -148,9 +160,7 @@ def body(parts: list[Message]) -> str:
     """The notice itself: the first text, without the message it returns."""
     for part in parts:
         unsplit = part.get_content_maintype() == "multipart" and not part.is_multipart()
-        if not unsplit and (
-            part.get_content_maintype() != "text" or part.get_content_type() == "text/rfc822-headers"
-        ):
+        if not unsplit and (part.get_content_maintype() != "text" or part.get_content_type() in _NO_NOTICE):
             continue
         words = text(part).replace("\r\n", "\n").replace("\r", "\n")
         if part.get_content_subtype() == "html":
@@ -163,23 +173,9 @@ def body(parts: list[Message]) -> str:
 
 
 def groups(part: Message) -> Iterator[Fields]:
-    """The blocks of fields of a delivery-status part (RFC 3464 2.1), however it was wrapped."""
-    payload = part.get_payload()
-    if not isinstance(payload, list):
-        yield from _loose(text(part))
-        return
-    for block in payload[:_MAX_GROUPS]:
-        if isinstance(block, Message):
-            fields = {k.lower(): " ".join(str(v).split()) for k, v in block.items()}
-            if fields:
-                yield fields
-            left = block.get_payload()
-            if isinstance(left, str) and ":" in left:
-                yield from _loose(left[:_MAX_TEXT])
-
-
-def _loose(words: str) -> Iterator[Fields]:
-    for block in re.split(r"\n[ \t]*+\n", words.replace("\r\n", "\n").replace("\r", "\n")):
+    """The blocks of fields of a delivery-status part (RFC 3464 2.1)."""
+    words = text(part).replace("\r\n", "\n").replace("\r", "\n")
+    for block in re.split(r"\n[ \t]*+\n", words)[:_MAX_GROUPS]:
         unfolded = re.sub(r"\n[ \t]++", " ", block)
         found = dict(re.findall(r"^([A-Za-z-]{1,60}+)[ \t]*+:[ \t]*+(.*)$", unfolded, re.M))
         if found:

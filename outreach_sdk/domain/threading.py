@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import email.utils
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage
+from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage, address_pairs
 
 __all__ = ["JourneyRef", "LookupKeys", "Match", "is_own", "keys", "match", "reply_subject"]
 
@@ -54,7 +53,7 @@ def _senders(incoming: IncomingMessage, *, reply_to: bool) -> tuple[str, ...]:
         found[incoming.sender.email.strip().lower()] = None
     wanted = {"from", "sender"} | ({"reply-to"} if reply_to else set())
     values = [v for k, v in incoming.headers if k.lower() in wanted]
-    for _, address in email.utils.getaddresses(values):
+    for _, address in (pair for v in values for pair in address_pairs(v)):
         if "@" in address:
             found[address.strip().lower()] = None
     return tuple(found)
