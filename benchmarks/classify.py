@@ -3,7 +3,8 @@
     python benchmarks/classify.py [CORPORA]        or OUTREACH_CORPORA=CORPORA
 
 CORPORA holds `bounces/`, `autoreplies/` and `replies/`, each with an `expected.jsonl`. `--half a` or `--half b`
-takes only the messages whose name hashes even or odd, so that rules made on one half are tried on the other;
+takes only the messages whose name hashes even or odd, so that rules made on one half are tried on the other
+(`c` and `d` are halves of `b`);
 `--misses` prints what was judged otherwise than expected.
 """
 
@@ -116,10 +117,13 @@ def rows(folder: Path, half: str | None) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (folder / "expected.jsonl").open(encoding="utf-8")]
     if half is None:
         return found
-    wanted = 0 if half == "a" else 1
-    return [
-        r for r in found if hashlib.sha256(r.get("path", r.get("id", "")).encode()).digest()[0] % 2 == wanted
-    ]
+    # a: even; b: odd, of which c and d are halves
+    wanted = {"a": (0, 2), "b": (1, 3), "c": (1,), "d": (3,)}[half]
+    return [r for r in found if _digest(r.get("path") or r.get("id", "")) % 4 in wanted]
+
+
+def _digest(name: str) -> int:
+    return hashlib.sha256(name.encode()).digest()[0]
 
 
 KINDS = {"autoreply": "auto_reply", "delivered": "delivery_notice", "not_bounce": "human"}
@@ -244,7 +248,7 @@ def _quotequail(text: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpora", nargs="?", default=CORPORA)
-    parser.add_argument("--half", choices=["a", "b"])
+    parser.add_argument("--half", choices=["a", "b", "c", "d"])
     parser.add_argument("--misses", action="store_true")
     wanted = parser.parse_args()
     if not wanted.corpora:

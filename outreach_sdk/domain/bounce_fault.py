@@ -59,6 +59,13 @@ _STAGES: dict[Stage, re.Pattern[str]] = {
 _FILTERING = re.compile(r"\b550\W{0,3}: user unknown|unknown user [\w.+-]{1,64}@docomo\.ne\.jp", re.I)
 
 
+# Pages of block lists, and what passes whatever the code says.
+_NOT_THIS = re.compile(
+    r"https?://\S{0,200}(?:spamhaus|spamcop|sorbs|barracuda|abuseat|surbl|uribl|rbl|dnsbl|block|blacklist|/bl\b)|"
+    r"unexpected name ?server reply|servfail|temporar(?:y|ily) (?:locked|unavailable|disabled|rejected|failure|"
+    r"lookup)",
+    re.I,
+)
 # Names of people, hosts and pages, whose letters mean nothing.
 _NAMES = re.compile(
     r"[^\s@]{0,64}@[^\s@]{1,200}|https?://\S{1,300}|\b(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b"
@@ -92,7 +99,7 @@ def at_fault(refusal: Refusal) -> bool | None:
     specific = [c for c in (refusal.status, *told) if c is not None and not c.endswith(".0.0")]
     code = specific[0] if specific else refusal.status or (told[0] if told else None)
     plain = _NAMES.sub("x", said)
-    if FULL.search(plain) is not None or POLICY.search(plain) is not None:
+    if any(p.search(plain) for p in (FULL, POLICY)) or _NOT_THIS.search(said) is not None:
         return False
     if code is not None and code.startswith("4.") and "dns" in said.lower():
         return False  # a name server that may answer tomorrow

@@ -16,7 +16,7 @@ import flufl.bounce
 
 from outreach_sdk.domain.bounce_fault import REPLY_CODE, STATUS, Refusal, at_fault, prose_blames, stage_of
 from outreach_sdk.domain.bounce_words import PASSING, POLICY, UNKNOWN
-from outreach_sdk.domain.report_parts import Report, addresses, body, from_daemon, header, sender, text
+from outreach_sdk.domain.report_parts import Report, about, addresses, body, from_daemon, header, sender, text
 
 __all__ = ["by_flufl", "in_words", "shorten", "sns_notice"]
 
@@ -44,7 +44,11 @@ _DELAYED = re.compile(
     r"not yet been delivered|delivery attempts will continue",
     re.I,
 )
-_NO_REASON = re.compile(r"this is a permanent error\.|delivery to the following recipients failed", re.I)
+_UNDELIVERED = re.compile(
+    r"(?:could not|couldn['’]t|cannot|can['’]t|was not|wasn['’]t|unable to|not) (?:be )?deliver|undeliver",
+    re.I,
+)
+_NO_REASON = re.compile(r"this is a permanent error\.|delivery to the following recipients failed\.", re.I)
 _GIVEN_UP = re.compile(r"giving up|permanent|fatal", re.I)
 
 
@@ -57,9 +61,11 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
     nobody = returns in ("<>", "", "<MAILER-DAEMON>") or not sender(message)[1]
     noreply = re.match(r"(?:no|do-?not)[-_.]?reply", sender(message)[1], re.I) is not None
     failed = bool(message.get("X-Failed-Recipients"))
+    words = body(parts)
+    # A message sent back by an address that takes no answers, with the original below.
+    subject = subject or (noreply and _returns(parts, words) and not message.get("In-Reply-To"))
     if not (daemon or failed or subject):
         return None
-    words = body(parts)
     permanent, temporary = by_flufl(raw)
     if not (daemon or failed or nobody or noreply) and (
         message.get("In-Reply-To") or not (permanent or temporary)
@@ -72,20 +78,41 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
         who = tuple(_named(words, message))
         if not subject and not (speaks and who):
             return None
-    status = next((s for s in STATUS.findall(words) if s[0] in "45"), None)
+    status = _status(words)
     evidence = "a server's notice"
     top = header(message, "Subject") + " " + words[:1500]
     if _DELAYED.search(top) and not permanent and not _GIVEN_UP.search(words):
         return Report("delivery_notice", False, who, status, shorten(words), "a server's notice of delay")
     if temporary and not permanent and not UNKNOWN.search(words):
         return Report("bounce", False, who, status, shorten(words), evidence)
-    hard = _blames(words, status, who)
+    if len(who) > 1:
+        parted = [(a, about(a, words)) for a in who]
+        dead = tuple(a for a, said in parted if said and _blames(said, _status(said), a))
+        if dead or all(said for _, said in parted):
+            return Report("bounce", bool(dead), who, status, shorten(words), evidence, dead=dead)
+    hard = _blames(words, status, who[0] if who else "")
     return Report("bounce", hard, who, status, shorten(words), evidence, dead=who if hard else ())
 
 
-def _blames(words: str, status: str | None, who: tuple[str, ...]) -> bool:
-    quoted = [line for line in words.split("\n") if REPLY_CODE.search(line) or STATUS.search(line)]
-    refusal = Refusal(who[0] if who else "", status, " ".join(quoted)[:2000], stage_of(words))
+def _returns(parts: list[Message], words: str) -> bool:
+    types = {part.get_content_type() for part in parts[1:]}
+    return "message/rfc822" in types and _UNDELIVERED.search(words[:1500]) is not None
+
+
+def _status(words: str) -> str | None:
+    return next((s for s in STATUS.findall(words) if s[0] in "45"), None)
+
+
+def _quoted(words: str) -> str:
+    """The lines that quote a server, each with the one it runs on into."""
+    lines = words.split("\n")
+    marked = [REPLY_CODE.search(x) is not None or STATUS.search(x) is not None for x in lines]
+    runs_on = [False, *(m and x.rstrip()[-1:] not in ".!" for m, x in zip(marked, lines, strict=True))]
+    return " ".join(x.strip() for x, m, r in zip(lines, marked, runs_on, strict=False) if m or r)[:2000]
+
+
+def _blames(words: str, status: str | None, who: str) -> bool:
+    refusal = Refusal(who, status, _quoted(words), stage_of(words))
     found = at_fault(refusal)
     found = found if found is not None else prose_blames(words)
     # Exim and Exchange leave the reason out where the recipient's own server refused the address.
@@ -108,7 +135,7 @@ def by_flufl(raw: bytes) -> tuple[list[str], list[str]]:
     empty From raises IndexError: it is shown the beginning of a copy with a From."""
     try:
         message = email.message_from_bytes(
-            re.sub(rb"(?:\r?\n){4,}+", b"\n\n\n", raw.lstrip(b" \t\r\n")[:_WITNESS_READS]),
+            b"".join(raw.lstrip(b" \t\r\n")[:_WITNESS_READS].splitlines(keepends=True)[:400]),
             policy=email.policy.compat32,
         )
         if not email.utils.getaddresses([str(message.get("From") or "")[:500]]):

@@ -15,7 +15,9 @@ FULL = re.compile(
     re.I,
 )
 # The two words alone, which filters borrow.
-BARE_UNKNOWN = re.compile(r"\b(?:user[ -]?(?:is )?unknown|unknown user|no such user)\b", re.I)
+BARE_UNKNOWN = re.compile(
+    r"\b(?:user[ -]?(?:is )?unknown|unknown user|no such user|disabled or discontinued)\b", re.I
+)
 
 # What servers say when nobody by that name lives there, or the host doesn't exist.
 UNKNOWN = re.compile(
@@ -35,7 +37,7 @@ UNKNOWN = re.compile(
     r"by that name|with"
     r" that name)|no mailbox by that|not our customer|not a customer|bad destination (?:mailbox|host|system)|"
     r"no longer (?:valid|available|active|with us|in use|exists|employed|works|on server|receiv\w+)|"
-    r"been discontinued|550[^\n]{0,60}[ \n]+mailbox unavailable|action not taken:\s+mailbox "
+    r"(?:disabled or|been) discontinued|550[^\n]{0,60}[ \n]+mailbox unavailable|action not taken:\s+mailbox "
     r"unavailable|host (?:name )?(?:is )?unknown|unknown host|host [\w.-]+ not found|"
     r"domain (?:name )?(?:not found|"
     r"does not exist)|name or service not known|host or domain name not found|nxdomain|"
@@ -46,6 +48,7 @@ UNKNOWN = re.compile(
     r"mx records? point\w* to non-?exist|couldn['’]t find any host|couldn['’]t find a mail exchanger|"
     r"no (?:valid )?(?:recipients?|mailbox) (?:with|found|by) (?:this|that|here)|null mx|does not accept mail|"
     r"recipient address rejected: (?<!recipient address rejected: )access denied|rec(?:ipient|ip)notfound|archived recipient|"
+    r"\b542 [^\n]{0,100}rejected|final e-?mail delivery point|no matches to nameserver|"
     r"adresse? (?:ist |nicht )?(?:unbekannt|ungültig|gefunden)|(?:empfänger|benutzer|postfach|konto)\w*"
     r"[^.\n]{0,40}(?:unbekannt|nicht gefunden|nicht vorhanden)|existiert nicht|n['’]existe pas|"
     r"(?:destinataire|utilisateur|adresse)[^.\n]{0,30}(?:inconnue?|inexistante?|introuvable|invalide)|inconnu|"

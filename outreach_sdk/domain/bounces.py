@@ -11,6 +11,7 @@ from outreach_sdk.domain.report_parts import (
     STATUS_PART,
     Fields,
     Report,
+    about,
     addresses,
     body,
     from_daemon,
@@ -145,22 +146,13 @@ def _delivery_status(parts: list[Message], raw: bytes) -> Report | None:
 def _is_dead(refusal: Refusal, prose: str, *, alone: bool) -> bool:
     """Without any reason it is not: a bounded number of further tries costs less than an address struck
     out by mistake."""
-    beside = prose if alone else _about(refusal.recipient, prose)
-    stage = stage_of(_about(refusal.recipient, prose)) or stage_of(prose) or stage_of(refusal.said)
+    beside = prose if alone else about(refusal.recipient, prose)
+    stage = stage_of(about(refusal.recipient, prose)) or stage_of(prose) or stage_of(refusal.said)
     found = at_fault(Refusal(refusal.recipient, refusal.status, refusal.said, stage, refusal.by_program))
-    return bool(found if found is not None else prose_blames(beside))
-
-
-def _about(recipient: str, prose: str) -> str:
-    """The lines of a notice from where it names the recipient to where it names another."""
-    start = prose.lower().find(recipient) if recipient else -1
-    if start < 0:
-        return ""
-    window = prose[start : start + 1500]
-    for found in re.finditer(r"\S{1,100}@", window[len(recipient) :]):
-        if recipient.partition("@")[0] not in found.group().lower():
-            return window[: len(recipient) + found.start()]
-    return window
+    told = prose_blames(beside)
+    if not refusal.said and told and not (refusal.status or "").startswith(("5.2.", "5.7.")):
+        return True  # sendmail's transcript knows what its code doesn't
+    return bool(found if found is not None else told)
 
 
 _MESSAGE_ID = re.compile(r"<[^<>\s]++>")

@@ -366,6 +366,8 @@ def read_bounded(raw: bytes) -> Message:
     without them isn't read. Parts nested past what can be walked, or with parameters the
     parser stumbles over, are given as one text."""
     # The compat32 parser: the newer one raises on malformed headers that real mail has.
+    if b"\n" not in raw[:4_000]:
+        raw = raw.replace(b"\r", b"\n")  # old Macs; quoted-printable isn't read across a bare CR
     start = raw.find(b"\r\n\r\n") if b"\r\n\r\n" in raw[:_MAX_HEAD] else raw.find(b"\n\n")
     if start > _MAX_HEAD:
         raw = raw[:_MAX_HEAD] + raw[start:]

@@ -17,6 +17,7 @@ from outreach_sdk.domain.message import address_pairs, charset_of, read_bounded
 __all__ = [
     "Fields",
     "Report",
+    "about",
     "addresses",
     "body",
     "from_daemon",
@@ -180,3 +181,15 @@ def groups(part: Message) -> Iterator[Fields]:
         found = dict(re.findall(r"^([A-Za-z-]{1,60}+)[ \t]*+:[ \t]*+(.*)$", unfolded, re.M))
         if found:
             yield {k.lower(): v.strip() for k, v in found.items()}
+
+
+def about(recipient: str, prose: str) -> str:
+    """The lines of a notice from where it names the recipient to where it names another."""
+    start = prose.lower().find(recipient) if recipient else -1
+    if start < 0:
+        return ""
+    window = prose[start : start + 1500]
+    for found in re.finditer(r"\S{1,100}@", window[len(recipient) :]):
+        if recipient.partition("@")[0] not in found.group().lower():
+            return window[: len(recipient) + found.start()]
+    return window

@@ -56,14 +56,17 @@ _ALL_QUOTED = re.compile(r"^[ \t]*>")
 _RULE = re.compile(r"^[ \t]*+(?:[-_=*#~+—–]{2,}+|\u1427)[ \t]*+$")
 _SIGNATURE = re.compile(r"^[ \t]*(?:--|—|__|-- \\?|[–—]{1,2})[ \t]*$")
 _DEVICE = re.compile(
-    r"^[ \t*_]*(?:sent from (?:my |the |a )?[\w .'’-]{2,40}|sent (?:via|with|using) [\w .'’-]{2,40}|"
-    r"get outlook for [\w ]+|von meinem [\w .-]+ gesendet|gesendet (?:von|mit)[^\n]{2,40}|"
+    r"^[ \t*_<(]*(?:sent from (?:my |the |a )?[\w .'’\[-]{2,60}|sent (?:via|with|using|by) [\w .'’-]{2,40}|"
+    r"get \[?outlook for [\w \]]+|from my [\w .-]{3,30}$|someone from mobile$|"
+    r"diese nachricht wurde von [^\n]{2,60} gesendet|verzonden (?:met|vanaf|vanuit|via) [\w .-]+|"
+    r"從我的[^\n]{1,20}傳送|odesláno z [\w .-]+|iphone.umdan gönderildi|"
+    r"von meinem [\w .-]+ gesendet|gesendet (?:von|mit)[^\n]{2,40}|"
     r"envoyé (?:de(?:puis)?|à partir de) mon [\w .-]+|enviado desde mi [\w .-]+|enviado do meu [\w .-]+|"
     r"inviato da(?:l mio)? [\w .-]+|verstuurd vanaf mijn [\w .-]+|wysłane z [\w .-]+|"
     r"отправлено (?:с|из)[^\n]{2,40}|"
     r"skickat från min [\w .-]+|sendt fra min [\w .-]+|lähetetty [\w .-]+|"
     r"iphoneから送信|从我的[^\n]{1,20}发送|"
-    r"发自我的[^\n]{1,20}|나의 [^\n]{1,20}에서 보냄)\b[^\n]{0,60}$",
+    r"发自我的[^\n]{1,20}|나의 [^\n]{1,20}에서 보냄)\b[^\n]{0,120}$",
     re.I,
 )
 _SPACES = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad\u115f]")
@@ -179,6 +182,8 @@ def _answer(lines: list[str], *, below_leading: bool) -> list[str]:
 
 
 def _unsigned(lines: list[str]) -> list[str]:
+    while lines and (not lines[-1].strip() or _DEVICE.match(lines[-1])):
+        lines = lines[:-1]
     for number, line in enumerate(lines):
         if _SIGNATURE.match(line) and any(x.strip() for x in lines[:number]):
             return lines[:number]
