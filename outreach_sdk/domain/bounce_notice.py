@@ -67,7 +67,7 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
     if not (daemon or failed or subject):
         return None
     permanent, temporary = by_flufl(raw)
-    if not (daemon or failed or nobody or noreply) and (
+    if not (daemon or failed or nobody or noreply or (subject and _to_its_author(message, parts))) and (
         message.get("In-Reply-To") or not (permanent or temporary)
     ):
         return None
@@ -97,6 +97,14 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
 def _returns(parts: list[Message], words: str) -> bool:
     types = {part.get_content_type() for part in parts[1:]}
     return "message/rfc822" in types and _UNDELIVERED.search(words[:1500]) is not None
+
+
+def _to_its_author(message: Message, parts: list[Message]) -> bool:
+    """Whether the message below was written by whom this one goes to."""
+    to = {a for v in message.get_all("To") or [] for a in addresses(str(v))}
+    return not message.get("In-Reply-To") and any(
+        to.intersection(addresses(str(part.get("From") or ""))) for part in parts[1:]
+    )
 
 
 def _status(words: str) -> str | None:

@@ -69,7 +69,7 @@ _MAIL = re.compile(
 _DAEMON = re.compile(
     r"^(?:mailer[-_]?daemon|postmaster|mail[-_.]?(?:delivery|system|daemon|administrator)|daemon|"
     r"mdaemon|microsoft"
-    r"exchange\w*|bounce[sd]?|no-?reply-?bounce|mmdf|mail-?deliver\w*|symantec_antivirus\w*|"
+    r"exchange\w*|bounce[sd]?|no-?reply-?bounce|mmdf|mail-?deliver\w*|ndr@|symantec_antivirus\w*|"
     r"autoreply-bounce)",
     re.I,
 )

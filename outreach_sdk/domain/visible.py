@@ -51,6 +51,11 @@ _NEXT = (
 )
 _HEADER_LINE = re.compile(rf"[ \t>]*+[*_]{{0,2}}(?:({_FROM})|(?:{_NEXT}))[ \t]?[*_]{{0,2}}[:：]", re.I)
 # Gmail in some languages once left out the verb: the date, the hour with its zone, a name.
+_FORWARDED = re.compile(
+    r"[ \t>*_]*+(?:begin forwarded message|début du message (?:réexpédié|transféré)|"
+    r"anfang der weitergeleiteten nachricht|inizio messaggio inoltrato|inicio del mensaje reenviado)\s*:",
+    re.I,
+)
 _STAMPED = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d (?:GMT|UTC)[+-]\d{1,2}:?\d\d \S[^\n]{0,80}$")
 _ALL_QUOTED = re.compile(r"^[ \t]*>")
 _RULE = re.compile(r"^[ \t]*+(?:[-_=*#~+—–]{2,}+|\u1427)[ \t]*+$")
@@ -164,7 +169,7 @@ def _answer(lines: list[str], *, below_leading: bool) -> list[str]:
     number = 0
     while number < len(lines):
         line = lines[number]
-        if _DIVIDER.match(line) or _is_header_block(lines, number):
+        if _DIVIDER.match(line) or _FORWARDED.match(line) or _is_header_block(lines, number):
             break
         length = _attribution(lines, number)
         if not length:
