@@ -16,6 +16,7 @@ import flufl.bounce
 
 from outreach_sdk.domain.bounce_fault import REPLY_CODE, STATUS, Refusal, at_fault, prose_blames, stage_of
 from outreach_sdk.domain.bounce_words import PASSING, POLICY, UNKNOWN
+from outreach_sdk.domain.message import unix_lines
 from outreach_sdk.domain.report_parts import Report, about, addresses, body, from_daemon, header, sender, text
 
 __all__ = ["by_flufl", "in_words", "shorten", "sns_notice"]
@@ -143,9 +144,14 @@ def by_flufl(raw: bytes) -> tuple[list[str], list[str]]:
     empty From raises IndexError: it is shown the beginning of a copy with a From."""
     try:
         message = email.message_from_bytes(
-            b"".join(raw.lstrip(b" \t\r\n")[:_WITNESS_READS].splitlines(keepends=True)[:400]),
+            b"".join(unix_lines(raw).lstrip(b" \t\r\n")[:_WITNESS_READS].splitlines(keepends=True)[:400]),
             policy=email.policy.compat32,
         )
+        for part in message.walk():
+            if part.get_content_maintype() == "text" and part.get("Content-Transfer-Encoding"):
+                words = text(part)
+                del part["Content-Transfer-Encoding"]
+                part.set_payload(words.encode("ascii", "replace").decode())
         if not email.utils.getaddresses([str(message.get("From") or "")[:500]]):
             del message["From"]
             message["From"] = "unknown@invalid"

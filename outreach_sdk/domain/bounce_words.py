@@ -49,7 +49,7 @@ UNKNOWN = re.compile(
     r"no (?:valid )?(?:recipients?|mailbox) (?:with|found|by) (?:this|that|here)|null mx|"
     r"check (?:if|that|whether) (?:the )?(?:e-?mail )?address is correct|"
     r"does not accept mail|"
-    r"recipient address rejected: (?<!recipient address rejected: )access denied|rec(?:ipient|ip)notfound|archived recipient|"
+    r"recipient address rejected: access denied|rec(?:ipient|ip)notfound|archived recipient|"
     r"\b542 [^\n]{0,100}rejected|final e-?mail delivery point|no matches to nameserver|"
     r"adresse? (?:ist |nicht )?(?:unbekannt|ungültig|gefunden)|(?:empfänger|benutzer|postfach|konto)\w*"
     r"[^.\n]{0,40}(?:unbekannt|nicht gefunden|nicht vorhanden)|existiert nicht|n['’]existe pas|"

@@ -70,6 +70,13 @@ _STOP = re.compile(
     r"não (?:me )?(?:contacte|contate|escreva|envie)\w* mais|uitschrijven|schrijf mij uit|afmelden|"
     r"geen (?:e-?)?mails meer|verwijder mij|wypisz mnie|wypisać|usuń mnie|o usunięcie (?:mnie|moich)|"
     r"nie (?:pisz|kontaktuj)\w* (?:się )?(?:ze mną )?więcej|отписаться|отпишите меня|удалите меня|"
+    r"sluta (?:att )?(?:kontakta|maila|mejla|skriva)|ta bort mig|kontakta mig inte|slet mig (?:fra|venligst)|"
+    r"(?:stop|slutt) (?:venligst )?med at (?:skrive|kontakte)|kontakt mig ikke|fjern meg (?:fra)?|"
+    r"ikke kontakt meg|poista(?:kaa)? minut|älä(?:kää)? (?:ota|lähetä)[^.\n]{0,30}enää|odhlaste mě|"
+    r"(?:už )?(?:mi|mě) (?:prosím )?ne(?:pište|kontaktujte)|nepište mi|beni (?:\w+ ){0,2}listeden (?:çıkar|sil)\w*|"
+    r"bana (?:bir daha )?(?:yazma|e-?posta gönderme)\w*|iratkoz(?:tass|zon) le|ne írj(?:on|anak) (?:nekem )?többet|"
+    r"dezabona(?:ți|re|ti)|nu mă mai contact\w*|διαγράψτε με|הסירו אותי|להסיר אותי|"
+    r"أزلني من|إلغاء اشتراكي|"
     r"больше не (?:пишите|присылайте|беспокойте)|не пишите мне|avregistrera|avmeld meg|afmeld mig|"
     r"配信(?:を)?停止|配信不要|登録(?:を)?解除|連絡しないで|退订|取消订阅|取消訂閱|不要再(?:联系|聯絡|發|"
     r"发)|수신거부|연락하지 마",

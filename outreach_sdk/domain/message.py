@@ -36,6 +36,7 @@ __all__ = [
     "read_bounded",
     "text_hash",
     "text_to_html",
+    "unix_lines",
 ]
 
 KEY_HEADER = "X-Outreach-Key"
@@ -361,13 +362,17 @@ def _shortened(raw: bytes) -> bytes:
     return bytes(kept)
 
 
+def unix_lines(raw: bytes) -> bytes:
+    """`raw` with old Macs' bare CRs made line feeds: quoted-printable isn't read across them."""
+    return raw.replace(b"\r", b"\n") if b"\n" not in raw[:4_000] else raw
+
+
 def read_bounded(raw: bytes) -> Message:
     """`raw` parsed, with memory and time bounded: attachments are cut short, and what stands beyond 4 MB
     without them isn't read. Parts nested past what can be walked, or with parameters the
     parser stumbles over, are given as one text."""
     # The compat32 parser: the newer one raises on malformed headers that real mail has.
-    if b"\n" not in raw[:4_000]:
-        raw = raw.replace(b"\r", b"\n")  # old Macs; quoted-printable isn't read across a bare CR
+    raw = unix_lines(raw)
     start = raw.find(b"\r\n\r\n") if b"\r\n\r\n" in raw[:_MAX_HEAD] else raw.find(b"\n\n")
     if start > _MAX_HEAD:
         raw = raw[:_MAX_HEAD] + raw[start:]
