@@ -11,6 +11,8 @@ from outreach_sdk.domain.visible import visible_text
 
 __all__ = ["left_company", "machine_evidence", "return_date"]
 
+_MAX_WORDS = 6_000
+
 # Not X-MS-Exchange-Inbox-Rules-Loop: a rule that passes on a person's mail sets it too.
 _FORCED = (
     "x-autoreply", "x-autorespond", "x-auto-reply", "x-autoresponder", "x-autoreply-from", "x-mail-autoreply",
@@ -112,9 +114,10 @@ def _is_calendar_answer(message: IncomingMessage) -> bool:
     )
 
 
-def machine_evidence(message: IncomingMessage) -> str | None:
+def machine_evidence(message: IncomingMessage, words: str | None = None) -> str | None:
     """Why this is no person's answer, or None. Headers speak first; a subject only when it starts the way
-    programs write it, and a vague one only together with words of absence; words alone never."""
+    programs write it, and a vague one only together with words of absence; words alone never. `words`: the
+    visible text, if it has been made already."""
     submitted = [v.lower() for v in _values(message, "auto-submitted")]
     if _is_calendar_answer(message):
         return None  # a click of theirs: an answer, and a good one
@@ -134,8 +137,8 @@ def machine_evidence(message: IncomingMessage) -> str | None:
     subject = message.subject.strip()
     if _STRONG_SUBJECT.match(subject):
         return f"subject: {subject}"[:100]
-    words = visible_text(message.text)
-    away = _AWAY.search(words) is not None
+    words = visible_text(message.text) if words is None else words
+    away = _AWAY.search(words[:_MAX_WORDS]) is not None
     if away and _WEAK_SUBJECT.match(subject):
         return f"subject: {subject}"[:100]
     suppressed = bool(_values(message, "x-auto-response-suppress"))
@@ -145,12 +148,13 @@ def machine_evidence(message: IncomingMessage) -> str | None:
     return None
 
 
-def left_company(message: IncomingMessage) -> bool:
+def left_company(message: IncomingMessage, words: str | None = None) -> bool:
     """Whether an automatic answer says that this person is gone from here for good."""
-    return _LEFT.search(visible_text(message.text) or message.text) is not None
+    words = visible_text(message.text) if words is None else words
+    return _LEFT.search((words or message.text)[:_MAX_WORDS]) is not None
 
 
-def return_date(message: IncomingMessage, today: dt.date) -> dt.date | None:
+def return_date(message: IncomingMessage, today: dt.date, words: str | None = None) -> dt.date | None:
     """The stated day of return, from the mail program's own field, the text or the subject. Dates count from
     the day the message was written, which must lie within a few days of its arrival."""
     written = message.date.date() if message.date is not None else today
@@ -163,5 +167,6 @@ def return_date(message: IncomingMessage, today: dt.date) -> dt.date | None:
                 return dt.date.fromisoformat(ends.group(1))
             except ValueError:
                 break
-    found = find_return_date(visible_text(message.text) or message.text, base)
+    words = visible_text(message.text) if words is None else words
+    found = find_return_date((words or message.text)[:_MAX_WORDS], base)
     return found if found is not None else find_return_date(message.subject, base)

@@ -126,13 +126,13 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
             message_ids=report.message_ids,
             dead=report.dead,
         )
-    evidence = machine_evidence(message)
+    words = visible_text(message.text)
+    evidence = machine_evidence(message, words)
     if evidence is not None:
-        gone = left_company(message)
-        back = None if gone else return_date(message, now)
+        gone = left_company(message, words)
+        back = None if gone else return_date(message, now, words)
         reason = "left the company" if gone else f"away until {back}" if back else "automatic reply"
         return Verdict("auto_reply", reason=reason, return_date=back, left_company=gone, evidence=evidence)
-    words = visible_text(message.text)
     subject = message.subject.strip()
     stop = asks_to_stop(typed_text(message.text)) or (
         len(words) <= 160 and _BARE_STOP.fullmatch(subject) is not None

@@ -334,15 +334,16 @@ def _part_text(part: Message) -> str:
     for name in (charset_of(part), "utf-8", "cp1252"):
         try:
             return payload.decode(name)
-        except (LookupError, UnicodeDecodeError):
+        except (LookupError, ValueError):
             continue
     return payload.decode("latin-1")
 
 
-_MAX_RAW = 4_000_000
+_MAX_RAW = 1_500_000
+_MAX_KEPT_LINES = 30_000
 _MAX_HEADERS = 2_000
 _MAX_ENCODED_LINES = 4_000
-_MAX_HEAD = 65_536
+_MAX_HEAD = 32_768
 # The parser makes a message of every blank line in such a part, and doesn't decode it.
 _STATUS_PART = re.compile(
     rb"(?<![^\r\n])(content-type:[ \t]*+(?:[\r\n]{1,2}[ \t]++)?)message/(?:global-)?delivery-status\b", re.I
@@ -352,12 +353,13 @@ _STATUS_PART = re.compile(
 def _shortened(raw: bytes) -> bytes:
     """`raw` with each long run of base64 lines cut, at most `_MAX_RAW` bytes of it."""
     kept = bytearray()
-    run = 0
+    run = lines = 0
     for line in io.BytesIO(raw):
         run = run + 1 if len(line) >= 40 and b" " not in line and b":" not in line else 0
         if run <= _MAX_ENCODED_LINES:
             kept += line[: _MAX_RAW - len(kept)]
-            if len(kept) >= _MAX_RAW:
+            lines += 1
+            if len(kept) >= _MAX_RAW or lines >= _MAX_KEPT_LINES:
                 break
     return bytes(kept)
 
@@ -368,13 +370,15 @@ def unix_lines(raw: bytes) -> bytes:
 
 
 def read_bounded(raw: bytes) -> Message:
-    """`raw` parsed, with memory and time bounded: attachments are cut short, and what stands beyond 4 MB
+    """`raw` parsed, with memory and time bounded: attachments are cut short, and what stands beyond 1.5 MB
     without them isn't read. Parts nested past what can be walked, or with parameters the
     parser stumbles over, are given as one text."""
     # The compat32 parser: the newer one raises on malformed headers that real mail has.
     raw = unix_lines(raw)
     start = raw.find(b"\r\n\r\n") if b"\r\n\r\n" in raw[:_MAX_HEAD] else raw.find(b"\n\n")
-    if start > _MAX_HEAD:
+    if start < 0:
+        raw = raw[: 2 * _MAX_HEAD]
+    elif start > _MAX_HEAD:
         raw = raw[:_MAX_HEAD] + raw[start:]
     raw = _STATUS_PART.sub(rb"\1text/x-delivery-status", raw)
     if len(raw) > 20_000:

@@ -34,6 +34,7 @@ STATUS_PART = "text/x-delivery-status"
 
 _MAX_RAW = 200_000
 _MAX_TEXT = 12_000
+_MAX_NOTICE = 6_000
 _MAX_PARTS = 60
 _MAX_GROUPS = 200
 _NO_NOTICE = ("text/rfc822-headers", STATUS_PART)
@@ -169,7 +170,7 @@ def body(parts: list[Message]) -> str:
             words = re.sub(r"<[^<>]*+>", " ", words).replace("&lt;", "<").replace("&gt;", ">")
         if words.strip():
             cut = _ORIGINAL.search(words, 60)
-            return words[: cut.start()] if cut is not None else words
+            return (words[: cut.start()] if cut is not None else words)[:_MAX_NOTICE]
     return ""
 
 
