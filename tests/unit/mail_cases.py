@@ -237,6 +237,7 @@ CASES: dict[str, dict[str, object]] = {
         "status": None,
     },
     "damaged_boundary": {
+        "final": True,
         "kind": "bounce",
         "hard": True,
         "recipients": ("ana@home.example",),

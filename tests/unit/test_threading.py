@@ -41,6 +41,8 @@ def test_thread_first_then_references_then_address() -> None:
     found = match(_incoming(), by_thread=thread, by_message_id=ids, by_address=people)
     assert found == Match(0, "thread")
     assert match(_incoming(), by_thread={}, by_message_id=ids, by_address=people) == Match(2, "references")
+    unanswered = _incoming(in_reply_to=())
+    assert match(unanswered, by_thread={}, by_message_id=ids, by_address=people) == Match(2, "references")
     assert match(_incoming(), by_thread={}, by_message_id={}, by_address=people) == Match(3, "address")
     assert match(_incoming(), by_thread={}, by_message_id={}, by_address={}) is None
 
