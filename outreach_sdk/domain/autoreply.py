@@ -95,6 +95,7 @@ _LEFT = re.compile(
     r"jobber ikke lenger|ei ole enää|již nepracuje|退職|已离职|已離職|퇴사|לא עובד",
     re.I,
 )
+_NO_REPLY = re.compile(r"(?:no|do-?not)[-_.]?reply", re.I)
 _CALENDAR_SUBJECT = re.compile(
     r"^(?:accepted|declined|tentative|tentatively accepted|new time proposed|zugesagt|abgesagt|"
     r"angenommen|abgelehnt|"
@@ -141,6 +142,9 @@ def machine_evidence(message: IncomingMessage, words: str | None = None) -> str 
     away = _AWAY.search(words[:_MAX_WORDS]) is not None
     if away and _WEAK_SUBJECT.match(subject):
         return f"subject: {subject}"[:100]
+    sender = message.sender.email if message.sender is not None else ""
+    if away and _NO_REPLY.match(sender):
+        return f"{sender} and the words of an automatic answer"[:100]
     suppressed = bool(_values(message, "x-auto-response-suppress"))
     unreturned = any(v in ("<>", "") for v in _values(message, "return-path"))
     if away and (unreturned or (suppressed and precedence & {"bulk", "junk"})):

@@ -16,7 +16,7 @@ import flufl.bounce
 
 from outreach_sdk.domain.bounce_fault import REPLY_CODE, STATUS, Refusal, at_fault, prose_blames, stage_of
 from outreach_sdk.domain.bounce_words import PASSING, POLICY, UNKNOWN
-from outreach_sdk.domain.message import unix_lines
+from outreach_sdk.domain.mime import unix_lines
 from outreach_sdk.domain.report_parts import Report, about, addresses, body, from_daemon, header, sender, text
 
 __all__ = ["by_flufl", "in_words", "shorten", "sns_notice"]

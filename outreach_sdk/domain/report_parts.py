@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.message import address_pairs, charset_of, read_bounded
+from outreach_sdk.domain.mime import address_pairs, charset_of, read_bounded
 
 __all__ = [
     "Fields",

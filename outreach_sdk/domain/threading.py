@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage, address_pairs, message_ids, read_bounded
+from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage, message_ids
+from outreach_sdk.domain.mime import address_pairs, read_bounded
 
 __all__ = ["JourneyRef", "LookupKeys", "Match", "is_own", "keys", "match", "reply_subject"]
 

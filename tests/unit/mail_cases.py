@@ -280,6 +280,7 @@ CASES: dict[str, dict[str, object]] = {
     "left_ja": {"kind": "auto_reply", "return_date": None, "left_company": True},
     "ticket_ack": {"kind": "auto_reply", "return_date": None, "left_company": False},
     "ticket_ack_headers": {"kind": "auto_reply", "return_date": None, "left_company": False},
+    "ticket_ack_no_reply": {"kind": "auto_reply", "return_date": None, "left_company": False},
     "challenge": {"kind": "auto_reply", "return_date": None, "left_company": False},
     "human_yes": {"kind": "human", "opt_out": False},
     "human_auto_submitted_no": {"kind": "human", "opt_out": False},
