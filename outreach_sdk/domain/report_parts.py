@@ -190,7 +190,7 @@ def about(recipient: str, prose: str) -> str:
     if start < 0:
         return ""
     window = prose[start : start + 1500]
-    for found in re.finditer(r"\S{1,100}@", window[len(recipient) :]):
+    for found in re.finditer(r"^[ \t*]{0,20}[^\s@]{1,100}@", window[len(recipient) :], re.M):
         if recipient.partition("@")[0] not in found.group().lower():
             return window[: len(recipient) + found.start()]
     return window
