@@ -2,8 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+CORPORA ?= ../shared/data
+INPUTS ?= 1000000
 
-.PHONY: demo test lint rules bench clean
+.PHONY: demo test lint rules bench score fuzz clean
 
 $(BIN)/outreach: setup.cfg pyproject.toml
 	@began=$$(date +%s); $(PYTHON) -m venv $(VENV) \
@@ -35,6 +37,12 @@ rules: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@missed=0; for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
 	PYTHONPATH="$(CURDIR)" $(BIN)/python $$script || missed=1; done; exit $$missed
+
+score: $(VENV)/.dev
+	PYTHONPATH="$(CURDIR)" $(BIN)/python benchmarks/classify.py $(CORPORA)
+
+fuzz: $(VENV)/.dev
+	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.fuzz_mail $(INPUTS)
 
 clean:
 	rm -rf $(VENV) .test-tools .outreach-demo

@@ -11,6 +11,8 @@ from outreach_sdk.domain.visible import visible_text
 
 __all__ = ["left_company", "machine_evidence", "return_date"]
 
+_MAX_WORDS = 6_000
+
 # Not X-MS-Exchange-Inbox-Rules-Loop: a rule that passes on a person's mail sets it too.
 _FORCED = (
     "x-autoreply", "x-autorespond", "x-auto-reply", "x-autoresponder", "x-autoreply-from", "x-mail-autoreply",
@@ -93,6 +95,7 @@ _LEFT = re.compile(
     r"jobber ikke lenger|ei ole enää|již nepracuje|退職|已离职|已離職|퇴사|לא עובד",
     re.I,
 )
+_NO_REPLY = re.compile(r"(?:no|do-?not)[-_.]?reply", re.I)
 _CALENDAR_SUBJECT = re.compile(
     r"^(?:accepted|declined|tentative|tentatively accepted|new time proposed|zugesagt|abgesagt|"
     r"angenommen|abgelehnt|"
@@ -112,9 +115,10 @@ def _is_calendar_answer(message: IncomingMessage) -> bool:
     )
 
 
-def machine_evidence(message: IncomingMessage) -> str | None:
+def machine_evidence(message: IncomingMessage, words: str | None = None) -> str | None:
     """Why this is no person's answer, or None. Headers speak first; a subject only when it starts the way
-    programs write it, and a vague one only together with words of absence; words alone never."""
+    programs write it, and a vague one only together with words of absence; words alone never. `words`: the
+    visible text, if it has been made already."""
     submitted = [v.lower() for v in _values(message, "auto-submitted")]
     if _is_calendar_answer(message):
         return None  # a click of theirs: an answer, and a good one
@@ -134,10 +138,13 @@ def machine_evidence(message: IncomingMessage) -> str | None:
     subject = message.subject.strip()
     if _STRONG_SUBJECT.match(subject):
         return f"subject: {subject}"[:100]
-    words = visible_text(message.text)
-    away = _AWAY.search(words) is not None
+    words = visible_text(message.text) if words is None else words
+    away = _AWAY.search(words[:_MAX_WORDS]) is not None
     if away and _WEAK_SUBJECT.match(subject):
         return f"subject: {subject}"[:100]
+    sender = message.sender.email if message.sender is not None else ""
+    if away and _NO_REPLY.match(sender):
+        return f"{sender} and the words of an automatic answer"[:100]
     suppressed = bool(_values(message, "x-auto-response-suppress"))
     unreturned = any(v in ("<>", "") for v in _values(message, "return-path"))
     if away and (unreturned or (suppressed and precedence & {"bulk", "junk"})):
@@ -145,12 +152,13 @@ def machine_evidence(message: IncomingMessage) -> str | None:
     return None
 
 
-def left_company(message: IncomingMessage) -> bool:
+def left_company(message: IncomingMessage, words: str | None = None) -> bool:
     """Whether an automatic answer says that this person is gone from here for good."""
-    return _LEFT.search(visible_text(message.text) or message.text) is not None
+    words = visible_text(message.text) if words is None else words
+    return _LEFT.search((words or message.text)[:_MAX_WORDS]) is not None
 
 
-def return_date(message: IncomingMessage, today: dt.date) -> dt.date | None:
+def return_date(message: IncomingMessage, today: dt.date, words: str | None = None) -> dt.date | None:
     """The stated day of return, from the mail program's own field, the text or the subject. Dates count from
     the day the message was written, which must lie within a few days of its arrival."""
     written = message.date.date() if message.date is not None else today
@@ -163,5 +171,6 @@ def return_date(message: IncomingMessage, today: dt.date) -> dt.date | None:
                 return dt.date.fromisoformat(ends.group(1))
             except ValueError:
                 break
-    found = find_return_date(visible_text(message.text) or message.text, base)
+    words = visible_text(message.text) if words is None else words
+    found = find_return_date((words or message.text)[:_MAX_WORDS], base)
     return found if found is not None else find_return_date(message.subject, base)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["PASSING", "POLICY", "UNKNOWN"]
+__all__ = ["BARE_UNKNOWN", "FULL", "PASSING", "POLICY", "UNKNOWN"]
+
+FULL = re.compile(
+    r"quota|\bfull\b|exceed|over ?drawn|diskspace|no space left|storage limit|out of (?:storage|space|disk)|"
+    r"not enough (?:disk |storage )?space|postfach (?:ist )?(?:voll|überfüllt)|überfüllt|"
+    r"bo[iî]te (?:de réception |aux lettres |du destinataire )?(?:est )?pleine|buzón (?:está )?lleno|"
+    r"casell\w+ (?:è )?piena|caixa (?:postal |de entrada )?(?:está )?cheia|переполнен|skrzynk\w+ [^\n]{0,30}pełn|"
+    r"postvak (?:is )?vol\b|inkorgen är full|已满|空间不足|容量(?:超過|オーバー)|いっぱいです|가득",
+    re.I,
+)
+# The two words alone, which filters borrow.
+BARE_UNKNOWN = re.compile(
+    r"\b(?:user[ -]?(?:is )?unknown|unknown user|no such user|disabled or discontinued)\b", re.I
+)
 
 # What servers say when nobody by that name lives there, or the host doesn't exist.
 UNKNOWN = re.compile(
@@ -30,7 +43,30 @@ UNKNOWN = re.compile(
     r"does not exist)|name or service not known|host or domain name not found|nxdomain|"
     r"(?:unrouteable|unroutable|undeliverable) address|(?:address|user|account|"
     r"mailbox) has (?:moved|changed)|"
-    r"adresse? (?:ist )?(?:unbekannt|ungültig)|existiert nicht|n['’]existe pas|inconnu|no existe|non esiste|"
+    r"(?:account|user|mailbox|address|recipient)[^.\n]{0,20} may not exist|no such domain|"
+    r"unknown or illegal|not (?:a|an) (?:local|active) (?:user|mailbox)|no mx record|"
+    r"mx records? point\w* to non-?exist|couldn['’]t find any host|couldn['’]t find a mail exchanger|"
+    r"no (?:valid )?(?:recipients?|mailbox) (?:with|found|by) (?:this|that|here)|null mx|"
+    r"check (?:if|that|whether) (?:the )?(?:e-?mail )?address is correct|"
+    r"does not accept mail|"
+    r"recipient address rejected: access denied|rec(?:ipient|ip)notfound|archived recipient|"
+    r"\b542 [^\n]{0,100}rejected|final e-?mail delivery point|no matches to nameserver|"
+    r"adresse? (?:ist |nicht )?(?:unbekannt|ungültig|gefunden)|(?:empfänger|benutzer|postfach|konto)\w*"
+    r"[^.\n]{0,40}(?:unbekannt|nicht gefunden|nicht vorhanden)|existiert nicht|n['’]existe pas|"
+    r"(?:destinataire|utilisateur|adresse)[^.\n]{0,30}(?:inconnue?|inexistante?|introuvable|invalide)|inconnu|"
+    r"n['’]a pas été trouvé|"
+    r"(?:usuario|destinatario|direcci[oó]n|buz[oó]n|cuenta)[^.\n]{0,30}(?:desconocid|inexistente|no encontrad|"
+    r"no v[aá]lid)|no se (?:ha )?encontr|no existe|non esiste|"
+    r"(?:utente|destinatario|casella|indirizzo)[^.\n]{0,30}(?:sconosciut|inesistente|non trovat)|"
+    r"(?:usu[aá]rio|destinat[aá]rio|endere[cç]o|caixa|conta)[^.\n]{0,30}(?:desconhecid|inexistente|"
+    r"n[aã]o (?:foi )?encontrad)|"
+    r"(?:gebruiker|ontvanger|adres|postvak)[^.\n]{0,30}niet gevonden|bestaat niet|"
+    r"(?:użytkownik|adresat|adres|skrzynk)\w*[^.\n]{0,30}nieznan|nie znaleziono|"
+    r"нет такого (?:пользователя|адресата)|неизвестн\w+ (?:пользовател|получател|адрес)|не зна(?:йден|ходит)|"
+    r"finns inte|okänd mottagare|findes ikke|finnes ikke|ei ole olemassa|tuntematon vastaanottaja|neexistuje|"
+    r"neznám\w+ (?:uživatel|příjemce|adres)|nem létezik|ismeretlen (?:címzett|felhasználó)|nu există|"
+    r"(?:kullanıcı|alıcı|adres)[^.\n]{0,30}(?:bulunamadı|mevcut değil)|δεν υπάρχει|δεν βρέθηκε|לא קיים|לא נמצא|"
+    r"غير موجود|アドレス不明|ユーザー?不明|找不到|查无此人|찾을 수 없|알 수 없는 (?:사용자|수신자)|"
     r"onbekend|não existe|nie istnieje|не существует|не найден|存在しません|見つかりません|宛先不明|"
     r"不存在|존재하지",
     re.I,
@@ -49,13 +85,16 @@ PASSING = re.compile(
 )
 # Refused for who sent it or what was in it: says nothing about the address, whatever its code.
 POLICY = re.compile(
-    r"spam|junk|black ?list|block(?:ed|list)|(?<!not )\blisted\b|polic(?:y|ies)|virus|malware|\bspf\b|dkim|"
+    r"spam|junk|(?<!may be )black ?list|block(?:ed|list)|(?<!not )\blisted\b|polic(?:y|ies)|virus|malware|\bspf\b|dkim|"
     r"dmarc|\brbl\b|"
     r"dnsbl|reputation|relay(?:ing)? (?:access )?(?:denied|not)|authenticat|not (?:authori[sz]ed|"
     r"permitted|allowed)|"
-    r"access denied|denied by|reverse dns|\brdns\b|invalid ip|banned|prohibited|forbidden|restricted|"
+    r"(?<!recipient address rejected: )access denied|denied by|"
+    r"reverse dns|\brdns\b|invalid ip|banned|prohibited|forbidden|restricted|"
     r"sender (?:address )?(?:rejected|verif|refused)|sender (?:is )?(?:unknown|invalid)|message content|"
-    r"content (?:reject|filter)|recipient preferences|media error|protocol violation|(?:un\w+|"
+    r"content (?:reject|filter)|frequency limited|unsolicited|suspicious|unauthenticated|"
+    r"transport\.rules|administrative prohibition|rejected by (?:recipient|policy|header|rule)|"
+    r"allowed rcpthosts|mismatch\w* client ip|recipient preferences|media error|protocol violation|(?:un\w+|"
     r"invalid) sender",
     re.I,
 )

@@ -13,7 +13,7 @@ from typing import Literal
 from outreach_sdk.domain.autoreply import left_company, machine_evidence, return_date
 from outreach_sdk.domain.bounces import read_report
 from outreach_sdk.domain.message import IncomingMessage
-from outreach_sdk.domain.visible import visible_text
+from outreach_sdk.domain.visible import typed_text, visible_text
 
 __all__ = ["Kind", "Verdict", "asks_to_stop", "classify", "visible_text"]
 
@@ -23,6 +23,7 @@ Kind = Literal["bounce", "complaint", "auto_reply", "delivery_notice", "human"]
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`hard` and `status` (RFC 3463) speak of a report, `recipients` are the addresses it is about,
+    `dead` those of them whose address is at fault,
     `final` and `message_ids` say that a server has given up, and on which message;
     `return_date` and `left_company` of an automatic reply, `opt_out` of a person's words. `reason` is a
     phrase for people; `evidence` names what decided."""
@@ -38,6 +39,7 @@ class Verdict:
     evidence: str = ""
     final: bool = False
     message_ids: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
 
 
 _STOP = re.compile(
@@ -68,6 +70,13 @@ _STOP = re.compile(
     r"não (?:me )?(?:contacte|contate|escreva|envie)\w* mais|uitschrijven|schrijf mij uit|afmelden|"
     r"geen (?:e-?)?mails meer|verwijder mij|wypisz mnie|wypisać|usuń mnie|o usunięcie (?:mnie|moich)|"
     r"nie (?:pisz|kontaktuj)\w* (?:się )?(?:ze mną )?więcej|отписаться|отпишите меня|удалите меня|"
+    r"sluta (?:att )?(?:kontakta|maila|mejla|skriva)|ta bort mig|kontakta mig inte|slet mig (?:fra|venligst)|"
+    r"(?:stop|slutt) (?:venligst )?med at (?:skrive|kontakte)|kontakt mig ikke|fjern meg (?:fra)?|"
+    r"ikke kontakt meg|poista(?:kaa)? minut|älä(?:kää)? (?:ota|lähetä)[^.\n]{0,30}enää|odhlaste mě|"
+    r"(?:už )?(?:mi|mě) (?:prosím )?ne(?:pište|kontaktujte)|nepište mi|beni (?:\w+ ){0,2}listeden (?:çıkar|sil)\w*|"
+    r"bana (?:bir daha )?(?:yazma|e-?posta gönderme)\w*|iratkoz(?:tass|zon) le|ne írj(?:on|anak) (?:nekem )?többet|"
+    r"dezabona(?:ți|re|ti)|nu mă mai contact\w*|διαγράψτε με|הסירו אותי|להסיר אותי|"
+    r"أزلني من|إلغاء اشتراكي|"
     r"больше не (?:пишите|присылайте|беспокойте)|не пишите мне|avregistrera|avmeld meg|afmeld mig|"
     r"配信(?:を)?停止|配信不要|登録(?:を)?解除|連絡しないで|退订|取消订阅|取消訂閱|不要再(?:联系|聯絡|發|"
     r"发)|수신거부|연락하지 마",
@@ -115,16 +124,19 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
             evidence=report.evidence,
             final=report.final,
             message_ids=report.message_ids,
+            dead=report.dead,
         )
-    evidence = machine_evidence(message)
+    words = visible_text(message.text)
+    evidence = machine_evidence(message, words)
     if evidence is not None:
-        gone = left_company(message)
-        back = None if gone else return_date(message, now)
+        gone = left_company(message, words)
+        back = None if gone else return_date(message, now, words)
         reason = "left the company" if gone else f"away until {back}" if back else "automatic reply"
         return Verdict("auto_reply", reason=reason, return_date=back, left_company=gone, evidence=evidence)
-    words = visible_text(message.text)
     subject = message.subject.strip()
-    stop = asks_to_stop(words) or (len(words) <= 160 and _BARE_STOP.fullmatch(subject) is not None)
+    stop = asks_to_stop(typed_text(message.text)) or (
+        len(words) <= 160 and _BARE_STOP.fullmatch(subject) is not None
+    )
     return Verdict(
         "human", reason="asks to stop" if stop else "a reply", opt_out=stop, evidence="no sign of a machine"
     )

@@ -17,6 +17,7 @@ from email.message import EmailMessage, Message
 
 import nh3
 
+from outreach_sdk.domain.mime import address_pairs, charset_of, decoded, read_bounded
 from outreach_sdk.errors import HeaderInjection, InvalidInput, NaiveDatetime
 
 __all__ = [
@@ -253,9 +254,10 @@ def text_to_html(body: str, *, rich: bool | None = None) -> str:
     return "".join(f"<p>{html_lib.escape(p, quote=False).replace(chr(10), '<br>')}</p>" for p in paragraphs)
 
 
-_BREAKS = re.compile(r"<\s*(?:br|/p|/div|/li|/tr|/h[1-6]|hr)\b[^>]*>", re.I)
-_LINK = re.compile(r"<a\b[^>]*?href=\"([^\"]*)\"[^>]*>(.*?)</a\s*>", re.I | re.S)
-_TAGS = re.compile(r"<[^>]*>")
+# No tag and no link reaches past where the next begins, so that no HTML takes longer than its length.
+_BREAKS = re.compile(r"<\s*+(?:br|/p|/div|/li|/tr|/h[1-6]|hr)\b[^<>]*+>", re.I)
+_LINK = re.compile(r"<a\b[^<>]*?href=\"([^\"<>]*)\"[^<>]*+>((?:[^<]++|<(?!/?a\b))*+)</a\s*+>", re.I)
+_TAGS = re.compile(r"<[^<>]*+>")
 _HIDDEN = re.compile(r"<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)", re.I | re.S)
 
 
@@ -290,28 +292,23 @@ def message_ids(value: str | None) -> tuple[str, ...]:
 
 def _addresses(values: Iterable[str]) -> tuple[Address, ...]:
     # Split first, decode names after: a decoded name may hold a comma.
-    pairs = email.utils.getaddresses([" ".join(v.split()) for v in values if v])
-    return tuple(Address(a.strip(), " ".join(_decoded(n).split())) for n, a in pairs if "@" in a)
-
-
-def _decoded(value: object) -> str:
-    try:
-        return str(email.header.make_header(email.header.decode_header(str(value))))
-    except (LookupError, ValueError, UnicodeError, email.errors.MessageError):
-        return str(value)
+    pairs = [pair for v in values if v for pair in address_pairs(v)]
+    return tuple(Address(a.strip(), " ".join(decoded(n).split())) for n, a in pairs if "@" in a)
 
 
 def _part_text(part: Message) -> str:
     payload = part.get_payload(decode=True)
     if not isinstance(payload, bytes):
         return str(part.get_payload() or "")
-    charset = part.get_content_charset() or "utf-8"
-    for name in (charset, "utf-8", "cp1252"):
+    for name in (charset_of(part), "utf-8", "cp1252"):
         try:
             return payload.decode(name)
-        except (LookupError, UnicodeDecodeError):
+        except (LookupError, ValueError):
             continue
     return payload.decode("latin-1")
+
+
+_MAX_HEADERS = 2_000
 
 
 def parse_incoming(
@@ -325,9 +322,8 @@ def parse_incoming(
 
     `text` is the first text/plain body, or the plain reading of the HTML; attachments are left out.
     """
-    # The compat32 parser: the newer one raises on malformed headers that real mail has.
-    parsed = email.message_from_bytes(raw, policy=email.policy.compat32)
-    headers = tuple((k, " ".join(_decoded(v).split())) for k, v in parsed.items())
+    parsed = read_bounded(raw)
+    headers = tuple((k, " ".join(decoded(v).split())) for k, v in parsed.items()[:_MAX_HEADERS])
     plain: list[str] = []
     rich: list[str] = []
     for part in parsed.walk():

@@ -72,11 +72,13 @@ _CJK = re.compile(r"(?:(20\d\d)\s*[年년]\s*)?(\d{1,2})\s*[月월]\s*(\d{1,2})\
 _NUMBERS = re.compile(r"(?<![\d./-])(\d{1,2})([./-])(\d{1,2})(?:\2(20\d\d|\d\d)|(?<=\d)\.)?(?![\d/-])")
 _DAY_MONTH = re.compile(
     rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|ère|º|°|ª|e|:e)?[.,]?\s*(?:of |de |d['’]|ב)?\s*({_M})\b\.?,?"
-    rf"(?:\s*(?:de |del )?(20\d\d))?",
+    rf"(?:\s*(?:de |del )?([12]\d\d\d))?",
     re.I,
 )
-_MONTH_DAY = re.compile(rf"\b({_M})\.?\s+(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s*(20\d\d))?", re.I)
-_MONTH_YEAR = re.compile(rf"(?<![\d.] )(?<!\d)\b({_M})\.?,?\s+(?:de |del )?(20\d\d)\b", re.I)
+_MONTH_DAY = re.compile(
+    rf"\b({_M})\.?\s+(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s*([12]\d\d\d))?", re.I
+)
+_MONTH_YEAR = re.compile(rf"(?<![\d.] )(?<!\d)\b({_M})\.?,?\s+(?:de |del )?([12]\d\d\d)\b", re.I)
 _WEEKDAY = re.compile(rf"(?:\b|(?<=[\u3040-\u9fff]))({_D})(?:\b|(?=[\u3040-\u9fff\uac00-\ud7af]))", re.I)
 _RETURNING = re.compile(
     r"return|back|again|resum|reachable from|available from|zurück|wieder|ab dem|de retour|reprend|"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import email.utils
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage
+from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage, message_ids
+from outreach_sdk.domain.mime import address_pairs, read_bounded
 
 __all__ = ["JourneyRef", "LookupKeys", "Match", "is_own", "keys", "match", "reply_subject"]
 
@@ -43,9 +44,43 @@ class LookupKeys:
 
 
 def keys(incoming: IncomingMessage) -> LookupKeys:
-    """The keys under which `incoming` may be known; addresses are lower-cased senders."""
-    ids = dict.fromkeys((*reversed(incoming.in_reply_to), *reversed(incoming.references)))
-    return LookupKeys(incoming.provider_thread_id or None, tuple(ids), _senders(incoming, reply_to=True))
+    """The keys under which `incoming` may be known; addresses are lower-cased senders, as written, then
+    without their `+tag` and under the other of Google's two domains. A forwarded copy is known by the
+    message it forwards: attached to it, or named as Thunderbird does."""
+    named = message_ids(" ".join(v for k, v in incoming.headers if k.lower() == "x-forwarded-message-id"))
+    ids = (*reversed(incoming.in_reply_to), *reversed(incoming.references), *named, *_attached(incoming.raw))
+    senders = _senders(incoming, reply_to=True)
+    others = [other for address in senders for other in _same_person(address)]
+    return LookupKeys(
+        incoming.provider_thread_id or None,
+        tuple(dict.fromkeys(ids))[:_MAX_IDS],
+        tuple(dict.fromkeys((*senders, *others)))[:_MAX_ADDRESSES],
+    )
+
+
+_MAX_IDS = 200
+_MAX_ADDRESSES = 20
+_GOOGLE = {"gmail.com": "googlemail.com", "googlemail.com": "gmail.com"}
+
+
+def _same_person(address: str) -> list[str]:
+    plain = _untagged(address)
+    local, _, domain = plain.rpartition("@")
+    return [plain, f"{local}@{_GOOGLE[domain]}"] if domain in _GOOGLE else [plain]
+
+
+def _attached(raw: bytes) -> list[str]:
+    """Message-IDs of the messages attached to this one, the outermost first."""
+    if b"message/rfc822" not in raw[:200_000].lower():
+        return []
+    found: list[str] = []
+    for part in read_bounded(raw[:200_000]).walk():
+        payload = part.get_payload() if part.get_content_type() == "message/rfc822" else None
+        if isinstance(payload, list) and payload and isinstance(payload[0], Message):
+            found += message_ids(str(payload[0].get("Message-ID") or "")[:2_000])
+        if len(found) >= 20:
+            break
+    return found
 
 
 def _senders(incoming: IncomingMessage, *, reply_to: bool) -> tuple[str, ...]:
@@ -54,7 +89,7 @@ def _senders(incoming: IncomingMessage, *, reply_to: bool) -> tuple[str, ...]:
         found[incoming.sender.email.strip().lower()] = None
     wanted = {"from", "sender"} | ({"reply-to"} if reply_to else set())
     values = [v for k, v in incoming.headers if k.lower() in wanted]
-    for _, address in email.utils.getaddresses(values):
+    for _, address in (pair for v in values for pair in address_pairs(v)):
         if "@" in address:
             found[address.strip().lower()] = None
     return tuple(found)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["visible_text"]
+__all__ = ["typed_text", "visible_text"]
 
-_MAX_TEXT = 100_000
+_MAX_TEXT = 40_000
+_MAX_LINES = 2_000
 
 _WROTE = (
     r"wrote|writes|written|said|schrieb|schrieben|a écrit|écrit|escribió|escribio|escreveu|ha scritto|scrive|"
@@ -48,23 +49,29 @@ _NEXT = (
     r"发送时间|收件人|主题|日期|"
     r"寄件日期|收件者|主旨|送信日時|宛先|件名|보낸 날짜|받는 사람|제목"
 )
-_HEADERS = re.compile(
-    rf"^[ \t>]*[*_]{{0,2}}(?:{_FROM})[ \t]?[*_]{{0,2}}[:：][^\n]*\n(?:[ \t>]*\n|[ \t]+[^\n]+\n)?"
-    rf"[ \t>]*[*_]{{0,2}}(?:{_NEXT})[ \t]?[*_]{{0,2}}[:：]",
-    re.I | re.M,
+_HEADER_LINE = re.compile(rf"[ \t>]*+[*_]{{0,2}}(?:({_FROM})|(?:{_NEXT}))[ \t]?[*_]{{0,2}}[:：]", re.I)
+# Gmail in some languages once left out the verb: the date, the hour with its zone, a name.
+_FORWARDED = re.compile(
+    r"[ \t>*_]*+(?:begin forwarded message|début du message (?:réexpédié|transféré)|"
+    r"anfang der weitergeleiteten nachricht|inizio messaggio inoltrato|inicio del mensaje reenviado)\s*:",
+    re.I,
 )
+_STAMPED = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d (?:GMT|UTC)[+-]\d{1,2}:?\d\d \S[^\n]{0,80}$")
 _ALL_QUOTED = re.compile(r"^[ \t]*>")
-_RULE = re.compile(r"^[ \t]*(?:_{5,}|-{10,}|={5,}|\*{5,})[ \t]*$")
+_RULE = re.compile(r"^[ \t]*+(?:[-_=*#~+—–]{2,}+|\u1427)[ \t]*+$")
 _SIGNATURE = re.compile(r"^[ \t]*(?:--|—|__|-- \\?|[–—]{1,2})[ \t]*$")
 _DEVICE = re.compile(
-    r"^[ \t*_]*(?:sent from (?:my |the |a )?[\w .'’-]{2,40}|sent (?:via|with|using) [\w .'’-]{2,40}|"
-    r"get outlook for [\w ]+|von meinem [\w .-]+ gesendet|gesendet (?:von|mit)[^\n]{2,40}|"
+    r"^[ \t*_<(]*(?:sent from (?:my |the |a )?[\w .'’\[-]{2,60}|sent (?:via|with|using|by) [\w .'’-]{2,40}|"
+    r"get \[?outlook for [\w \]]+|from my [\w .-]{3,30}$|someone from mobile$|"
+    r"diese nachricht wurde von [^\n]{2,60} gesendet|verzonden (?:met|vanaf|vanuit|via) [\w .-]+|"
+    r"從我的[^\n]{1,20}傳送|odesláno z [\w .-]+|iphone.umdan gönderildi|"
+    r"von meinem [\w .-]+ gesendet|gesendet (?:von|mit)[^\n]{2,40}|"
     r"envoyé (?:de(?:puis)?|à partir de) mon [\w .-]+|enviado desde mi [\w .-]+|enviado do meu [\w .-]+|"
     r"inviato da(?:l mio)? [\w .-]+|verstuurd vanaf mijn [\w .-]+|wysłane z [\w .-]+|"
     r"отправлено (?:с|из)[^\n]{2,40}|"
     r"skickat från min [\w .-]+|sendt fra min [\w .-]+|lähetetty [\w .-]+|"
     r"iphoneから送信|从我的[^\n]{1,20}发送|"
-    r"发自我的[^\n]{1,20}|나의 [^\n]{1,20}에서 보냄)\b[^\n]{0,60}$",
+    r"发自我的[^\n]{1,20}|나의 [^\n]{1,20}에서 보냄)\b[^\n]{0,120}$",
     re.I,
 )
 _SPACES = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad\u115f]")
@@ -73,10 +80,20 @@ _SPACES = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad\u115f]")
 def visible_text(text: str) -> str:
     """The words above, below and between the quotes; never the quoted message or the signature.
 
-    A message that is nothing but a quote gives ''.
+    A message that is nothing but a quote gives ''. Where an "On … wrote:" line stands first and nothing is
+    marked as quoted, what follows is taken for the answer.
     """
+    return _shown(text, below_leading=True)
+
+
+def typed_text(text: str) -> str:
+    """The same, surely typed by the sender: nothing from below an "On … wrote:" line with no marks."""
+    return _shown(text, below_leading=False)
+
+
+def _shown(text: str, *, below_leading: bool) -> str:
     body = _SPACES.sub("", text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " "))
-    lines = _cut(body).split("\n")
+    lines = _answer(body.split("\n")[:_MAX_LINES], below_leading=below_leading)
     kept = [line for line in lines if not _ALL_QUOTED.match(line)]
     while kept and not kept[-1].strip():
         kept.pop()
@@ -92,52 +109,88 @@ def _attribution(lines: list[str], start: int) -> int:
     if not first or len(first) > 300:
         return 0
     dated = _OPENS.match(first) is not None and any(c.isdigit() for c in first)
-    named = _ADDRESSED.search(first) is not None or first.endswith("<")
-    if not dated and not named:
+    if not dated and "@" not in first and not first.endswith("<"):
         return 0
+    if dated and _STAMPED.match(first):
+        return 1
+    timed = dated and re.search(r"\d:\d\d", first) is not None
     joined = ""
-    for count, line in enumerate(lines[start : start + 4], 1):
+    blank = False
+    for count, line in enumerate(lines[start : start + (8 if timed else 4)], 1):
         part = line.strip(" \t>*_")
+        if not part and timed:
+            blank = True  # some clients put each piece of it in a paragraph of its own
+            continue
         joined = f"{joined} {part}".strip()
-        if not part or len(joined) > 400:
+        if not part or len(joined) > 400 or (count > 4 and not blank):
             break
-        if _WROTE_ENDS.search(joined) or (dated and _ADDRESSED.search(joined) and joined.endswith(">:")):
+        if not joined.endswith((":", "：")):
+            continue
+        addressed = _ADDRESSED.search(joined) is not None
+        if _WROTE_ENDS.search(joined[-250:]) and (addressed or not blank):
             return count
-        if _ADDRESSED.search(joined) and re.match(r"\d{4}-\d\d-\d\d", first) and re.search(r">?[:：]$", part):
+        if dated and addressed and joined.endswith(">:"):
+            return count
+        if addressed and re.match(r"\d{4}-\d\d-\d\d", first):
             return count
     below = lines[start + 1] if start + 1 < len(lines) else ""
     below = below or (lines[start + 2] if start + 2 < len(lines) else "")
-    return 1 if dated and re.search(r"\d:\d\d", first) and _ALL_QUOTED.match(below) else 0
+    return 1 if timed and _ALL_QUOTED.match(below) else 0
 
 
-def _cut(body: str) -> str:
+def _is_header_block(lines: list[str], start: int) -> bool:
+    """Whether a quoted message's headers begin here: From and one more, or three of them with From."""
+    first = _HEADER_LINE.match(lines[start])
+    if first is None:
+        return False
+    names = {first[0].strip(" \t>*_:：").lower()}
+    sender = first[1] is not None
+    gap = 0
+    for line in lines[start + 1 : start + 8]:
+        found = _HEADER_LINE.match(line)
+        if found is None:
+            gap += 1
+            if gap > 1:
+                break
+            continue
+        gap = 0
+        names.add(found[0].strip(" \t>*_:：").lower())
+        if first[1] is not None:
+            return len(names) > 1
+        sender = sender or found[1] is not None
+        if sender and len(names) >= 3:
+            return True
+    return False
+
+
+def _answer(lines: list[str], *, below_leading: bool) -> list[str]:
     """Without the quoted message. Below an attribution with `>` lines an answer may stand: it is kept."""
-    body = _cut_headers(body)
-    lines = body.split("\n")
     kept: list[str] = []
     number = 0
     while number < len(lines):
+        line = lines[number]
+        if _DIVIDER.match(line) or _FORWARDED.match(line) or _is_header_block(lines, number):
+            break
         length = _attribution(lines, number)
         if not length:
-            kept.append(lines[number])
+            kept.append(line)
             number += 1
             continue
-        marked = _ALL_QUOTED.match(lines[number]) is not None
+        marked = _ALL_QUOTED.match(line) is not None
         number += length
-        following = next((line for line in lines[number:] if line.strip()), "")
+        following = next((x for x in lines[number:] if x.strip()), "")
         if not marked and not _ALL_QUOTED.match(following):
+            if below_leading and not any(x.strip() for x in kept):
+                continue
             break
-    return "\n".join(kept)
-
-
-def _cut_headers(body: str) -> str:
-    ends = [found.start() for found in (_DIVIDER.search(body), _HEADERS.search(body)) if found is not None]
-    return body[: min(ends)] if ends else body
+    return kept
 
 
 def _unsigned(lines: list[str]) -> list[str]:
+    while lines and (not lines[-1].strip() or _DEVICE.match(lines[-1])):
+        lines = lines[:-1]
     for number, line in enumerate(lines):
-        if _SIGNATURE.match(line) and (any(x.strip() for x in lines[:number])):
+        if _SIGNATURE.match(line) and any(x.strip() for x in lines[:number]):
             return lines[:number]
         if _DEVICE.match(line):
             rest = [x for x in lines[number + 1 :] if x.strip()]

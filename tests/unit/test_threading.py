@@ -41,6 +41,8 @@ def test_thread_first_then_references_then_address() -> None:
     found = match(_incoming(), by_thread=thread, by_message_id=ids, by_address=people)
     assert found == Match(0, "thread")
     assert match(_incoming(), by_thread={}, by_message_id=ids, by_address=people) == Match(2, "references")
+    unanswered = _incoming(in_reply_to=())
+    assert match(unanswered, by_thread={}, by_message_id=ids, by_address=people) == Match(2, "references")
     assert match(_incoming(), by_thread={}, by_message_id={}, by_address=people) == Match(3, "address")
     assert match(_incoming(), by_thread={}, by_message_id={}, by_address={}) is None
 
@@ -74,6 +76,89 @@ def test_our_own_messages_never_count() -> None:
     assert is_own(_incoming(headers=(("x-outreach-key", "k"),)), [])
     assert not is_own(_incoming(), team)
     assert not is_own(_incoming(sender=None), team)
+
+
+@pytest.mark.rule(16)
+def test_answers_from_elsewhere_are_found() -> None:
+    ref = JourneyRef(7, NOON - DAY)
+    ours = {"<one@acme.example>": ref}
+
+    def found(**changes: object) -> Match | None:
+        changes = {"provider_thread_id": "new", "in_reply_to": (), "references": (), **changes}
+        return match(
+            _incoming(**changes), by_thread={}, by_message_id=ours, by_address={"ana@gmail.com": [ref]}
+        )
+
+    stranger = Address("boss@other.example")
+    assert found(sender=stranger, in_reply_to=("<one@acme.example>",)) == Match(7, "references")
+    assert found(sender=stranger, references=("<one@acme.example>", "<x@home.example>")) == Match(
+        7, "references"
+    )
+    assert found(sender=stranger, subject="Something else", references=("<one@acme.example>",)) is not None
+    assert found(sender=stranger, headers=(("X-Forwarded-Message-Id", "<one@acme.example>"),)) is not None
+    attached = (
+        b'Content-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/plain\n\nSee below\n'
+        b"--b\nContent-Type: Message/RFC822\n\nMessage-ID: <one@acme.example>\nSubject: Role\n\nHi\n--b--\n"
+    )
+    assert found(sender=stranger, subject="Fwd: Role", raw=attached) == Match(7, "references")
+    assert found(sender=stranger, subject="Re: Role") is None
+    for address in ("ana@gmail.com", "ANA+jobs@gmail.com", "ana@googlemail.com"):
+        assert found(sender=Address(address), subject="New") == Match(7, "address")
+    assert found(sender=Address("ann@gmail.com")) is None
+
+
+_IDS = st.sampled_from([f"<{n}@acme.example>" for n in range(6)])
+_PEOPLE = st.sampled_from(["ana@home.example", "Ana+x@Home.example", "ben@home.example", "rita@acme.example"])
+
+
+@pytest.mark.rule(16)
+@given(
+    thread=st.sampled_from(["t1", "t2", None]),
+    answered=st.lists(_IDS, max_size=2),
+    before=st.lists(_IDS, max_size=4),
+    sender=_PEOPLE,
+    threads=st.dictionaries(st.sampled_from(["t1", "t2"]), st.integers(0, 9), max_size=2),
+    known=st.dictionaries(_IDS, st.integers(0, 9), max_size=6),
+    people=st.dictionaries(
+        st.just("ana@home.example"), st.lists(st.tuples(st.integers(0, 9), st.integers(-3, 3))), max_size=1
+    ),
+)
+def test_the_three_ways_in_their_order(
+    thread: str | None,
+    answered: list[str],
+    before: list[str],
+    sender: str,
+    threads: dict[str, int],
+    known: dict[str, int],
+    people: dict[str, list[tuple[int, int]]],
+) -> None:
+    message = _incoming(
+        provider_thread_id=thread,
+        in_reply_to=tuple(answered),
+        references=tuple(before),
+        sender=Address(sender),
+    )
+    found = match(
+        message,
+        by_thread={k: JourneyRef(v, NOON) for k, v in threads.items()},
+        by_message_id={k: JourneyRef(v, NOON) for k, v in known.items()},
+        by_address={k: [JourneyRef(j, NOON + d * DAY) for j, d in v] for k, v in people.items()},
+    )
+    near = [known[i] for i in (*reversed(answered), *reversed(before)) if i in known]
+    alive = (
+        [(d, j) for j, d in people.get("ana@home.example", []) if d <= 0]
+        if sender.lower().startswith("ana")
+        else []
+    )
+    if thread in threads:
+        assert found == Match(threads[str(thread)], "thread")
+    elif near:
+        assert found == Match(near[0], "references")
+    elif alive:
+        assert found == Match(max(alive)[1], "address")
+    else:
+        assert found is None
+    assert is_own(message, ["Rita@acme.example"]) == (sender == "rita@acme.example")
 
 
 @pytest.mark.parametrize(

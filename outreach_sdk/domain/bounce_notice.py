@@ -1,0 +1,233 @@
+"""Delivery reports without a machine-readable part: a mail system's own words."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import email.utils
+import json
+import logging
+import re
+import warnings
+from email.message import Message
+from typing import Any
+
+import flufl.bounce
+
+from outreach_sdk.domain.bounce_fault import REPLY_CODE, STATUS, Refusal, at_fault, prose_blames, stage_of
+from outreach_sdk.domain.bounce_words import PASSING, POLICY, UNKNOWN
+from outreach_sdk.domain.mime import unix_lines
+from outreach_sdk.domain.report_parts import Report, about, addresses, body, from_daemon, header, sender, text
+
+__all__ = ["by_flufl", "in_words", "shorten", "sns_notice"]
+
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)  # a witness that stumbles is no event
+
+_SUBJECT = re.compile(
+    r"^(?:mail delivery (?:fail|status|system|error|problem)|undeliver|delivery (?:status|failure|"
+    r"notification|report|"
+    r"has failed|error|problem)|failure notice|failed (?:mail|delivery)|failure delivery|"
+    r"returned (?:mail|e-?mail|to)|"
+    r"mail (?:could not|system error|failure|delivery|returned|not delivered|status report)|"
+    r"message (?:delivery|status)|"
+    r"non[- ]?delivery|nondeliverable|unzustellbar|nicht zustellbar|rejected mail|bounce|"
+    r"warning: (?:message|could)|"
+    r"your message (?:to|couldn)|e?-?mail (?:bounce|rejected)|nachricht nicht|échec|non remis|"
+    r"no se (?:ha|puede|pudo)|"
+    r"no entregado|mancato recapito|onbestelbaar|olever|недоставлен|не доставлен|配信|メール.{0,6}(?:配信|"
+    r"エラー|届)|"
+    r"退信|系统退信|投递失败|deliver(?:y)? fail|unable to deliver|undelivered|address (?:not found|unknown)|"
+    r"communication failure|unknown user|user unknown|no such user|permanent delivery)",
+    re.I,
+)
+_DELAYED = re.compile(
+    r"delayed|warning: (?:message|could not)|still (?:trying|being)|will (?:be retried|keep trying)|"
+    r"not yet been delivered|delivery attempts will continue",
+    re.I,
+)
+_UNDELIVERED = re.compile(
+    r"(?:could not|couldn['’]t|cannot|can['’]t|was not|wasn['’]t|unable to|not) (?:be )?deliver|undeliver",
+    re.I,
+)
+_NO_REASON = re.compile(r"this is a permanent error\.|delivery to the following recipients failed\.", re.I)
+_GIVEN_UP = re.compile(r"giving up|permanent|fatal", re.I)
+
+
+def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | None:
+    """A notice in prose. Its sender must be a mail system, or flufl.bounce know its form; whoever answers a
+    message, or has an address of his own and no such form, is a person who writes about a failed delivery."""
+    daemon = from_daemon(message)
+    subject = _SUBJECT.search(header(message, "Subject")) is not None
+    returns = str(message.get("Return-Path") or "-").strip()
+    nobody = returns in ("<>", "", "<MAILER-DAEMON>") or not sender(message)[1]
+    noreply = re.match(r"(?:no|do-?not)[-_.]?reply", sender(message)[1], re.I) is not None
+    failed = bool(message.get("X-Failed-Recipients"))
+    words = body(parts)
+    # A message sent back by an address that takes no answers, with the original below.
+    subject = subject or (noreply and _returns(parts, words) and not message.get("In-Reply-To"))
+    if not (daemon or failed or subject):
+        return None
+    permanent, temporary = by_flufl(raw)
+    if not (daemon or failed or nobody or noreply or (subject and _to_its_author(message, parts))) and (
+        message.get("In-Reply-To") or not (permanent or temporary)
+    ):
+        return None
+    listed = [a for v in message.get_all("X-Failed-Recipients") or [] for a in addresses(str(v))]
+    who = tuple(dict.fromkeys(listed)) or tuple(permanent or temporary)
+    speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, REPLY_CODE, STATUS))
+    if not who:
+        who = tuple(_named(words, message))
+        if not subject and not (speaks and who):
+            return None
+    status = _status(words)
+    evidence = "a server's notice"
+    top = header(message, "Subject") + " " + words[:1500]
+    if _DELAYED.search(top) and not permanent and not _GIVEN_UP.search(words):
+        return Report("delivery_notice", False, who, status, shorten(words), "a server's notice of delay")
+    if temporary and not permanent and not UNKNOWN.search(words):
+        return Report("bounce", False, who, status, shorten(words), evidence)
+    if len(who) > 1:
+        parted = [(a, about(a, words)) for a in who]
+        dead = tuple(a for a, said in parted if said and _blames(said, _status(said), a))
+        if dead or all(said for _, said in parted):
+            return Report("bounce", bool(dead), who, status, shorten(words), evidence, dead=dead)
+    hard = _blames(words, status, who[0] if who else "")
+    return Report("bounce", hard, who, status, shorten(words), evidence, dead=who if hard else ())
+
+
+def _returns(parts: list[Message], words: str) -> bool:
+    types = {part.get_content_type() for part in parts[1:]}
+    return "message/rfc822" in types and _UNDELIVERED.search(words[:1500]) is not None
+
+
+def _to_its_author(message: Message, parts: list[Message]) -> bool:
+    """Whether the message below was written by whom this one goes to."""
+    to = {a for v in message.get_all("To") or [] for a in addresses(str(v))}
+    return not message.get("In-Reply-To") and any(
+        to.intersection(addresses(str(part.get("From") or ""))) for part in parts[1:]
+    )
+
+
+def _status(words: str) -> str | None:
+    return next((s for s in STATUS.findall(words) if s[0] in "45"), None)
+
+
+def _quoted(words: str) -> str:
+    """The lines that quote a server, each with the one it runs on into."""
+    lines = words.split("\n")
+    marked = [REPLY_CODE.search(x) is not None or STATUS.search(x) is not None for x in lines]
+    runs_on = [False, *(m and x.rstrip()[-1:] not in ".!" for m, x in zip(marked, lines, strict=True))]
+    return " ".join(x.strip() for x, m, r in zip(lines, marked, runs_on, strict=False) if m or r)[:2000]
+
+
+def _blames(words: str, status: str | None, who: str) -> bool:
+    refusal = Refusal(who, status, _quoted(words), stage_of(words))
+    found = at_fault(refusal)
+    found = found if found is not None else prose_blames(words)
+    # Exim and Exchange leave the reason out where the recipient's own server refused the address.
+    return bool(who) and _NO_REASON.search(words) is not None if found is None else found
+
+
+def _named(words: str, message: Message) -> list[str]:
+    """The first address a notice names that isn't in its own headers."""
+    own = {a for n in ("From", "To", "Cc") for v in message.get_all(n) or [] for a in addresses(str(v))}
+    bracketed = addresses(" ".join(re.findall(r"<[^<>\s]{3,250}+>", words[:3000])))
+    found = [a for a in bracketed if a not in own] or [a for a in addresses(words[:3000]) if a not in own]
+    return found[:1]
+
+
+_WITNESS_READS = 16_000
+
+
+def by_flufl(raw: bytes) -> tuple[list[str], list[str]]:
+    """(permanent, temporary) by flufl.bounce. Some of its patterns take the square of a text's length, and an
+    empty From raises IndexError: it is shown the beginning of a copy with a From."""
+    try:
+        message = email.message_from_bytes(
+            b"".join(unix_lines(raw).lstrip(b" \t\r\n")[:_WITNESS_READS].splitlines(keepends=True)[:400]),
+            policy=email.policy.compat32,
+        )
+        for part in message.walk():
+            if part.get_content_maintype() == "text" and part.get("Content-Transfer-Encoding"):
+                words = text(part)
+                del part["Content-Transfer-Encoding"]
+                part.set_payload(words.encode("ascii", "replace").decode())
+        if not email.utils.getaddresses([str(message.get("From") or "")[:500]]):
+            del message["From"]
+            message["From"] = "unknown@invalid"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            temporary, permanent = flufl.bounce.all_failures(message)
+    except Exception:  # noqa: BLE001, RUF100 - its detectors stumble over malformed messages
+        return [], []
+    return _plain(permanent), _plain(temporary)
+
+
+def _plain(found: object) -> list[str]:
+    if not isinstance(found, set | frozenset):
+        return []
+    texts = {f.decode("ascii", "replace") if isinstance(f, bytes) else str(f) for f in found}
+    return sorted({a for t in texts for a in addresses(t)})
+
+
+def shorten(words: str) -> str:
+    """The lines that quote a server, else the first, as one phrase."""
+    words = words[:4000]
+    lines = [
+        line
+        for line in words.split("\n")
+        if REPLY_CODE.search(line) or STATUS.search(line) or UNKNOWN.search(line)
+    ]
+    return " ".join(" ".join(lines or words.split("\n")[:6]).split())[:200]
+
+
+# --- Amazon SES, as SNS mails it --------------------------------------------------------------------------
+
+
+def sns_notice(message: Message, parts: list[Message]) -> Report | None:
+    """An SES notification that SNS sends by e-mail: one JSON object, with a footer below."""
+    if not message.get("x-amz-sns-message-id"):
+        return None
+    words = next((text(p) for p in parts if p.get_content_maintype() == "text"), "")
+    try:
+        told, _ = json.JSONDecoder(strict=False).raw_decode(words.lstrip())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict):
+        return None
+    kind = str(told.get("notificationType") or told.get("eventType") or "")
+    about = told.get(kind.lower())
+    about = about if isinstance(about, dict) else {}
+    if kind == "Complaint":
+        who = _people(about.get("complainedRecipients"))
+        return Report("complaint", None, tuple(who), None, "marked as spam by the recipient", "Amazon SES")
+    if kind == "Delivery":
+        who = _people([{"emailAddress": a} for a in about.get("recipients") or []])
+        return Report("delivery_notice", None, tuple(who), None, "delivered", "Amazon SES")
+    if kind != "Bounce":
+        return None
+    people = _people(about.get("bouncedRecipients"))
+    said = " ".join(str(p.get("diagnosticCode") or "") for p in people.values())
+    status = next((str(p["status"]) for p in people.values() if p.get("status")), None)
+    permanent = about.get("bounceType") == "Permanent"
+    dead = [
+        address
+        for address, p in people.items()
+        if permanent
+        and at_fault(Refusal(address, p.get("status"), str(p.get("diagnosticCode") or ""))) is not False
+    ]
+    return Report(
+        "bounce",
+        bool(dead),
+        tuple(people),
+        status,
+        said[:200],
+        "Amazon SES",
+        final=permanent,
+        dead=tuple(dead),
+    )
+
+
+def _people(listed: Any) -> dict[str, dict[str, Any]]:
+    entries = [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
+    return {a: e for e in entries for a in addresses(str(e.get("emailAddress") or ""))}

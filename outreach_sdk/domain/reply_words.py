@@ -1,0 +1,136 @@
+"""What candidates write, in the languages recruiters meet, sorted by what it means."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["ADVERSE", "INTERESTED", "NEGATION", "NOT_INTERESTED", "NOT_NOW", "QUESTION", "REFERRING", "WRONG"]
+
+WRONG = re.compile(
+    r"wrong (?:person|address|e-?mail|contact|guy|man|woman|number)|not the (?:right|correct) (?:person|contact|one)|"
+    r"mistaken me for|(?:this|that|it) (?:is|was) ?(?:n['’]t| not) (?:me|for me to)\b|i['’]?m not (?:a|an) (?:developer|"
+    r"engineer|recruiter|candidate)\b|don['’]t know (?:who|why) (?:this|you)|no(?:t| longer) (?:the )?(?:owner|holder) of|"
+    r"falsche (?:person|adresse)|nicht (?:der|die) richtige (?:person|ansprechpartner\w*)|falschen (?:person|adressaten)|"
+    r"mauvaise (?:personne|adresse)|pas la bonne (?:personne|adresse)|trompez de personne|"
+    r"persona (?:equivocada|incorrecta)|se ha equivocado de|no soy la persona|"
+    r"persona sbagliata|non sono la persona giusta|ha sbagliato (?:persona|indirizzo)|"
+    r"pessoa errada|não sou a pessoa (?:certa|indicada)|engano de pessoa|"
+    r"verkeerde (?:persoon|adres)|niet de juiste persoon|niewłaściwa osoba|pomyłka|nie jestem właściwą osobą|"
+    r"не тому (?:человеку|адресату)|ошиблись (?:адресом|человеком)|я не тот|fel person|forkert person|feil person|"
+    r"väärä henkilö|人違い|宛先違い|找错人|发错人|認錯人|사람을 잘못|잘못 보내",
+    re.I,
+)
+NOT_NOW = re.compile(
+    r"not (?:really |actively )?(?:looking|interested|searching|open|available|considering|planning)[^.!?\n]{0,40}"
+    r"(?:right now|at (?:the|this) (?:moment|time|point|stage)|currently|for now|just now|at present|this year|yet)|"
+    r"(?:currently|at the moment|right now),? (?:i['’]?m |i am )?not (?:looking|interested|searching|open|available)|"
+    r"(?:not|isn['’]t|n['’]t) (?:a|the) (?:good|right|best) (?:time|moment)|bad tim(?:e|ing)|timing (?:is|isn|doesn|not)|"
+    r"(?:maybe|perhaps|possibly) (?:later|in (?:a |the )?(?:few|future|couple|next|some)|next|another time)|"
+    r"(?:reach out|get in touch|contact me|ping me|check (?:back|in)|follow up|write (?:to )?me|touch base|try me|circle "
+    r"back|talk|speak|reconnect)[^.!?\n]{0,30}(?:again|later|next (?:year|month|quarter|summer|spring|autumn|fall|"
+    r"winter)|in (?:a |the )?(?:few|couple|\d+|two|three|six|some|new)\b)|"
+    r"(?:just|only|recently) (?:started|joined|accepted|signed|begun)[^.!?\n]{0,30}(?:job|role|position|company|offer|"
+    r"here|contract)?|keep (?:me in mind|in touch|my (?:details|cv|resume))|not ready to (?:move|leave|change)|"
+    r"(?:derzeit|momentan|aktuell|zurzeit|zur zeit|im moment|gerade) (?:leider )?(?:nicht|kein\w*)|"
+    r"nicht (?:der )?(?:richtige|passende) zeitpunkt|(?:melden|schreiben|kontaktieren)[^.!?\n]{0,40}(?:später|wieder|"
+    r"in (?:ein paar|\d+|einigen)|nächst)|vielleicht später|"
+    r"(?:pas|plus) (?:en recherche|à l['’]écoute|disponible|intéressée?)[^.!?\n]{0,30}(?:pour le moment|actuellement|"
+    r"en ce moment|pour l['’]instant)|(?:actuellement|pour l['’]instant|pour le moment|en ce moment)[^.!?\n]{0,30}\bpas\b|"
+    r"pas le bon moment|plus tard|recontacte[rz][^.!?\n]{0,30}(?:dans|en|plus)|"
+    r"(?:por ahora|de momento|por el momento|ahora mismo|actualmente) no|no (?:estoy|busco)[^.!?\n]{0,40}(?:ahora|"
+    r"de momento|por el momento|actualmente)|no es (?:un|el) buen momento|más adelante|"
+    r"(?:al momento|per ora|per il momento|attualmente|in questo momento) non|non (?:è|e['’]) il momento|più avanti|"
+    r"(?:no momento|de momento|por agora|por enquanto|neste momento) não|não (?:é|e) (?:um |o )?(?:bom )?momento|"
+    r"mais (?:tarde|para a frente|à frente)|(?:op dit moment|momenteel|nu even|voorlopig) (?:niet|geen)|"
+    r"niet (?:het )?(?:goede|juiste) moment|(?:obecnie|na razie|w tej chwili|aktualnie) nie|nie (?:teraz|w tej chwili)|"
+    r"может быть позже|(?:сейчас|пока|в данный момент) не|не сейчас|напишите позже|"
+    r"(?:just nu|för tillfället|för närvarande|lige nu|akkurat nå|for øyeblikket) (?:inte|ikke)|"
+    r"inte (?:just nu|för tillfället)|ikke (?:lige nu|akkurat nå|nå)|en (?:juuri )?nyt|"
+    r"今は(?:転職|考え|難し|興味)|現在は?(?:転職|考え)|また(?:の機会|後日)|暂时不|目前(?:不|没有)|现在不|以后再|"
+    r"지금은|현재는? (?:이직|생각|관심)|나중에",
+    re.I,
+)
+NOT_INTERESTED = re.compile(
+    r"not (?:really |particularly |very |at all )?(?:interested|looking|for me|a (?:good )?(?:fit|match)|keen|"
+    r"something i)|(?:isn['’]t|is not|wouldn['’]t be) (?:for me|of interest|a (?:good )?(?:fit|match)|something i)|"
+    r"(?:n['’]t|no) (?:be )?interest(?:ed)?\b|no[,.]? (?:thanks|thank you|thx)|(?:i['’]?ll|i will|have to|going to|"
+    r"gonna|must|i) (?:politely |respectfully )?(?:pass\b|decline)|(?:very )?happy (?:where i am|in my (?:current|"
+    r"present|job|role)|with my (?:current|job|role))|rather not|not (?:going to|planning to|looking to) (?:move|change|"
+    r"leave|switch)|don['’]t (?:want|wish) to (?:change|move|leave)|"
+    r"kein\w* (?:interesse|bedarf)|nicht interessiert|nein,? danke|nicht auf (?:der )?(?:job)?suche|kein thema für mich|"
+    r"(?:pas|plus|guère) (?:du tout )?(?:intéressée?|en recherche|à l['’]écoute)|non,? merci|ne m['’]intéresse pas|"
+    r"ne (?:suis|souhaite) pas[^.!?\n]{0,30}(?:changer|intéress)|"
+    r"no (?:me interesa|estoy interesad|tengo interés|busco|gracias)|no,? gracias|"
+    r"non (?:sono interessat|mi interessa|ho interesse|cerco)|no,? grazie|"
+    r"não (?:tenho interesse|estou interessad|me interessa|procuro)|não,? obrigad|sem interesse|"
+    r"geen (?:interesse|belangstelling)|niet geïnteresseerd|nee,? (?:bedankt|dank)|"
+    r"nie jestem zainteresowan|nie interesuje mnie|nie,? dziękuję|brak zainteresowania|"
+    r"не ?интерес(?:но|ует|ен)|не заинтересован|нет,? спасибо|не ищу|"
+    r"(?:inte|ikke) (?:intresserad|interesse\w*|aktuell?t? for mig)|nej,? tack|nej,? tak|nei,? takk|ingen interesse|"
+    r"en ole kiinnostunut|ei kiinnosta|ei kiitos|nemám zájem|nem érdekel|nu sunt interesat|ilgilenmiyorum|"
+    r"興味(?:は|が)?(?:あり|ござい)ません|結構です|辞退|お断り|不感兴趣|没有?兴趣|沒有?興趣|不需要|不考虑|"
+    r"관심(?:이|은)? ?없|괜찮습니다|사양",
+    re.I,
+)
+INTERESTED = re.compile(
+    r"\b(?:very |quite |definitely |certainly |potentially )?(?:interested|intrigued|keen)\b|"
+    r"sounds (?:\w+ )?(?:interesting|great|good|exciting|amazing|like a (?:good|great))|looks (?:\w+ )?(?:interesting|"
+    r"great|exciting)|(?:happy|glad|open|keen|delighted|love|like|up|down|free|available) (?:to|for) (?:a |an )?(?:quick |"
+    r"brief |short )?(?:chat|talk|call|meet|connect|discuss|hear|learn|know|conversation|speak)|let['’]?s (?:talk|chat|"
+    r"do it|connect|speak|schedule|set|find|meet|have)|(?:schedule|book|set up|arrange|hop on|jump on) (?:a |an )?(?:quick )?"
+    r"(?:call|chat|meeting|time)|tell me more|(?:send|share|give)[^.!?\n]{0,15}(?:more|further|the) (?:info|details|"
+    r"information|job|role|description)|(?:here(?:['’]s| is)|attached|find)[^.!?\n]{0,20}my (?:cv|resume|résumé)|"
+    r"(?:call|reach) me (?:at|on)|my (?:number|phone|mobile|cell) is|count me in|yes,? (?:please|sure|i)|sure[,!.]|"
+    r"(?:bin|wäre|sehr|grundsätzlich) (?:sehr )?interessiert|klingt (?:\w+ )?(?:gut|spannend|interessant|super)|"
+    r"hört sich (?:\w+ )?(?:gut|spannend|interessant)|gerne? (?:mehr|telefonieren|sprechen|austauschen|ein)|habe interesse|"
+    r"(?:suis|serais|très) (?:très )?intéressée?|m['’]intéresse|avec plaisir|volontiers|en savoir plus|"
+    r"(?:estoy|estaría|muy) (?:muy )?interesad|me interesa|me encantaría|suena (?:muy )?(?:bien|interesante)|cuéntame más|"
+    r"(?:sono|sarei|molto) (?:molto )?interessat|mi interessa|volentieri|mi piacerebbe|sembra interessante|"
+    r"(?:estou|estaria|muito) (?:muito )?interessad|tenho interesse|me interessa|gostaria de (?:saber|conversar)|"
+    r"parece (?:interessante|ótimo)|(?:ben|zeer|erg) geïnteresseerd|klinkt (?:\w+ )?(?:goed|interessant|leuk)|graag (?:een|"
+    r"meer)|jestem (?:bardzo )?zainteresowan|brzmi (?:ciekawie|dobrze|interesująco)|chętnie (?:po|dowiem|się)|"
+    r"(?:мне |очень |это )?интересно|заинтересован|давайте (?:поговорим|созвонимся|обсудим)|с удовольствием|расскажите "
+    r"(?:подробнее|больше)|(?:jag är|jeg er|är|låter|lyder|høres) (?:intresserad|interesseret|interessert|intressant|"
+    r"spændende|spennende)|berätta (?:gärna )?mer|olen kiinnostunut|kuulostaa (?:hyvältä|mielenkiintoiselta)|mám zájem|"
+    r"érdekel\b|sunt interesat|ilgileniyorum|興味(?:が|は)?(?:あり|ござい)ます|ぜひ(?:お話|詳しく)|詳しく(?:お聞き|教えて)|"
+    r"(?<!不)感兴趣|(?<!没)有兴趣|(?<!沒)有興趣|可以聊|想了解|관심(?:이|은)? ?있|자세히 알고",
+    re.I,
+)
+NEGATION = re.compile(
+    r"(?:\bnot|n['’]t|\bno|\bnever|\bnor|\bhardly|\bkein\w*|\bnicht|\bpas|\bplus|\bne|\bno me|\bnon|\bnão|\bniet|\bgeen|"
+    r"\bnie|\bне|\binte|\bikke|\bei|\ben ole|\bnem|\bnu)(?:\s+\S+){0,3}\s*$",
+    re.I,
+)
+# A contrast: what follows outweighs what stands before.
+ADVERSE = re.compile(
+    r"[,.;]?\s(?:but|however|though|although|aber|jedoch|mais|cependant|pero|sin embargo|però|ma|tuttavia|mas|porém|maar|"
+    r"echter|ale|jednak|но|однако|men|mutta)\b|ですが|但是?|하지만",
+    re.I,
+)
+QUESTION = re.compile(
+    r"[?？؟;;]\s*(?:$|\s)|\b(?:what|which|who|where|when|how|is|are|does|do|can|could|would) [^.!?\n]{3,120}\?|"
+    r"\b(?:salary|compensation|remote|range|budget|rate)\b[^.!\n]{0,60}\?|ですか|でしょうか|吗|呢|인가요|나요|습니까",
+    re.I | re.M,
+)
+# Words before the name of somebody else. Letters' case matters in the name alone.
+REFERRING = re.compile(
+    r"(?i:\b(?:(?:please |better |best |rather |should |could |can |would )?(?:contact|reach out to|reach|talk to|"
+    r"talk with|speak (?:to|with)|write to|get in touch with|e-?mail|ask|try|ping|message|connect with|check with)|"
+    r"(?:recommend|suggest|refer(?:ring)? you to|introduc(?:e|ing) you to|put(?:ting)? you in touch with|cc['’]?(?:ing|ed)?|"
+    r"copying(?: in)?|looping in|adding|passed (?:this|it|your \w+) (?:on )?to|forward(?:ed|ing) (?:this|it|your \w+) to|"
+    r"(?:right|best|correct) person (?:is|would be)|person (?:you need|to (?:talk|speak) to) is)|"
+    r"(?:wenden sie sich (?:bitte )?an|kontaktieren sie|schreiben sie|sprechen sie mit|ansprechpartner\w* ist|empfehle|"
+    r"weitergeleitet an|leite[^.\n]{0,20} an)|"
+    r"(?:contacte[rz]|adresse[rz][- ]vous à|voir avec|parle[rz] (?:à|avec)|écri(?:re|vez) à|transmis à|recommande)|"
+    r"(?:contacta(?:r)?(?: con| a)?|habl[ae](?:r)? con|escrib[ae](?:r)? a|dirigirse a|recomiendo(?: a)?|reenviado a)|"
+    r"(?:contatt[ai](?:re)?|parlare con|scriv(?:a|ere|i) a|rivolgersi a|consiglio|inoltrato a)|"
+    r"(?:contact[ae](?:r)?|fal[ae](?:r)? com|escrev[ae](?:r)? (?:a|para)|recomendo|encaminhei (?:a|para))|"
+    r"(?:neem contact op met|contacteer|spreek met|mail naar|doorgestuurd naar|raad)|"
+    r"(?:skontaktować się z|proszę (?:pisać do|o kontakt z)|polecam)|"
+    r"(?:обратитесь к|свяжитесь с|напишите|рекомендую|переслал\w*)|"
+    r"(?:kontakta|kontakt|prata med|tal med|snakk med|ota yhteyttä))\s+)"
+    r"(?i:(?:my|our|the|a|an|to|with|mein\w*|unser\w*|frau|herrn?|mon|ma|notre|à|mi|nuestr[oa]|a|il|la|mio|mia|o|meu|minha|"
+    r"mijn|onze|mr\.?|mrs\.?|ms\.?|dr\.?)\s+){0,2}"
+    r"(?i:(?:former |ex-?|good )?(?:colleague|friend|boss|manager|partner|wife|husband|brother|sister|cto|ceo|director|"
+    r"kolleg\w+|freund\w*|collègue|ami\w?|compañer\w+|amig\w+|collega|amic\w+|colega|vriend\w*)\s*,?\s+)?"
+)

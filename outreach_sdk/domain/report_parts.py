@@ -1,0 +1,196 @@
+"""The pieces of a delivery report, read within bounds: its parts, their text, addresses, header values."""
+
+from __future__ import annotations
+
+import contextlib
+import email.errors
+import email.header
+import email.policy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from typing import Literal
+
+from outreach_sdk.domain.mime import address_pairs, charset_of, read_bounded
+
+__all__ = [
+    "Fields",
+    "Report",
+    "about",
+    "addresses",
+    "body",
+    "from_daemon",
+    "groups",
+    "header",
+    "parameter",
+    "read",
+    "sender",
+    "text",
+]
+
+STATUS_PART = "text/x-delivery-status"
+"""What `read_bounded` makes of message/delivery-status."""
+
+_MAX_RAW = 200_000
+_MAX_TEXT = 12_000
+_MAX_NOTICE = 6_000
+_MAX_PARTS = 60
+_MAX_GROUPS = 200
+_NO_NOTICE = ("text/rfc822-headers", STATUS_PART)
+
+Fields = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A server's word. `hard` is True only when the address itself is at fault (unknown user or host), False
+    for anything that may pass or lies elsewhere (full, blocked, policy), None where it doesn't apply. `final`:
+    in the server's own fields it has given up on every recipient named, so that nothing arrives any more;
+    `message_ids` then name the message it returns. `dead` are the recipients whose address is at fault."""
+
+    kind: Literal["bounce", "complaint", "delivery_notice"]
+    hard: bool | None
+    recipients: tuple[str, ...]
+    status: str | None
+    reason: str
+    evidence: str
+    final: bool = False
+    message_ids: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+
+
+_EDGE = r"\s<>()\[\],;:\"'|=@"
+# Possessive, and begun only where a run of characters begins, so that no text takes longer than its length.
+_MAIL = re.compile(
+    rf"(?<![^{_EDGE}])[^A-Za-z0-9_{_EDGE}]{{0,8}}+([A-Za-z0-9_][^{_EDGE}]{{0,127}}+"
+    r"@[A-Za-z0-9][A-Za-z0-9-]{0,62}+(?:\.[A-Za-z0-9-]{1,63}+){0,10}+)"
+)
+
+_DAEMON = re.compile(
+    r"^(?:mailer[-_]?daemon|postmaster|mail[-_.]?(?:delivery|system|daemon|administrator)|daemon|"
+    r"mdaemon|microsoft"
+    r"exchange\w*|bounce[sd]?|no-?reply-?bounce|mmdf|mail-?deliver\w*|ndr@|symantec_antivirus\w*|"
+    r"autoreply-bounce)",
+    re.I,
+)
+_DAEMON_NAME = re.compile(
+    r"mail delivery|mailer.?daemon|postmaster|mail administrator|delivery (?:subsystem|system|"
+    r"service|failure)",
+    re.I,
+)
+# Where the returned message begins in a report that has no parts.
+_ORIGINAL = re.compile(
+    r"^(?:[ \t>]{0,20}-{2,80}[ \w()'’./:-]{0,60}(?:original|returned|copy|below|unsent|header|"
+    r"transcript of session follows ends)"
+    r"|[ \t]{0,20}(?:original message|returned message|the original message(?! was)|message header|"
+    r"included is a copy|received: |return-path: |below this line is)|message headers follow|"
+    r"bounced e-?mail:|[ \t>]{0,20}-{5,80} message (?:header|text))",
+    re.I | re.M,
+)
+
+
+def read(raw: bytes) -> tuple[Message, list[Message]] | None:
+    """The message and its parts, the returned message's among them; None where it can't be taken apart."""
+    try:
+        message = read_bounded(raw.lstrip(b" \t\r\n")[:_MAX_RAW])
+        parts: list[Message] = []
+        for part in message.walk():
+            parts.append(part)
+            if len(parts) >= _MAX_PARTS:
+                break
+    except (ValueError, LookupError, RecursionError, email.errors.MessageError):
+        return None
+    return message, parts
+
+
+def parameter(message: Message, name: str) -> str:
+    """One parameter of Content-Type, lower-cased, or ''."""
+    try:
+        return str(message.get_param(name) or "").lower()
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return ""
+
+
+def header(message: Message, name: str) -> str:
+    """One header, decoded, on one line."""
+    value = str(message.get(name) or "")[:2000]
+    if "=?" in value:
+        with contextlib.suppress(ValueError, LookupError, UnicodeError, email.errors.MessageError):
+            value = str(email.header.make_header(email.header.decode_header(value)))
+    return " ".join(value.split())
+
+
+def sender(message: Message) -> tuple[str, str]:
+    """(name, address) of From; the whole header for want of an address."""
+    whole = header(message, "From")
+    pairs = [pair for pair in address_pairs(whole) if pair[1]]
+    return pairs[0] if pairs else ("", whole)
+
+
+def from_daemon(message: Message) -> bool:
+    """Whether From is a mail system's, by its address or its name."""
+    name, address = sender(message)
+    return bool(_DAEMON.match(address.strip()) or _DAEMON_NAME.search(name) or _DAEMON.match(name))
+
+
+def addresses(value: str) -> list[str]:
+    """E-mail addresses in `value`, lower-cased, each once, in order."""
+    found = (m[1].strip(".").lower() for m in _MAIL.finditer(value))
+    return list(dict.fromkeys(a for a in found if not a.startswith(".")))
+
+
+def text(part: Message) -> str:
+    """A part's text, decoded as it says, else as UTF-8, else as Latin-1."""
+    payload = part.get_payload(decode=True)
+    if not isinstance(payload, bytes):
+        return "" if part.is_multipart() else str(part.get_payload() or "")[:_MAX_TEXT]
+    payload = payload[:_MAX_TEXT]
+    for name in (charset_of(part), "utf-8"):
+        for cut in (0, 1, 2, 3):  # the bound may fall within a character
+            try:
+                return payload[: len(payload) - cut].decode(name)
+            except (UnicodeDecodeError, ValueError):
+                if len(payload) < _MAX_TEXT:
+                    break
+            except LookupError:
+                break
+    return payload.decode("latin-1")
+
+
+def body(parts: list[Message]) -> str:
+    """The notice itself: the first text, without the message it returns."""
+    for part in parts:
+        unsplit = part.get_content_maintype() == "multipart" and not part.is_multipart()
+        if not unsplit and (part.get_content_maintype() != "text" or part.get_content_type() in _NO_NOTICE):
+            continue
+        words = text(part).replace("\r\n", "\n").replace("\r", "\n")
+        if part.get_content_subtype() == "html":
+            words = re.sub(r"<(style|script)\b[^<]*+", " ", words, flags=re.I)
+            words = re.sub(r"<[^<>]*+>", " ", words).replace("&lt;", "<").replace("&gt;", ">")
+        if words.strip():
+            cut = _ORIGINAL.search(words, 60)
+            return (words[: cut.start()] if cut is not None else words)[:_MAX_NOTICE]
+    return ""
+
+
+def groups(part: Message) -> Iterator[Fields]:
+    """The blocks of fields of a delivery-status part (RFC 3464 2.1)."""
+    words = text(part).replace("\r\n", "\n").replace("\r", "\n")
+    for block in re.split(r"\n[ \t]*+\n", words)[:_MAX_GROUPS]:
+        unfolded = re.sub(r"\n[ \t]++", " ", block)
+        found = dict(re.findall(r"^([A-Za-z-]{1,60}+)[ \t]*+:[ \t]*+(.*)$", unfolded, re.M))
+        if found:
+            yield {k.lower(): v.strip() for k, v in found.items()}
+
+
+def about(recipient: str, prose: str) -> str:
+    """The lines of a notice from where it names the recipient to where it names another."""
+    start = prose.lower().find(recipient) if recipient else -1
+    if start < 0:
+        return ""
+    window = prose[start : start + 1500]
+    for found in re.finditer(r"^[ \t*]{0,20}[^\s@]{1,100}@", window[len(recipient) :], re.M):
+        if recipient.partition("@")[0] not in found.group().lower():
+            return window[: len(recipient) + found.start()]
+    return window
