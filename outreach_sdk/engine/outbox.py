@@ -25,7 +25,7 @@ def process(engine: Engine, claim: Claim) -> str:
     except MailAuthError as exc:  # disconnected meanwhile: there is nothing to ask it with
         if claim.recover:
             return look_again(engine, entry)
-        send.release(engine, entry)
+        release.release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return "reauthorise"
     if claim.recover:
