@@ -144,7 +144,7 @@ def by_flufl(raw: bytes) -> tuple[list[str], list[str]]:
     empty From raises IndexError: it is shown the beginning of a copy with a From."""
     try:
         message = email.message_from_bytes(
-            b"".join(unix_lines(raw).lstrip(b" \t\r\n")[:_WITNESS_READS].splitlines(keepends=True)[:400]),
+            b"".join(unix_lines(raw).lstrip(b" \t\r\n")[:_WITNESS_READS].splitlines(keepends=True)[:200]),
             policy=email.policy.compat32,
         )
         for part in message.walk():
