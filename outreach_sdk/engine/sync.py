@@ -107,6 +107,7 @@ def _verdict_json(verdict: classify.Verdict) -> str:
             "evidence": verdict.evidence,
             "final": verdict.final,
             "message_ids": list(verdict.message_ids),
+            "dead": list(verdict.dead),
         }
     )
 
@@ -296,7 +297,9 @@ def _bounced(
     engine: Engine, row: dict[str, Any], who: str, verdict: dict[str, Any], now: dt.datetime
 ) -> None:
     store = engine.store
-    addresses = [a.lower() for a in verdict.get("recipients", [])] or [row["journey_email"]]
+    # A report may name several, and say of one alone that its address is at fault.
+    named = verdict.get("dead") or verdict.get("recipients") or []
+    addresses = [a.lower() for a in named] or [row["journey_email"]]
     for address in addresses:
         store.write(
             "UPDATE candidate_emails SET invalid = ? WHERE candidate_id = ? AND address = ?",
