@@ -7,7 +7,7 @@ from typing import Any
 from outreach_sdk.engine import failpoints, release, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
-from outreach_sdk.engine.recover import look_again, recover
+from outreach_sdk.engine.recover import recover, unreachable
 from outreach_sdk.errors import MailAuthError, MailError, MailRefused, OutreachError
 from outreach_sdk.storage.claims import Claim
 
@@ -24,7 +24,7 @@ def process(engine: Engine, claim: Claim) -> str:
         transport = engine.transport(_mailbox(engine, entry["mailbox_id"]))
     except MailAuthError as exc:  # disconnected meanwhile: there is nothing to ask it with
         if claim.recover:
-            return look_again(engine, entry)
+            return unreachable(engine, entry)
         release.release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return "reauthorise"

@@ -18,7 +18,7 @@ from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.mail.port import Fingerprint, MailTransport
 from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step
 
-__all__ = ["look_again", "recover"]
+__all__ = ["recover", "unreachable"]
 
 
 def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
@@ -37,10 +37,15 @@ def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             return _draft_stands(engine, entry, transport)
     except MailAuthError as exc:
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
-        return look_again(engine, entry)
+        return _look_again(engine, entry)
     except MailError:
-        return look_again(engine, entry)
-    return look_again(engine, entry)
+        return _look_again(engine, entry)
+    return _look_again(engine, entry)
+
+
+def unreachable(engine: Engine, entry: dict[str, Any]) -> str:
+    """The same for an entry whose mailbox is disconnected, so that nobody can be asked yet."""
+    return _look_again(engine, entry)
 
 
 def _print(entry: dict[str, Any]) -> Fingerprint:
@@ -82,7 +87,7 @@ def _draft_stands(engine: Engine, entry: dict[str, Any], transport: MailTranspor
     return "released"
 
 
-def look_again(engine: Engine, entry: dict[str, Any]) -> str:
+def _look_again(engine: Engine, entry: dict[str, Any]) -> str:
     """Neither draft nor message: it may still surface. Look on a growing interval, then ask a person."""
     store, now = engine.store, engine.now()
     looks = int(entry["looks"]) + 1
