@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
@@ -108,34 +109,46 @@ def new_import(
     """Record an import, with the file's bytes where it has a file; its id, and the holder's name under which
     the caller runs it. `waiting`: any worker is to run it. Without parts nobody but the caller can."""
     store, now, holder = engine.store, engine.now(), secrets.token_hex(8)
-
-    def work() -> int:
-        import_id = store.insert(
-            "imports",
-            {
-                "workspace_id": sequence["workspace_id"],
-                "owner_id": owner_id,
-                "sequence_id": sequence["id"],
-                "source": source,
-                "state": "waiting" if waiting else "running",
-                "options": json.dumps(options, ensure_ascii=False),
-                "rows": 0,
-                "progress": 0,
-                "holder": None if waiting else holder,
-                "created_at": now,
-            },
+    state = "waiting" if waiting else "running"
+    import_id = store.insert(
+        "imports",
+        {
+            "workspace_id": sequence["workspace_id"],
+            "owner_id": owner_id,
+            "sequence_id": sequence["id"],
+            "source": source,
+            "state": "copying",
+            "options": json.dumps(options, ensure_ascii=False),
+            "rows": 0,
+            "progress": 0,
+            "holder": None if waiting else holder,
+            "created_at": now,
+        },
+    )
+    # A few parts a transaction: a gigabyte in one would keep everybody else from writing.
+    numbered = enumerate(parts, 1)
+    copied = 0
+    while some := list(itertools.islice(numbered, 8)):
+        copied += len(some)
+        store.write_many(
+            "INSERT INTO import_parts (import_id, part, data) VALUES (?, ?, ?)",
+            [(import_id, number, part) for number, part in some],
         )
-        number = 0
-        for number, part in enumerate(parts, 1):
-            store.write(
-                "INSERT INTO import_parts (import_id, part, data) VALUES (?, ?, ?)", import_id, number, part
-            )
-        if number:
-            until = now if waiting else now + LEASE
-            store.write("UPDATE imports SET lease_until = ? WHERE id = ?", until, import_id)
-        return import_id
 
-    return store.run(work), holder
+    def begin() -> None:
+        long_ago = now - dt.timedelta(days=1)
+        left = "SELECT id FROM imports WHERE state = 'copying' AND created_at < ?"
+        store.write(f"DELETE FROM import_parts WHERE import_id IN ({left})", long_ago)
+        until = engine.now() if waiting else engine.now() + LEASE
+        store.write(
+            "UPDATE imports SET state = ?, lease_until = ? WHERE id = ?",
+            state,
+            until if copied else None,
+            import_id,
+        )
+
+    store.run(begin)
+    return import_id, holder
 
 
 def run_import(

@@ -367,7 +367,7 @@ class Import(Owned):
 
     sequence = pw.BigIntegerField(column_name="sequence_id")
     source = pw.TextField()
-    state = pw.TextField()  # waiting | running | done | failed
+    state = pw.TextField()  # copying | waiting | running | done | failed
     options = JsonField(default=dict)
     rows = pw.BigIntegerField(default=0)
     progress = pw.BigIntegerField(default=0)
