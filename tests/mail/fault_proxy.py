@@ -1,6 +1,7 @@
 """A loopback HTTP proxy in front of a Gmail stand-in, with the faults that Gmail has and stand-ins don't.
 
-It always replaces the Message-ID of what is sent, as Gmail does. Everything else is asked for with `Fault`.
+It always replaces the Message-ID of what is sent, as Gmail does, and threads a draft by the threadId given
+with it alone, whatever its headers say. Everything else is asked for with `Fault`.
 The SDK under test only needs its URL, so it may be another process.
 """
 
@@ -12,6 +13,7 @@ import http.client
 import json
 import random
 import re
+import secrets
 import socket
 import struct
 import threading
@@ -190,6 +192,11 @@ class FaultProxy:
             with self._sending:
                 self._replace_message_id(path, body, headers)
                 return self._ask(method, path, body, headers)
+        if self.replace_message_ids and method == "POST" and re.search(CREATE, path):
+            given = json.loads(body)
+            # https://developers.google.com/workspace/gmail/api/guides/threads
+            given["message"].setdefault("threadId", f"thr_{secrets.token_hex(8)}")
+            body = json.dumps(given).encode()
         return self._ask(method, path, body, headers)
 
     def _ask(

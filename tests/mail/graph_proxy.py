@@ -8,12 +8,13 @@ at a time. Faults are asked for with `Fault`, whose `reason` is Graph's error co
 
 from __future__ import annotations
 
+import email
 import json
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.policy import SMTP
 from email.utils import formataddr
 from typing import Any
@@ -203,6 +204,10 @@ class GraphProxy(FaultProxy):
     def _shown(self, found: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
         names = {"id", *fields["$select"].split(",")} if "$select" in fields else set(found)
         shown = {"@odata.etag": 'W/"1"', **{k: v for k, v in found.items() if k in names}}
+        if "internetMessageHeaders" in names and found["id"] in self.raw:
+            shown["internetMessageHeaders"] = [
+                {"name": k, "value": str(v)} for k, v in self._received(found["id"]).items()
+            ]
         if wanted := EXPANDED.fullmatch(fields.get("$expand", "")):
             flags = 0x8 | 0x4 * (found["id"] in self.leaving) if found["isDraft"] else 0x1
             there = {**self.properties.get(found["id"], {}), FLAGS: str(flags)}
@@ -236,6 +241,9 @@ class GraphProxy(FaultProxy):
             following = "&".join(f"{k}={quote(v)}" for k, v in {**fields, "$skip": str(skip + top)}.items())
             answer["@odata.nextLink"] = f"{self.base_url}{path}?{following}"
         return _json(200, answer)
+
+    def _received(self, message_id: str) -> Message:
+        return email.message_from_bytes(self.raw[message_id], policy=SMTP)
 
     def _value(self, message_id: str, headers: dict[str, str]) -> Answer:
         status, found = self._get(message_id, headers)
@@ -273,7 +281,8 @@ class GraphProxy(FaultProxy):
         status, _, content = self._ask("POST", path, b"{}", headers)
         made = json.loads(content)
         if status == 201:
-            earlier = dict(self.headers.get(original, [])).get("References", "")
+            known = self._received(original) if original in self.raw else dict(self.headers.get(original, []))
+            earlier = str(known.get("References", ""))
             self.headers[made["id"]] = [
                 ("In-Reply-To", answered_to["internetMessageId"]),
                 ("References", f"{earlier} {answered_to['internetMessageId']}".strip()),
