@@ -38,7 +38,7 @@ def fill(house: Any, sequence_id: int, lane: int, count: int) -> None:
         if store.dialect == "sqlite":
             store.write("CREATE TEMPORARY TABLE IF NOT EXISTS numbers (value INTEGER PRIMARY KEY)")
             store.write("DELETE FROM numbers")
-            store.insert_many("numbers", ("value",), [(n,) for n in range(1, count + 1)])
+            store.write_many("INSERT INTO numbers (value) VALUES (?)", [(n,) for n in range(1, count + 1)])
         given = (count,) if store.dialect == "postgresql" else ()
         top = int(store.value("SELECT COALESCE(MAX(candidate_id), 0) FROM journeys"))
         later, mine = now + dt.timedelta(days=30), (house.session.workspace_id, house.session.user["id"])

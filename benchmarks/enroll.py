@@ -31,7 +31,7 @@ def people(count: int, start: int) -> Any:
 def fill(store: Any, people: Any) -> None:
     """The frame's rows in the staging table: executemany on SQLite, COPY of the frame's own CSV on PostgreSQL."""
     numbered = people.with_row_index("n", offset=1)
-    connection = store.db.connection()
+    connection = store.connection()
     if store.dialect == "sqlite":
         connection.executemany("INSERT INTO staging VALUES (?, ?, ?, ?, ?)", numbered.rows())
         return

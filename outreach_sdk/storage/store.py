@@ -72,7 +72,7 @@ class Store:
         try:
             # The driver's own call: peewee's way to it costs as much as a small statement.
             with _as_peewee:
-                return self._connection().execute(text, bound)
+                return self.connection().execute(text, bound)
         except (pw.OperationalError, pw.InterfaceError) as exc:
             if self.depth == 0:
                 self._drop_connection()
@@ -86,7 +86,8 @@ class Store:
                 f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
             ) from exc
 
-    def _connection(self) -> Any:
+    def connection(self) -> Any:
+        """The driver's connection that statements of this thread run on now."""
         inside = self.depth and not getattr(self._local, "staging", False)
         return (self.writer if inside else self.db).connection()
 
@@ -141,7 +142,7 @@ class Store:
         text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
         bound = [tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in row) for row in rows]
         with self.tx(), _as_peewee:
-            self._connection().cursor().executemany(text, bound)
+            self.connection().cursor().executemany(text, bound)
 
     def insert(self, table: str, values: Record) -> int:
         """Insert one row; its id."""
@@ -184,7 +185,7 @@ class Store:
     def _fill(self, table: str, frame: pl.DataFrame) -> None:
         self.statements += 1
         names = ", ".join(frame.columns)
-        connection = self._connection()
+        connection = self.connection()
         if self.dialect == "sqlite":
             marks = ", ".join("?" * frame.width)
             connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", frame.rows())
@@ -230,7 +231,7 @@ class Store:
 
     @contextmanager
     def _immediate(self) -> Iterator[None]:
-        connection = self._connection()
+        connection = self.connection()
         with _as_peewee:
             connection.execute("BEGIN IMMEDIATE")
         try:
