@@ -20,6 +20,7 @@ from outreach_sdk.domain.contact import (
     split_full_name,
 )
 from outreach_sdk.domain.freemail import ROLE_LOCALS
+from outreach_sdk.domain.places import zone_of_phone, zone_of_place
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.domain.template import normalise_field
 from outreach_sdk.errors import InvalidInput, UnknownTimezone
@@ -62,7 +63,8 @@ def prepare(
     email, bad_email = _emails(raw_email)
     linkedin, bad_profile = _profiles(raw_profile)
     phone, _ = _by_hand(cell("phone"), pl.repeat(False, table.height, eager=True), normalise_phone)
-    fields, timezone = _merge_fields(table, extra)
+    fields, columns = _merge_fields(table, extra)
+    timezone = _timezones(columns, phone)
     frame = pl.DataFrame(
         {
             "row": pl.int_range(first_row, first_row + table.height, dtype=pl.Int64, eager=True),
@@ -179,13 +181,15 @@ def _clean(names: pl.Series) -> pl.Series:
     return _by_hand(names, plain, clean_name)[0].fill_null("")
 
 
-def _merge_fields(table: pl.DataFrame, extra: list[tuple[str, int]]) -> tuple[pl.Series, pl.Series]:
-    """The JSON object of the merge fields, and the time zone among them."""
+def _merge_fields(
+    table: pl.DataFrame, extra: list[tuple[str, int]]
+) -> tuple[pl.Series, dict[str, pl.Series]]:
+    """The JSON object of the merge fields, and each of them."""
     import polars as pl
 
     none = _all(None, table.height)
     if not extra:
-        return _all("{}", table.height), none
+        return _all("{}", table.height), {}
     columns: dict[str, pl.Series] = {}
     for name, index in extra:
         value = table[str(index)].str.strip_chars().str.replace_all(_UNSTORABLE, "")
@@ -202,19 +206,42 @@ def _merge_fields(table: pl.DataFrame, extra: list[tuple[str, int]]) -> tuple[pl
             escaped = escaped.str.replace_all(character, shown, literal=True)
         members.append((json.dumps(name, ensure_ascii=False) + ': "' + escaped + '"').alias(name))
     inside = pl.select(pl.concat_str(members, separator=", ", ignore_nulls=True)).to_series()
-    timezone = columns.get("timezone", none)
-    if "time_zone" in columns:
-        timezone = timezone.zip_with(timezone.is_not_null(), columns["time_zone"])
-    known = [z for z in timezone.drop_nulls().unique().to_list() if _is_zone(z)]
-    return "{" + inside + "}", timezone.zip_with(timezone.is_in(known).fill_null(False), none)
+    return "{" + inside + "}", columns
 
 
-def _is_zone(name: str) -> bool:
+def _timezones(columns: dict[str, pl.Series], phone: pl.Series) -> pl.Series:
+    """The time zone of each: the one given, else the one of the place, else the one of the phone number."""
+    zones = _all(None, len(phone))
+    for name, rule in (("timezone", _zone), ("time_zone", _zone), ("location", zone_of_place)):
+        if name in columns:
+            zones = _filled(zones, columns[name], rule)
+    places = [columns[n] for n in ("city", "region", "state", "country") if n in columns]
+    if places:
+        import polars as pl
+
+        together = pl.select(pl.concat_str(places, separator=", ", ignore_nulls=True)).to_series()
+        zones = _filled(zones, together, zone_of_place)
+    return _filled(zones, phone, zone_of_phone)
+
+
+def _filled(known: pl.Series, values: pl.Series, rule: Callable[[str], str | None]) -> pl.Series:
+    """`known`, and where it says nothing what `rule` makes of `values`, each distinct one once."""
+    import polars as pl
+
+    wanted = values.filter(known.is_null() & values.is_not_null()).unique().to_list()
+    found = {v: zone_name for v in wanted if (zone_name := rule(v)) is not None}
+    if not found:
+        return known
+    answers = values.replace_strict(list(found), list(found.values()), default=None, return_dtype=pl.String)
+    return known.zip_with(known.is_not_null(), answers)
+
+
+def _zone(name: str) -> str | None:
     try:
         zone(name)
     except UnknownTimezone:
-        return False
-    return True
+        return None
+    return name
 
 
 def _reasons(*whys: pl.Series) -> pl.Series:

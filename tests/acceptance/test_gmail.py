@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import email
 import email.policy
 from collections import Counter
@@ -160,7 +161,10 @@ def test_an_expired_history_id_costs_one_wider_look(gmail: Gmail) -> None:
     dispatch.drain_sends(engine, threads=1)
     sync.poll_mailbox(engine, gmail.box.id)
     (first,) = gmail.emulator.sent()
-    raw = incoming("Re: Hello P0", "Gladly.", in_reply_to=str(email.message_from_bytes(first)["Message-ID"]))
+    # A Date has whole seconds: in the same one the stand-in may take the opening for the newest message.
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+    opening = str(email.message_from_bytes(first)["Message-ID"])
+    raw = incoming("Re: Hello P0", "Gladly.", in_reply_to=opening, at=soon)
     gmail.emulator.deliver(raw.replace(b"bo@candidate.example", b"p0@candidate0.example"))
     gmail.proxy.add(expired_history())
     sync.poll_mailbox(engine, gmail.box.id)

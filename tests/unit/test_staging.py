@@ -49,7 +49,7 @@ def by_rule(rule: Any, value: str) -> tuple[str | None, str | None]:
         return None, str(exc)
 
 
-def prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def prepared(rows: list[dict[str, Any]], **more: str | None) -> list[dict[str, Any]]:
     headers = {h for row in rows for h in row}
     wanted = {
         "first_name": "First Name",
@@ -58,7 +58,7 @@ def prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         "email": "Email",
         "linkedin_url": "LinkedIn",
     }
-    mapping = {f: (h if h in headers else None) for f, h in wanted.items()}
+    mapping = {f: (h if h in headers else None) for f, h in wanted.items()} | more
     frames = list(open_table(rows, mapping=mapping).prepared())
     return [row for frame in frames for row in frame.rows(named=True)]
 
@@ -135,3 +135,24 @@ def test_an_empty_row_and_a_time_zone_are_told_apart() -> None:
     found = prepared(rows)
     assert [r["timezone"] for r in found] == ["Europe/Madrid", None, None, "Europe/Madrid"]
     assert [r["reason"] for r in found] == [None, "empty_row", None, "no_email_and_no_linkedin_url"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "zone"),
+    [
+        ({"Timezone": "Europe/Madrid", "Location": "Tokyo"}, "Europe/Madrid"),
+        ({"Timezone": "Mars/Base", "Location": "Tokyo, Japan"}, "Asia/Tokyo"),
+        ({"City": "München", "Country": "Germany"}, "Europe/Berlin"),
+        ({"Country": "France"}, "Europe/Paris"),
+        ({"Location": "Greater Boston Area", "Phone": "+4930123456"}, "America/New_York"),
+        ({"Location": "Remote", "Phone": "+14155550123"}, "America/Los_Angeles"),
+        ({"Location": "Paris, Texas"}, None),
+        ({"Location": "Bloomington, IN"}, None),
+        ({"Country": "USA"}, None),
+        ({"Phone": "+18005550100"}, None),
+        ({"Location": ""}, None),
+    ],
+)
+def test_where_somebody_lives_says_their_time_zone(cells: dict[str, str], zone: str | None) -> None:
+    (row,) = prepared([{"Email": "bo@b.example", **cells}], phone="Phone" if "Phone" in cells else None)
+    assert row["timezone"] == zone
