@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import holidays
-
 from outreach_sdk.domain.schedule import local_moment
 from outreach_sdk.domain.sequence import NextBusinessDay, Schedule, SpecificTime
 from outreach_sdk.errors import InvalidInput
@@ -112,6 +110,8 @@ class DaysOff:
 
 @functools.lru_cache(maxsize=64)
 def _calendar(country: str) -> holidays.HolidayBase:
+    import holidays  # large, and few workspaces need it
+
     name, _, part = country.partition("-")
     try:
         return holidays.country_holidays(name.upper(), subdiv=part.upper() or None)
