@@ -7,12 +7,15 @@ import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from outreach_sdk.domain.schedule import local_moment
 from outreach_sdk.domain.sequence import NextBusinessDay, Schedule, SpecificTime
 from outreach_sdk.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import holidays
 
 __all__ = [
     "DaysOff",
