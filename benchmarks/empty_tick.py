@@ -27,7 +27,7 @@ class Nobody:
 
 def fill(house: Any, sequence_id: int, lane: int, count: int) -> None:
     """`count` more journeys: half due in a month, a tenth paused until then, a tenth waiting for a person
-    until then, the rest over."""
+    until then, the rest over, each with an e-mail sent."""
     store, now = house.engine.store, house.engine.now()
     numbers = (
         "SELECT generate_series(1, ?) AS n"
@@ -61,6 +61,16 @@ def fill(house: Any, sequence_id: int, lane: int, count: int) -> None:
             later,
             top,
         )
+        long_ago = now - dt.timedelta(days=90)
+        store.write(
+            "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
+            "generation, journey_generation, priority, mailbox_id, recipient, cc, bcc, tries, looks, due_at, claimed_at, "
+            "sending_at, sent_at) SELECT workspace_id, owner_id, id, next_step_id, candidate_id, 1, 'k' || id, 'sent', "
+            "4, 1, 2, lane, email, '[]', '[]', 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), "
+            "CAST(? AS BIGINT) FROM journeys WHERE candidate_id > ? AND status = 'completed'",
+            *[long_ago] * 4,
+            top,
+        )
     if store.dialect == "postgresql":
         # As autovacuum does in time; in a transaction of its own it can't run.
         import psycopg
@@ -68,6 +78,7 @@ def fill(house: Any, sequence_id: int, lane: int, count: int) -> None:
         with psycopg.connect(house.url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE journeys")
             connection.execute("VACUUM ANALYZE journey_steps")
+            connection.execute("VACUUM ANALYZE outbox")
 
 
 def measure(home: Path, url: str) -> list[tuple[int, float]]:

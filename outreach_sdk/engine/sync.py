@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.domain import classify, threading
+from outreach_sdk.domain import threading
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.schedule import out_of_office_until
@@ -19,6 +19,9 @@ from outreach_sdk.engine.soft_bounce import soft_bounced
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journey, move_journeys
+
+if TYPE_CHECKING:
+    from outreach_sdk.domain import classify
 
 __all__ = ["poll_mailbox", "process_open", "take_in"]
 
@@ -55,6 +58,10 @@ def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
 
 def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bool:
     """Store a message with its journey and its verdict, once; False if it was known."""
+    from outreach_sdk.domain import (
+        classify,
+    )  # its patterns take 3 MiB that a worker without answers can do without
+
     store, now = engine.store, engine.now()
     if store.value(
         "SELECT 1 FROM inbound WHERE mailbox_id = ? AND provider_message_id = ?",

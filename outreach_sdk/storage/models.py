@@ -458,6 +458,8 @@ PARTIAL_INDEXES = (
     "CREATE INDEX journeys_task_due ON journeys (next_due_at, id) "
     "WHERE next_due_at IS NOT NULL AND lane IS NULL",
     "CREATE INDEX journeys_resume ON journeys (resume_at) WHERE resume_at IS NOT NULL",
+    # What is open in a mailbox: without it the planner reads everything the mailbox ever sent.
+    "CREATE INDEX outbox_open ON outbox (mailbox_id, state, lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX outbox_lease ON outbox (state, lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX journey_steps_skip ON journey_steps (skip_at) WHERE skip_at IS NOT NULL",
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",

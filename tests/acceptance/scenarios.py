@@ -1,0 +1,68 @@
+"""What the tests of known failures share: a clock moved by the test, a provider that misbehaves."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from outreach_sdk.engine import outbox
+from outreach_sdk.storage.claims import claim_sends
+from tests.harness import House
+from tests.mail.hostile import HostileProvider, HostileTransport
+
+
+class NoWake:
+    """A clock without workers: the tests drain by hand."""
+
+    def enqueue(self, queue: str, function: str, bucket: int) -> bool:
+        return False
+
+
+def address(n: int) -> str:
+    return f"p{n}@candidate{n}.example"
+
+
+def everything(people: int, start: int = 0) -> Counter[tuple[str, str]]:
+    return Counter(
+        (address(n), subject)
+        for n in range(start, start + people)
+        for subject in (f"Hello P{n}", f"Re: Hello P{n}")
+    )
+
+
+def provider_of(house: House) -> HostileProvider:
+    assert house.provider is not None
+    return house.provider
+
+
+class Clock:
+    """The time of a house, moved by the test."""
+
+    def __init__(self, house: House, now: dt.datetime | None = None) -> None:
+        self.now = now or house.engine.now()
+        house.engine.now = lambda: self.now
+
+    def on(self, **units: float) -> None:
+        self.now += dt.timedelta(**units)
+
+
+@contextmanager
+def through(house: House, kind: type[HostileTransport]) -> Iterator[None]:
+    """Within, the house reaches its provider by transports of this kind."""
+    usual = house.engine.transport
+    house.engine.transport = lambda row: kind(provider_of(house), row["address"])
+    try:
+        yield
+    finally:
+        house.engine.transport = usual
+
+
+def claim_once(house: House) -> None:
+    """One claim, taken as far as it goes, at the time the clock stands at."""
+    engine = house.engine
+    for claim in claim_sends(
+        engine.store, engine.now(), limit=10, cap=50, lease=engine.lease, new_key=engine.new_key
+    ).items:
+        outbox.process(engine, claim)
