@@ -69,9 +69,9 @@ def drain_checks(*_bucket: Any) -> int:
 
 def drain_imports(*_bucket: Any) -> int:
     """Go on with imports that wait or whose worker died; how many were finished."""
-    from outreach_sdk.engine import enroll  # the sending workers need not carry it
+    from outreach_sdk.engine import imports  # the sending workers need not carry it
 
-    return enroll.drain_imports(shared_engine())
+    return imports.drain_imports(shared_engine())
 
 
 def drain_notices(*_bucket: Any) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 __all__ = ["PARALLEL", "Limit", "Priority", "mailbox_limits", "next_slot", "wait_for_slot"]
 
@@ -43,26 +45,20 @@ PARALLEL = {"outlook": 4}
 """Requests a provider takes at a time for one mailbox, where that is fewer than we would make."""
 
 
-def mailbox_limits(
-    provider: str,
-    *,
-    per_day: int | None,
-    per_hour: int | None,
-    ramp_from: int | None,
-    ramp_by: int | None,
-    connected_for: dt.timedelta,
-) -> list[Limit]:
+def mailbox_limits(box: Mapping[str, Any], now: dt.datetime) -> list[Limit]:
     """The limits a mailbox is under: its provider's, its owner's, and while it warms up `ramp_from` a day on
-    its first day and `ramp_by` more each day after."""
-    found = list(PROVIDER_LIMITS.get(provider, ()))
+    its first day and `ramp_by` more each day after. `box` has provider, per_day, per_hour, ramp_from, ramp_by
+    and connected_at."""
+    per_day, per_hour, ramp_from = box["per_day"], box["per_hour"], box["ramp_from"]
+    found = list(PROVIDER_LIMITS.get(box["provider"], ()))
     if per_hour is not None:
         found.append(Limit(_HOUR, per_hour, f"your limit of {per_hour:,} an hour"))
     if per_day is not None:
         found.append(Limit(_DAY, per_day, f"your limit of {per_day:,} a day"))
     if ramp_from is not None:
-        now = ramp_from + (ramp_by or 0) * max(connected_for.days, 0)
-        if per_day is None or now < per_day:
-            found.append(Limit(_DAY, now, f"{now:,} a day while this mailbox warms up"))
+        today = ramp_from + (box["ramp_by"] or 0) * max((now - box["connected_at"]).days, 0)
+        if per_day is None or today < per_day:
+            found.append(Limit(_DAY, today, f"{today:,} a day while this mailbox warms up"))
     return found
 
 

@@ -116,12 +116,12 @@ def _calendar(country: str) -> holidays.HolidayBase:
     import holidays  # large, and few workspaces need it
 
     name, _, part = country.partition("-")
-    try:
-        return holidays.country_holidays(name.upper(), subdiv=part.upper() or None)
-    except NotImplementedError as exc:
+    parts = holidays.list_supported_countries().get(name.upper())
+    if parts is None or (part and part.upper() not in parts):
         raise InvalidInput(
             "holidays", country, 'Give a country like "ES", or one of its parts like "DE-BY" (ISO 3166).'
-        ) from exc
+        )
+    return holidays.country_holidays(name.upper(), subdiv=part.upper() or None)
 
 
 def days_off(country: str | None, dates: Iterable[str | dt.date] = ()) -> DaysOff:

@@ -12,9 +12,10 @@ from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import MailError, MailRateLimited
 from outreach_sdk.storage.store import Store
 
-__all__ = ["candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "trouble"]
+__all__ = ["LEFT", "candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "trouble"]
 
-_LEFT = "state IN ('sending', 'sent', 'unknown', 'needs_person')"
+LEFT = "state IN ('sending', 'sent', 'unknown', 'needs_person')"
+"""SQL: an e-mail that left, or may have."""
 WORTH_TELLING = dt.timedelta(minutes=15)
 _LONGEST = 900.0
 
@@ -22,19 +23,11 @@ _LONGEST = 900.0
 def mailbox_full(
     store: Store, box: dict[str, Any], mailbox_id: int, now: dt.datetime
 ) -> tuple[dt.datetime, str] | None:
-    """(when it may send again, which limit was reached), or None. `box` has provider, per_day, per_hour,
-    ramp_from, ramp_by and connected_at. In the fence's transaction, with the mailbox's row locked."""
-    limits = mailbox_limits(
-        box["provider"],
-        per_day=box["per_day"],
-        per_hour=box["per_hour"],
-        ramp_from=box["ramp_from"],
-        ramp_by=box["ramp_by"],
-        connected_for=now - box["connected_at"],
-    )
+    """(when it may send again, which limit was reached), or None; `box` as for `mailbox_limits`. In the fence's
+    transaction, with the mailbox's row locked."""
     reached = [
         (until, limit.what)
-        for limit in limits
+        for limit in mailbox_limits(box, now)
         if (until := _opens(store, "mailbox_id", mailbox_id, limit, now)) is not None
     ]
     return max(reached, default=None)
@@ -63,7 +56,7 @@ def _opens(store: Store, column: str, row_id: int, limit: Limit, now: dt.datetim
     if limit.most <= 0:
         return now + limit.window
     row = store.one(
-        f"SELECT sending_at FROM outbox WHERE {column} = ? AND sending_at > ? AND {_LEFT} "
+        f"SELECT sending_at FROM outbox WHERE {column} = ? AND sending_at > ? AND {LEFT} "
         "ORDER BY sending_at DESC LIMIT 1 OFFSET ?",
         row_id,
         now - limit.window,

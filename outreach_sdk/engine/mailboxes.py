@@ -15,19 +15,21 @@ from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.mail.port import Identity
 from outreach_sdk.storage.claims import lent_to
 from outreach_sdk.storage.store import Store
-from outreach_sdk.storage.transitions import move_journeys
+from outreach_sdk.storage.transitions import event, move_journeys
 
 __all__ = [
     "ON_TRUST",
     "binding",
     "connected",
     "disconnect",
+    "lend",
     "mailbox_dead",
     "make_default",
     "own_addresses",
     "remember_identities",
     "sender_repaired",
     "sender_trouble",
+    "take_back",
     "usable_again",
 ]
 
@@ -216,6 +218,74 @@ def disconnect(engine: Engine, mailbox_id: int) -> None:
     store.run(work)
 
 
+def lend(engine: Engine, box: dict[str, Any], user_id: int | None, who: str) -> None:
+    """Let a user, or with None the whole team, send from a mailbox; journeys that waited for that go on."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        # Two at once would both see none: the mailbox's row is what they queue for.
+        store.value(f"SELECT id FROM mailboxes WHERE id = ?{store.for_update}", box["id"])
+        if store.value(
+            f"SELECT 1 FROM grants WHERE mailbox_id = ? AND ended_at IS NULL AND {_same(user_id)}",
+            box["id"],
+            *_one(user_id),
+        ):
+            return
+        store.insert(
+            "grants",
+            {
+                "workspace_id": box["workspace_id"],
+                "mailbox_id": box["id"],
+                "user_id": user_id,
+                "created_at": now,
+            },
+        )
+        event(store, {**box, "journey_id": None}, "mailbox_lent", now, f"{box['address']} to {who}")
+        usable_again(store, box["id"], now)
+
+    store.run(work)
+
+
+def take_back(engine: Engine, box: dict[str, Any], user_id: int | None, who: str) -> None:
+    """Journeys of others that were to leave from here, and may not any more, pause; their owners are told."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        ended = store.write(
+            f"UPDATE grants SET ended_at = ? WHERE mailbox_id = ? AND ended_at IS NULL AND {_same(user_id)}",
+            now,
+            box["id"],
+            *_one(user_id),
+        )
+        if not ended:
+            return
+        event(store, {**box, "journey_id": None}, "mailbox_taken_back", now, f"{box['address']} from {who}")
+        not_lent = (
+            "owner_id <> ? AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.mailbox_id = ? AND g.ended_at IS NULL "
+            "AND (g.user_id IS NULL OR g.user_id = journeys.owner_id))"
+        )
+        _pause_and_tell(
+            store,
+            box,
+            PauseReason.MAILBOX_DISCONNECTED,
+            f"You can't send from {box['address']} any more. The journeys that need it are paused; give their "
+            "sequence another mailbox.",
+            now,
+            detail=f"{box['address']} isn't lent any more",
+            only=(not_lent, (box["owner_id"], box["id"])),
+        )
+
+    store.run(work)
+
+
+def _same(user_id: int | None) -> str:
+    return "user_id IS NULL" if user_id is None else "user_id = ?"
+
+
+def _one(user_id: int | None) -> tuple[int, ...]:
+    return () if user_id is None else (user_id,)
+
+
 def _pause_and_tell(
     store: Store,
     box: dict[str, Any],
@@ -224,11 +294,12 @@ def _pause_and_tell(
     now: dt.datetime,
     *,
     detail: str | None = None,
+    only: tuple[str, tuple[Any, ...]] = ("TRUE", ()),
 ) -> None:
     moved = move_journeys(
         store,
-        f"{_NEEDS} AND status = 'active'",
-        (box["id"],) * 3,
+        f"{_NEEDS} AND status = 'active' AND {only[0]}",
+        (*(box["id"],) * 3, *only[1]),
         JourneyStatus.PAUSED,
         reason,
         now,

@@ -9,7 +9,7 @@ from typing import Any
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.schedule import downtime
 from outreach_sdk.domain.sequence import schedule_from_dict, zone
-from outreach_sdk.domain.windows import is_set_time, placed, sending_rules, share
+from outreach_sdk.domain.windows import SendingRules, is_set_time, placed, sending_rules, share
 from outreach_sdk.engine import limits
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import pause_overdue
@@ -52,27 +52,35 @@ def _overdue(engine: Engine, entry: dict[str, Any]) -> bool:
 def _outside_hours(engine: Engine, entry: dict[str, Any]) -> str | None:
     """Whatever held it up until its window closed, it waits for the next one. A person's Send now doesn't, nor
     a time somebody set, unless it is long past."""
-    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    rules = _rules(entry)
     if rules.window is None or entry["priority"] == Priority.PERSON:
         return None
     now = engine.now()
     schedule = schedule_from_dict(json.loads(entry["step_schedule"]))
     if is_set_time(schedule) and now - entry["due_at"] < LATE_ENOUGH_TO_ASK:
         return None
-    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
-    at = placed(rules.window, now, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
+    at = _placed(entry, rules, now)
     if at <= now:
         return None
     release(engine, entry, due=at)
     return "outside_hours"
 
 
+def _rules(entry: dict[str, Any]) -> SendingRules:
+    return sending_rules(entry["workspace_settings"], entry["sequence_window"])
+
+
+def _placed(entry: dict[str, Any], rules: SendingRules, at: dt.datetime) -> dt.datetime:
+    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
+    return placed(rules.window, at, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
+
+
 def too_often(engine: Engine, entry: dict[str, Any]) -> str | None:
     """Limits looked at before any work is done for the e-mail; the fence decides."""
     store, now = engine.store, engine.now()
-    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
+    rules = _rules(entry)
     if (full := limits.candidate_full(store, rules, entry["candidate_id"], now)) is not None:
-        return _candidate_waits(engine, entry, *full)
+        return _candidate_waits(engine, entry, rules, *full)
     if (full := limits.mailbox_full(store, entry, entry["mailbox_id"], now)) is not None:
         return _mailbox_waits(engine, entry, *full)
     return None
@@ -84,10 +92,10 @@ def _mailbox_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, wh
     return "mailbox_waits"
 
 
-def _candidate_waits(engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str) -> str:
-    rules = sending_rules(entry["workspace_settings"], entry["sequence_window"])
-    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
-    at = placed(rules.window, until, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
+def _candidate_waits(
+    engine: Engine, entry: dict[str, Any], rules: SendingRules, until: dt.datetime, why: str
+) -> str:
+    at = _placed(entry, rules, until)
     if release(engine, entry, due=at):
         engine.store.write(
             "UPDATE journeys SET detail = ? WHERE id = ? AND status = 'active'",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.domain.pacing import mailbox_limits
-from outreach_sdk.engine.mailboxes import usable_again
-from outreach_sdk.engine.notify import notify
+from outreach_sdk.engine.limits import LEFT
+from outreach_sdk.engine.mailboxes import lend, take_back
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
 from outreach_sdk.storage.claims import lent_to
-from outreach_sdk.storage.transitions import event, move_journeys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,27 +75,18 @@ class MailboxCare:
     def limits(self) -> pl.DataFrame:
         """Frame: limit (in words), hours, most, sent (in the stretch that ends now)."""
         row, now, store = self._row(), self._session.now(), self._session.store
-        found = mailbox_limits(
-            row["provider"],
-            per_day=row["per_day"],
-            per_hour=row["per_hour"],
-            ramp_from=row["ramp_from"],
-            ramp_by=row["ramp_by"],
-            connected_for=now - row["created_at"],
-        )
         rows = [
             {
                 "limit": limit.what,
                 "hours": limit.window / dt.timedelta(hours=1),
                 "most": limit.most,
                 "sent": store.value(
-                    "SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND state IN "
-                    "('sending', 'sent', 'unknown', 'needs_person')",
+                    f"SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND {LEFT}",
                     self.id,
                     now - limit.window,
                 ),
             }
-            for limit in found
+            for limit in mailbox_limits({**row, "connected_at": row["created_at"]}, now)
         ]
         return frame(rows, limit="str", hours="float", most="int", sent="int")
 
@@ -113,72 +102,12 @@ class MailboxCare:
     def allow(self, user: str) -> None:
         """Let a colleague (by name or e-mail) or the whole "team" send from this mailbox. Replies land here and
         are shown to whoever owns the sequence. NotFound for somebody unknown."""
-        row, store, now = self._row(), self._session.store, self._session.now()
-        user_id = self._colleague(user)
-
-        def work() -> None:
-            if store.value(
-                f"SELECT 1 FROM grants WHERE mailbox_id = ? AND ended_at IS NULL AND {_same(user_id)}",
-                self.id,
-                *_one(user_id),
-            ):
-                return
-            store.insert(
-                "grants",
-                {
-                    "workspace_id": row["workspace_id"],
-                    "mailbox_id": self.id,
-                    "user_id": user_id,
-                    "created_at": now,
-                },
-            )
-            event(store, {**row, "journey_id": None}, "mailbox_lent", now, f"{self.address} to {user}")
-            usable_again(store, self.id, now)
-
-        store.run(work)
+        lend(self._session.engine, self._row(), self._colleague(user), user)
 
     def revoke(self, user: str) -> None:
         """Take that leave back, at once: journeys that were to send from here pause, and their owners are
         told. Sequences that use it show it among their problems."""
-        row, store, now = self._row(), self._session.store, self._session.now()
-        user_id = self._colleague(user)
-
-        def work() -> None:
-            ended = store.write(
-                f"UPDATE grants SET ended_at = ? WHERE mailbox_id = ? AND ended_at IS NULL AND {_same(user_id)}",
-                now,
-                self.id,
-                *_one(user_id),
-            )
-            if not ended:
-                return
-            event(
-                store, {**row, "journey_id": None}, "mailbox_taken_back", now, f"{self.address} from {user}"
-            )
-            moved = move_journeys(
-                store,
-                "status = 'active' AND workspace_id = ? AND owner_id <> ? AND (lane = ? OR (lane IS NULL AND sequence_id "
-                "IN (SELECT id FROM sequences WHERE mailbox_id = ?))) AND NOT EXISTS (SELECT 1 FROM grants g WHERE "
-                "g.mailbox_id = ? AND g.ended_at IS NULL AND (g.user_id IS NULL OR g.user_id = journeys.owner_id))",
-                (row["workspace_id"], row["owner_id"], self.id, self.id, self.id),
-                JourneyStatus.PAUSED,
-                PauseReason.MAILBOX_DISCONNECTED,
-                now,
-                detail=f"{self.address} isn't lent any more",
-            )
-            for owner in {m["owner_id"] for m in moved}:
-                notify(
-                    store,
-                    workspace_id=row["workspace_id"],
-                    owner_id=owner,
-                    kind="mailbox_taken_back",
-                    text=f"You can't send from {self.address} any more. The journeys that need it are paused; give "
-                    "their sequence another mailbox.",
-                    dedupe=f"taken_back:{self.id}:{owner}:{now.isoformat()}",
-                    now=now,
-                )
-
-        store.run(work)
+        take_back(self._session.engine, self._row(), self._colleague(user), user)
 
     @property
     def lent(self) -> pl.DataFrame:
@@ -205,11 +134,3 @@ class MailboxCare:
         if found is None:
             raise NotFound(f"There is no user {user!r} in this workspace.")
         return int(found)
-
-
-def _same(user_id: int | None) -> str:
-    return "user_id IS NULL" if user_id is None else "user_id = ?"
-
-
-def _one(user_id: int | None) -> tuple[int, ...]:
-    return () if user_id is None else (user_id,)

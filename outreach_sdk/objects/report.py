@@ -47,7 +47,7 @@ class EnrollmentReport:
     # -- counts --------------------------------------------------------------------------------
     def counts(self) -> dict[str, int]:
         """Every outcome with its count."""
-        from outreach_sdk.engine import enroll
+        from outreach_sdk.engine import imports
 
         if self._counts is not None:
             return dict(self._counts)
@@ -56,7 +56,7 @@ class EnrollmentReport:
             self._counts = found
             return dict(found)
         finished = self.done
-        so_far = enroll.counts(self._engine.store, self._import_id)
+        so_far = imports.counts(self._engine.store, self._import_id)
         found = {o: so_far.get(o, 0) for o in OUTCOMES}
         if finished:
             self._counts = found
@@ -85,11 +85,11 @@ class EnrollmentReport:
     @property
     def rows(self) -> pl.DataFrame:
         """Frame: row (from 1), email, outcome, reason."""
-        from outreach_sdk.engine import enroll
+        from outreach_sdk.engine import imports
 
         rows = self._rows
         if rows is None:
-            rows = enroll.outcomes(self._engine.store, self._import_id)
+            rows = imports.outcomes(self._engine.store, self._import_id)
         return frame(rows, row="int", email="str", outcome="str", reason="str")
 
     # -- in the background ---------------------------------------------------------------------

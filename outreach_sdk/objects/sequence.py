@@ -16,8 +16,9 @@ from outreach_sdk.domain.sequence import (
     zone,
 )
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, enroll, lifecycle
+from outreach_sdk.engine import compose, dispatch, imports, lifecycle
 from outreach_sdk.engine import people as people_rows
+from outreach_sdk.engine.enroll import HOLD_BACKS
 from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook import html
@@ -202,12 +203,12 @@ class Sequence(StepWriting):
         """Enrol a frame, dicts or a file. `dry_run` writes nothing. `override` lifts hold-backs by name
         (contacted_by_colleague, invalid_address). ImportRefused where it can't be read as people."""
         lifted = tuple(override)
-        if wrong := set(lifted) - set(enroll.HOLD_BACKS):
-            raise InvalidInput("override", sorted(wrong), f"Use {', '.join(enroll.HOLD_BACKS)}.")
+        if wrong := set(lifted) - set(HOLD_BACKS):
+            raise InvalidInput("override", sorted(wrong), f"Use {', '.join(HOLD_BACKS)}.")
         if isinstance(people, (str, Path)) and not dry_run:
             return self._import_file(Path(people), mapping, paused, lifted, wait=True)
         table = people_rows.open_table(people, mapping=mapping)
-        import_id, rehearsed = enroll.enroll(
+        import_id, rehearsed = imports.enroll(
             self._session.engine,
             self._row(),
             self._session.user["id"],
@@ -248,7 +249,7 @@ class Sequence(StepWriting):
         engine = self._session.engine
         table = people_rows.open_table(path, mapping=mapping)
         options = {"paused": paused, "override": sorted(override), "mapping": table.mapping}
-        import_id, holder = enroll.new_import(
+        import_id, holder = imports.new_import(
             engine,
             self._row(),
             self._session.user["id"],
@@ -262,11 +263,11 @@ class Sequence(StepWriting):
             return report
         with tqdm(total=table.total, unit=" rows", desc="enrolling", delay=1.0, leave=False) as bar:
             try:
-                enroll.run_import(engine, import_id, holder, table, progress=bar.update)
-            except enroll.TakenOver:
+                imports.run_import(engine, import_id, holder, table, progress=bar.update)
+            except imports.TakenOver:
                 return report.wait()
             except OutreachError as exc:
-                enroll.fail_import(engine, import_id, holder, exc)
+                imports.fail_import(engine, import_id, holder, exc)
                 raise
         return report
 

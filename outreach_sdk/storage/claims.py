@@ -117,14 +117,7 @@ def claim_sends(
 def _room(store: Store, box: dict[str, Any], now: dt.datetime) -> int:
     """How many more this mailbox can take now: its provider's requests at a time, and what its limits leave. Where
     they leave nothing one is let through, whose fence finds out how long the mailbox has to wait."""
-    limits = mailbox_limits(
-        box["provider"],
-        per_day=box["per_day"],
-        per_hour=box["per_hour"],
-        ramp_from=box["ramp_from"],
-        ramp_by=box["ramp_by"],
-        connected_for=now - box["connected_at"],
-    )
+    limits = mailbox_limits(box, now)
     parallel = PARALLEL.get(box["provider"])
     if parallel is None and not limits:
         return 1_000_000

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from outreach_sdk import jobs
-from outreach_sdk.engine import dispatch, enroll, people
+from outreach_sdk.engine import dispatch, imports, people
+from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import ImportRefused, NotReady
 from outreach_sdk.objects.sequence import Sequence
 from tests.harness import ROOT, House, wait_until
@@ -27,7 +28,7 @@ def write(path: Path, count: int = PEOPLE) -> Path:
     return path
 
 
-def later(house: House, by: dt.timedelta) -> enroll.Engine:
+def later(house: House, by: dt.timedelta) -> Engine:
     return dataclasses.replace(house.engine, now=lambda: dt.datetime.now(dt.UTC) + by)
 
 
@@ -49,8 +50,8 @@ def test_an_import_whose_process_was_killed_is_finished_by_a_worker_where_it_sto
     assert seq.candidates().height == 20
     path.write_text("Email\nsomebody@else.example\n")  # the import has its own copy
 
-    assert enroll.drain_imports(house.engine) == 0, "its lease still runs"
-    assert enroll.drain_imports(later(house, enroll.LEASE + dt.timedelta(seconds=1))) == 1
+    assert imports.drain_imports(house.engine) == 0, "its lease still runs"
+    assert imports.drain_imports(later(house, imports.LEASE + dt.timedelta(seconds=1))) == 1
 
     emails = [seq.journey(f"p{n}@candidate{n}.example").steps.height for n in range(PEOPLE)]
     assert len(emails) == PEOPLE == seq.candidates().height
@@ -72,16 +73,16 @@ def test_whoever_wakes_after_another_took_over_enrols_nobody(
     row = house.engine.store.one("SELECT * FROM sequences WHERE id = ?", seq.id)
     assert row is not None
     options = {"paused": False, "override": [], "mapping": table.mapping}
-    import_id, holder = enroll.new_import(
+    import_id, holder = imports.new_import(
         house.engine, row, 1, "people.csv", options, parts=people.file_parts(path)
     )
 
     def asleep(_: int) -> None:
-        assert enroll.drain_imports(later(house, enroll.LEASE * 2)) == 1
+        assert imports.drain_imports(later(house, imports.LEASE * 2)) == 1
 
-    with pytest.raises(enroll.TakenOver):
-        enroll.run_import(house.engine, import_id, holder, table, progress=asleep)
-    assert enroll.counts(house.engine.store, import_id) == {"enrolled": PEOPLE}
+    with pytest.raises(imports.TakenOver):
+        imports.run_import(house.engine, import_id, holder, table, progress=asleep)
+    assert imports.counts(house.engine.store, import_id) == {"enrolled": PEOPLE}
     assert seq.candidates().height == PEOPLE
 
 
@@ -126,11 +127,11 @@ def test_an_import_that_cannot_go_on_says_why(house: House, tmp_path: Path) -> N
     report = seq.import_csv(write(tmp_path / "people.csv"), wait=False)
     store = house.engine.store
     store.write("UPDATE import_parts SET data = ?", b"Name;City\nBo;Madrid\n")
-    enroll.drain_imports(house.engine)
+    imports.drain_imports(house.engine)
     with pytest.raises(ImportRefused, match="mapping"):
         report.wait(timeout=5)
     assert store.value("SELECT COUNT(*) FROM import_parts") == 0
-    assert enroll.drain_imports(house.engine) == 0
+    assert imports.drain_imports(house.engine) == 0
 
 
 @pytest.mark.rule(21)
