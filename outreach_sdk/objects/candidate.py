@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
+from outreach_sdk.engine.enroll import lock_people
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session, current
@@ -50,6 +51,7 @@ class Candidate:
         profile = normalise_linkedin(linkedin_url) if linkedin_url is not None else None
 
         def work() -> int:
+            lock_people(store, session.workspace_id)
             if address is not None and store.value(
                 "SELECT 1 FROM candidate_emails WHERE workspace_id = ? AND address = ?",
                 session.workspace_id,

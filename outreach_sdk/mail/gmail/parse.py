@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
-import email.utils
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from outreach_sdk.domain.http_answers import retry_after, seconds_until, without_secrets
 from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage, parse_incoming, text_hash
 from outreach_sdk.errors import (
     MailAuthError,
@@ -73,9 +73,6 @@ DAILY_RETRY_AFTER = 3600.0
 _DAILY = frozenset({"dailyLimitExceeded", "quotaExceeded"})
 
 _RETRY_AFTER_TEXT = re.compile(r"retry after\s+(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d))", re.I)
-_SECRET = re.compile(
-    r"(?i)\b(?:ya29\.|1//|bearer\s+)\S+|((?:access|refresh|id)_token|client_secret)(\W+)[\w./+-]+"
-)
 
 
 def error_from(
@@ -92,10 +89,10 @@ def error_from(
         # May also be how a consumed draft is refused; the caller looks whether the draft still stands.
         kind = MailRefused
     shown = " ".join(p for p in (str(status), reason, text) if p)
-    sentence = f"{SENTENCES[kind]} ({_without_secrets(shown)[:300]})."
+    sentence = f"{SENTENCES[kind]} ({without_secrets(shown)[:300]})."
     if kind is not MailRateLimited:
         return kind(sentence)
-    wait = _retry_after(headers, text, now)
+    wait = retry_after(headers, now) or _stated_wait(text, now)
     if wait is None:
         wait = DAILY_RETRY_AFTER if reason in _DAILY else MailRateLimited.retry_after
     return MailRateLimited(sentence, retry_after=wait)
@@ -116,27 +113,13 @@ def _reason_and_text(body: bytes) -> tuple[str | None, str]:
     return (reason if isinstance(reason, str) else None), str(error.get("message") or "")
 
 
-def _retry_after(headers: Mapping[str, str], text: str, now: dt.datetime) -> float | None:
-    """Seconds to wait: the Retry-After header (seconds or a date), else "Retry after <time>" in the text."""
-    value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
-    until: dt.datetime | None = None
-    if value.isdigit():
-        return float(value)
+def _stated_wait(text: str, now: dt.datetime) -> float | None:
+    """Seconds by "Retry after <time>" in the text, as Gmail's own limits say it."""
+    match = _RETRY_AFTER_TEXT.search(text)
     try:
-        if value:
-            until = email.utils.parsedate_to_datetime(value)
-        elif match := _RETRY_AFTER_TEXT.search(text):
-            until = dt.datetime.fromisoformat(match[1])
+        return None if match is None else seconds_until(dt.datetime.fromisoformat(match[1]), now)
     except ValueError:
         return None
-    if until is None:
-        return None
-    until = until.replace(tzinfo=dt.UTC) if until.tzinfo is None else until
-    return max(1.0, (until - now).total_seconds())
-
-
-def _without_secrets(text: str) -> str:
-    return _SECRET.sub("…", text)
 
 
 def encode_raw(raw: bytes) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from outreach_sdk.domain.http_answers import retry_after, without_secrets
 from outreach_sdk.domain.message import Address, OutgoingMessage, html_to_text, text_hash
 from outreach_sdk.errors import (
     MailAuthError,
@@ -99,10 +100,6 @@ SENTENCES: dict[type[MailError], str] = {
 # A day's allowance used up frees itself slowly; a rate comes back within minutes.
 DAILY_RETRY_AFTER = 3600.0
 
-_SECRET = re.compile(
-    r"(?i)\bbearer\s+\S+|\beyJ[\w.=-]{8,}|((?:access|refresh|id)_token|client_secret)(\W+)[\w./+-]+"
-)
-
 
 def error_from(
     status: int, headers: Mapping[str, str], body: bytes, *, sending: bool = False, now: dt.datetime
@@ -116,7 +113,7 @@ def error_from(
         kind = MailOutcomeUnknown
     shown = " ".join(p for p in (str(status), code, text) if p)
     sentence = f"{SENTENCES[kind]} ({without_secrets(shown)[:300]})."
-    wait = _retry_after(headers, now)
+    wait = retry_after(headers, now)
     if kind is MailRateLimited:
         daily = code == "ErrorExceededMessageLimit"
         wait = wait or (DAILY_RETRY_AFTER if daily else MailRateLimited.retry_after)
@@ -135,23 +132,6 @@ def _code_and_text(body: bytes) -> tuple[str | None, str]:
         return None, ""
     code = error.get("code")
     return (code if isinstance(code, str) else None), str(error.get("message") or "")
-
-
-def _retry_after(headers: Mapping[str, str], now: dt.datetime) -> float | None:
-    """Seconds to wait by the Retry-After header, which holds seconds or a date."""
-    value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        until = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError):
-        return None
-    until = until.replace(tzinfo=dt.UTC) if until.tzinfo is None else until
-    return max(1.0, (until - now).total_seconds())
-
-
-def without_secrets(text: str) -> str:
-    return _SECRET.sub("…", text)
 
 
 def stamp(moment: dt.datetime) -> str:
