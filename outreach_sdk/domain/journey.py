@@ -12,6 +12,7 @@ from enum import StrEnum
 
 __all__ = [
     "OPEN_OUTBOX",
+    "REOPENABLE",
     "SOFT_BOUNCE_WAITS",
     "CancelReason",
     "JourneyStatus",
@@ -110,6 +111,20 @@ _JOURNEY: dict[tuple[JourneyStatus, JourneyStatus], type[StrEnum] | None] = {
     (_J.PAUSED, _J.CANCELLED): CancelReason,
     (_J.COMPLETED, _J.ACTIVE): None,  # its last e-mail came back for the moment and is tried again
 }
+
+
+_STOPPED_BY_EVENTS = (
+    CancelReason.REPLIED,
+    CancelReason.INTERVIEW_SCHEDULED,
+    CancelReason.MEETING_BOOKED,
+    CancelReason.ATS_INTERVIEW,
+    CancelReason.MANUAL,
+)
+REOPENABLE: dict[JourneyStatus, tuple[CancelReason, ...]] = {
+    _J.PAUSED: _STOPPED_BY_EVENTS,  # journey.reengage: it goes on later
+    _J.ACTIVE: (CancelReason.BOUNCED,),  # journey.use_email: it goes on at another address
+}
+"""What a person, and nobody else, may bring back, and to what. Who asked to be left alone stays alone."""
 
 
 def may_move(current: JourneyStatus, to: JourneyStatus, reason: StrEnum | None) -> bool:

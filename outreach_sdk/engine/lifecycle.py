@@ -323,11 +323,6 @@ def cancel(engine: Engine, journey_id: int, reason: CancelReason = CancelReason.
         row = _journey(store, journey_id)
         if not move_journey(store, journey_id, JourneyStatus.CANCELLED, reason, now):
             raise TransitionRefused(f"This journey is {row['status']} already.")
-        store.write(
-            "UPDATE journey_steps SET status = 'cancelled', skip_at = NULL WHERE journey_id = ? AND status = ?",
-            journey_id,
-            StepStatus.WAITING,
-        )
 
     store.run(work)
 

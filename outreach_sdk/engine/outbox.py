@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outreach_sdk.engine import failpoints, release, send
+from outreach_sdk.engine import answers, failpoints, release, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.recover import recover, unreachable
@@ -30,8 +30,9 @@ def process(engine: Engine, claim: Claim) -> str:
         return "reauthorise"
     if claim.recover:
         return recover(engine, entry, transport)
+    prepare = send.prepare_and_send if entry["answers_id"] is None else answers.prepare_and_send
     try:
-        return send.prepare_and_send(engine, entry, transport)
+        return prepare(engine, entry, transport)
     except MailAuthError as exc:
         release.release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
@@ -57,7 +58,7 @@ def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
         "EXISTS (SELECT 1 FROM contacted k WHERE k.candidate_id = o.candidate_id) "
         "AS known_before, m.status AS mailbox_status, u.name AS owner_name FROM outbox o "
         "JOIN journeys j ON j.id = o.journey_id JOIN sequences s ON s.id = j.sequence_id "
-        "JOIN steps t ON t.id = o.step_id JOIN candidates c ON c.id = o.candidate_id "
+        "LEFT JOIN steps t ON t.id = o.step_id JOIN candidates c ON c.id = o.candidate_id "
         "JOIN mailboxes m ON m.id = o.mailbox_id JOIN workspace w ON w.id = o.workspace_id JOIN users u ON u.id = o.owner_id "
         "LEFT JOIN journey_steps js ON js.journey_id = o.journey_id AND js.step_id = o.step_id "
         "WHERE o.id = ? AND o.generation = ?",

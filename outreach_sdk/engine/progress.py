@@ -53,7 +53,8 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
     journey = store.one(
         "SELECT j.*, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
         "s.sending_window AS sequence_window, w.settings, "
-        f"EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.state IN {in_marks(unsettled)}) AS unsettled "
+        "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.answers_id IS NULL "
+        f"AND o.state IN {in_marks(unsettled)}) AS unsettled "
         "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
         "JOIN workspace w ON w.id = j.workspace_id WHERE j.id = ?",
         *unsettled,

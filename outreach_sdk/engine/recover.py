@@ -63,7 +63,9 @@ def _draft_stands(engine: Engine, entry: dict[str, Any], transport: MailTranspor
     """The draft is there, so it wasn't sent: send that one, or take it away if the journey has ended."""
     store = engine.store
     journey = store.one("SELECT status, generation FROM journeys WHERE id = ?", entry["journey_id"])
-    going_on = journey is not None and journey["status"] == JourneyStatus.ACTIVE
+    going_on = entry["answers_id"] is not None or (
+        journey is not None and journey["status"] == JourneyStatus.ACTIVE
+    )
     with store.tx():
         if entry["state"] == OutboxState.UNKNOWN and not move_outbox(
             store, entry["id"], entry["generation"], OutboxState.SENDING
@@ -123,23 +125,26 @@ def _ask(engine: Engine, entry: dict[str, Any]) -> str:
             claimed_at=None,
         ):
             return "gone"
-        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.NEEDS_PERSON, now)
-        move_journey(
-            store,
-            entry["journey_id"],
-            JourneyStatus.PAUSED,
-            PauseReason.UNKNOWN_SEND,
-            now,
-            detail="nobody can say whether the last e-mail left",
-        )
         who = person_name(store, entry["candidate_id"])
+        then = "If it isn't there, answer once more."
+        if entry["answers_id"] is None:
+            then = "Then say journey.resolve(step, sent=True) or sent=False."
+            move_step(store, entry["journey_id"], entry["step_id"], StepStatus.NEEDS_PERSON, now)
+            move_journey(
+                store,
+                entry["journey_id"],
+                JourneyStatus.PAUSED,
+                PauseReason.UNKNOWN_SEND,
+                now,
+                detail="nobody can say whether the last e-mail left",
+            )
         notify(
             store,
             workspace_id=entry["workspace_id"],
             owner_id=entry["owner_id"],
             kind="unknown_send",
             text=f"Nobody can say whether the e-mail to {who} left. Look in the Sent folder of "
-            f"{entry['mailbox_address']}, then say journey.resolve(step, sent=True) or sent=False.",
+            f"{entry['mailbox_address']}. {then}",
             dedupe=f"unknown_send:{entry['id']}",
             now=now,
             journey_id=entry["journey_id"],

@@ -50,8 +50,8 @@ def release(
             if reschedule_it:
                 if entry["priority"] == Priority.PERSON:  # its step waits for no clock: the entry itself does
                     store.write(
-                        "UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'planned' AND EXISTS "
-                        "(SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active')",
+                        "UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'planned' AND (answers_id IS NOT "
+                        "NULL OR EXISTS (SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active'))",
                         due or now + after,
                         entry["id"],
                     )
@@ -68,6 +68,8 @@ def release(
 
 
 def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> str:
+    if entry["answers_id"] is not None:
+        return refused(engine, entry, why)
     release(engine, entry, reschedule_it=False)
     _pause_and_tell(engine, entry, reason, why)
     return str(reason)
@@ -105,10 +107,28 @@ def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
             claimed_at=None,
         ):
             return "gone"
+        if entry["answers_id"] is not None:
+            _answer_failed(engine, entry, why)
+            return "failed"
         open_attempt(store, entry["id"], engine.new_key())
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.FAILED, now)
         _pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
     return "failed"
+
+
+def _answer_failed(engine: Engine, entry: dict[str, Any], why: str) -> None:
+    notify(
+        engine.store,
+        workspace_id=entry["workspace_id"],
+        owner_id=entry["owner_id"],
+        kind="answer_failed",
+        text=f"Your answer to {person_name(engine.store, entry['candidate_id'])} didn't leave: {why}. "
+        "Nothing is tried again by itself: answer once more when it is mended.",
+        dedupe=f"answer_failed:{entry['id']}",
+        now=engine.now(),
+        journey_id=entry["journey_id"],
+        sequence_id=entry["sequence_id"],
+    )
 
 
 def retry_later(

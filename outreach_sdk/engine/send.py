@@ -39,11 +39,17 @@ from outreach_sdk.errors import (
 )
 from outreach_sdk.mail.port import MailTransport, SentMessage
 from outreach_sdk.storage.claims import lent_to
-from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step
+from outreach_sdk.storage.store import Store
+from outreach_sdk.storage.transitions import event, move_journey, move_outbox, move_step
 
-__all__ = ["accepted", "deliver", "fence", "prepare_and_send", "with_header_id"]
+__all__ = ["accepted", "deliver", "ensure_draft", "fence", "prepare_and_send", "with_header_id"]
 
 MAX_STRAYS = 10
+_NEVER = {
+    "suppressed": "they don't want to be written to",
+    "not_lent": "the mailbox that got their message isn't lent to you any more",
+}
+"""What keeps a person's answer from leaving for good. A step's e-mail waits with its journey instead."""
 
 
 def _stale(entry: dict[str, Any]) -> bool:
@@ -79,7 +85,7 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     if message is None:  # the sequence broke after activation: it waits, its problems shown
         release(engine, entry, after=dt.timedelta(minutes=1))
         return "incomplete"
-    if not _ensure_draft(engine, entry, transport, message):
+    if not ensure_draft(engine, entry, transport, message):
         return "gone"
     why = look.last_look(engine, entry, transport)
     if why is not None:
@@ -88,7 +94,7 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     return deliver(engine, entry, transport)
 
 
-def _ensure_draft(
+def ensure_draft(
     engine: Engine, entry: dict[str, Any], transport: MailTransport, message: OutgoingMessage
 ) -> bool:
     """One draft at the provider bearing the send key, its id committed. A draft that an earlier claim
@@ -147,6 +153,9 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         if verdict == "full":
             _clear_drafts(entry, transport)
             return too_often(engine, entry) or _let_go(engine, entry, transport)
+        if entry["answers_id"] is not None and verdict in _NEVER:
+            _clear_drafts(entry, transport)
+            return refused(engine, entry, _NEVER[verdict])
         return _let_go(engine, entry, transport)
     failpoints.hit("after_sending")
     engine.store.idle()
@@ -201,14 +210,17 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             entry["mailbox_id"],
             entry["journey_id"],
         )
-        if gate is None or gate["journey_status"] != JourneyStatus.ACTIVE:
+        answers = entry["answers_id"] is not None  # a person's own words: whatever became of the journey
+        if gate is None or (not answers and gate["journey_status"] != JourneyStatus.ACTIVE):
             return "journey", None
-        if gate["generation"] != entry["journey_generation"]:
+        if not answers and gate["generation"] != entry["journey_generation"]:
             return "generation", None
         if not gate["armed"] or gate["halted_at"] is not None:
             return "halted", None
-        if not gate["active"] or gate["status"] != "connected" or not gate["lent"]:
+        if not (gate["active"] or answers) or gate["status"] != "connected":
             return "inactive", None
+        if not gate["lent"]:
+            return "not_lent", None
         if gate["suppressed"]:
             return "suppressed", None
         spacing = dt.timedelta(microseconds=gate["spacing_us"])
@@ -216,8 +228,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         if spacing and free_at > now:
             return "wait", free_at
         rules = sending_rules(gate["settings"], gate["sending_window"])
-        if limits.candidate_full(store, rules, entry["candidate_id"], now) or limits.mailbox_full(
-            store, gate, entry["mailbox_id"], now
+        if limits.mailbox_full(store, gate, entry["mailbox_id"], now) or (
+            not answers and limits.candidate_full(store, rules, entry["candidate_id"], now)
         ):
             return "full", None
         if spacing:
@@ -306,13 +318,32 @@ def accepted(
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENT, at)
         if entry["troubles"]:
             limits.fine_again(store, entry["mailbox_id"])
-        handled(store, entry["journey_id"], entry["rank"], at, now, detail=None, **_thread(entry, sent))
+        if entry["answers_id"] is None:
+            handled(store, entry["journey_id"], entry["rank"], at, now, detail=None, **_thread(entry, sent))
+        else:
+            _remember(store, entry, sent)
         return True
 
     if not store.run(work):
         return "gone"
     failpoints.hit("after_sent")
     return "sent"
+
+
+def _remember(store: Store, entry: dict[str, Any], sent: SentMessage) -> None:
+    """What a journey's next e-mail answers to, where a person wrote in its thread meanwhile."""
+    event(
+        store,
+        {**entry, "id": entry["journey_id"]},
+        "answered",
+        sent.sent_at or entry["due_at"],
+        entry["subject"],
+    )
+    if sent.rfc_message_id and entry["provider_thread_id"] == entry["journey_thread"]:
+        refs = [*json.loads(entry["thread_refs"] or "[]"), sent.rfc_message_id]
+        store.write(
+            "UPDATE journeys SET thread_refs = ? WHERE id = ?", json.dumps(refs[-20:]), entry["journey_id"]
+        )
 
 
 def _thread(entry: dict[str, Any], sent: SentMessage) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def soft_bounced(
     event(store, {**row, "owner_id": row["journey_owner"]}, "soft_bounce", now, reason)
     plain = f"An e-mail to {who} was turned back for the moment: {reason}."
     entry = _entry(store, row, verdict)
-    if entry is None:
+    if entry is None or entry["answers_id"] is not None:  # who wrote an answer by hand sees to it by hand
         return "soft_bounce", plain
     journey = store.one(f"SELECT * FROM journeys WHERE id = ?{store.for_update}", entry["journey_id"])
     attempts = store.rows(

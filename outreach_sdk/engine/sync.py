@@ -15,6 +15,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
+from outreach_sdk.engine.reopen import other_addresses
 from outreach_sdk.engine.soft_bounce import soft_bounced
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.storage.store import Store, in_marks
@@ -324,24 +325,34 @@ def _bounced(
         detail=verdict.get("reason"),
     ):
         event(store, journey, "journey_cancelled", now, CancelReason.BOUNCED)
+    others = other_addresses(store, row["candidate_id"], but=row["journey_email"])
+    offer = (
+        ""
+        if not others
+        else f' {others[0]} is another verified address: journey.use_email("{others[0]}") goes on there.'
+    )
     _tell(
         engine,
         row,
         "bounced",
-        f"The e-mail to {who} came back: {verdict.get('reason') or 'no such address'}.",
+        f"The e-mail to {who} came back: {verdict.get('reason') or 'no such address'}." + offer,
         now,
     )
 
 
 def _suppress(engine: Engine, row: dict[str, Any], address: str, reason: str, now: dt.datetime) -> None:
+    """The address they wrote from or were written to at, and every other one known to be theirs."""
     engine.store.write(
         "INSERT INTO suppressions (workspace_id, owner_id, kind, value, reason, source, created_at) "
-        "VALUES (?, ?, 'address', ?, ?, 'reply', ?) ON CONFLICT (workspace_id, kind, value) DO NOTHING",
+        "SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 'address', q.address, ?, 'reply', CAST(? AS BIGINT) FROM "
+        "(SELECT ? AS address UNION SELECT LOWER(e.address) FROM candidate_emails e WHERE e.candidate_id = ?) AS q "
+        "WHERE TRUE ON CONFLICT (workspace_id, kind, value) DO NOTHING",
         row["workspace_id"],
         row["journey_owner"],
-        address.lower(),
         reason,
         now,
+        address.lower(),
+        row["candidate_id"],
     )
 
 

@@ -52,7 +52,9 @@ def _open(engine: Engine, row: dict[str, Any]) -> bool:
     skip_at = None if step["skip_after"] is None else now + dt.timedelta(seconds=step["skip_after"])
     store.write(
         "INSERT INTO journey_steps (workspace_id, owner_id, journey_id, step_id, candidate_id, kind, rank, status, "
-        "due_at, skip_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (journey_id, step_id) DO NOTHING",
+        "due_at, skip_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (journey_id, step_id) DO UPDATE SET "
+        "status = excluded.status, due_at = excluded.due_at, skip_at = excluded.skip_at, skip_left_us = NULL "
+        "WHERE journey_steps.status = 'planned'",
         journey["workspace_id"],
         journey["owner_id"],
         journey["id"],

@@ -79,7 +79,10 @@ def too_often(engine: Engine, entry: dict[str, Any]) -> str | None:
     """Limits looked at before any work is done for the e-mail; the fence decides."""
     store, now = engine.store, engine.now()
     rules = _rules(entry)
-    if (full := limits.candidate_full(store, rules, entry["candidate_id"], now)) is not None:
+    full = None
+    if entry["answers_id"] is None:  # how often one person is written to is no matter where a person answers
+        full = limits.candidate_full(store, rules, entry["candidate_id"], now)
+    if full is not None:
         return _candidate_waits(engine, entry, rules, *full)
     if (full := limits.mailbox_full(store, entry, entry["mailbox_id"], now)) is not None:
         return _mailbox_waits(engine, entry, *full)

@@ -7,12 +7,13 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import normalise_email
-from outreach_sdk.domain.journey import JourneyStatus, PauseReason, StepStatus
-from outreach_sdk.engine import compose, lifecycle, tasks
+from outreach_sdk.domain.journey import StepStatus
+from outreach_sdk.engine import compose, lifecycle, reopen, tasks
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, TransitionRefused
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session, current
+from outreach_sdk.objects.settings import moment_after
 
 if TYPE_CHECKING:
     import polars as pl
@@ -135,34 +136,18 @@ class Journey:
         lifecycle.resolve(self._session.engine, self.id, ids[step - 1]["id"], sent=sent)
 
     def use_email(self, address: str) -> None:
-        """Write to this address of the candidate's from now on (it becomes theirs if it is new)."""
-        session, row = self._session, self._row()
-        address = normalise_email(address)
+        """Write to this address of the candidate's from now on (it becomes theirs if it is new). A journey that was
+        cancelled because an address bounced goes on: what came back is sent to the new one. InvalidInput where the
+        address is somebody else's, came back before, or doesn't want to be written to."""
+        self._row()
+        reopen.use_email(self._session.engine, self.id, normalise_email(address), self._session.user["id"])
 
-        def work() -> None:
-            owner = session.store.one(
-                "SELECT candidate_id FROM candidate_emails WHERE workspace_id = ? AND address = ?",
-                session.workspace_id,
-                address,
-            )
-            if owner is not None and owner["candidate_id"] != row["candidate_id"]:
-                raise InvalidInput("address", address, "Another candidate has this address.")
-            if owner is None:
-                session.store.write(
-                    "INSERT INTO candidate_emails (workspace_id, owner_id, candidate_id, address, kind, invalid, source, "
-                    "created_at) VALUES (?, ?, ?, ?, 'other', ?, 'by hand', ?)",
-                    session.workspace_id,
-                    session.user["id"],
-                    row["candidate_id"],
-                    address,
-                    False,
-                    session.now(),
-                )
-            session.store.write("UPDATE journeys SET email = ? WHERE id = ?", address, self.id)
-            if row["status"] == JourneyStatus.PAUSED and row["reason"] == PauseReason.NO_EMAIL:
-                lifecycle.resume(session.engine, self.id)
-
-        session.store.run(work)
+    def reengage(self, after: dt.timedelta | dt.datetime | str) -> None:
+        """Take up a journey that has ended, for a "not now": `after` a time ("30d", a timedelta), or at an aware
+        moment, it goes on with the first step it hasn't handled, unless they write again before. TransitionRefused
+        where no step is left, or where they don't want to be written to."""
+        self._row()
+        reopen.reengage(self._session.engine, self.id, moment_after("after", after, self._session.now()))
 
     def __repr__(self) -> str:
         row = self._row()

@@ -10,7 +10,7 @@ from typing import Any
 from outreach_sdk.domain.windows import SendingWindow, days_off
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["DEFAULTS", "checked_setting", "window_value"]
+__all__ = ["DEFAULTS", "checked_setting", "moment_after", "window_value"]
 
 DEFAULTS: dict[str, Any] = {
     "colleague_days": 30,
@@ -82,6 +82,21 @@ def _duration(name: str, value: Any) -> float:
     if not isinstance(value, dt.timedelta) or value < dt.timedelta(minutes=1):
         raise InvalidInput(name, value, 'Give a time of at least a minute, like "7d", "12h" or a timedelta.')
     return value.total_seconds()
+
+
+def moment_after(name: str, value: dt.timedelta | dt.datetime | str, now: dt.datetime) -> dt.datetime:
+    """The moment that "30d", a timedelta or an aware datetime names; InvalidInput for the past."""
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            raise InvalidInput(name, value, "Give an aware datetime, with its time zone.")
+        at = value.astimezone(dt.UTC)
+    elif isinstance(value, dt.timedelta):
+        at = now + value
+    else:
+        at = now + dt.timedelta(seconds=_duration(name, value))
+    if at < now:
+        raise InvalidInput(name, value, "That is past. Give a time to come.")
+    return at
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {

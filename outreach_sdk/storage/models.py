@@ -250,10 +250,12 @@ class JourneyStep(Owned):
 
 
 class Outbox(Owned):
-    """One intended send, never deleted (docs/sending.md)."""
+    """One intended send, never deleted (docs/sending.md): of a step, or, with `answers` set and `step_id` its
+    negative, a person's answer to that message."""
 
     journey = pw.BigIntegerField(column_name="journey_id")
     step = pw.BigIntegerField(column_name="step_id")
+    answers = pw.BigIntegerField(column_name="answers_id", null=True)
     candidate = pw.BigIntegerField(column_name="candidate_id")
     attempt = pw.IntegerField(default=1)
     send_key = pw.TextField(unique=True)

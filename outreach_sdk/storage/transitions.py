@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from outreach_sdk.domain.journey import (
+    REOPENABLE,
     JourneyStatus,
     OutboxState,
     StepStatus,
@@ -19,7 +20,15 @@ from outreach_sdk.domain.journey import (
 )
 from outreach_sdk.storage.store import Store, in_marks
 
-__all__ = ["event", "move_journey", "move_journeys", "move_outbox", "move_step", "open_attempt"]
+__all__ = [
+    "event",
+    "move_journey",
+    "move_journeys",
+    "move_outbox",
+    "move_step",
+    "open_attempt",
+    "reopen_journey",
+]
 
 FINAL = (JourneyStatus.COMPLETED, JourneyStatus.CANCELLED)
 
@@ -57,7 +66,20 @@ def move_journeys(
     )
     if to is JourneyStatus.PAUSED:
         _freeze_timers(store, [m["id"] for m in moved], now)
+    elif to is JourneyStatus.CANCELLED:
+        _close_tasks(store, [m["id"] for m in moved])
     return moved
+
+
+def _close_tasks(store: Store, journeys: list[int]) -> None:
+    """Nobody is asked any more for what a cancelled journey waited for."""
+    for start in range(0, len(journeys), 500):
+        ids = journeys[start : start + 500]
+        store.write(
+            f"UPDATE journey_steps SET status = 'cancelled', skip_at = NULL WHERE journey_id IN {in_marks(ids)} "
+            "AND status = 'waiting'",
+            *ids,
+        )
 
 
 def _freeze_timers(store: Store, journeys: list[int], now: dt.datetime) -> None:
@@ -90,6 +112,39 @@ def move_journey(
     )
     for row in moved:
         event(store, row, f"journey_{to}", now, " ".join(x for x in (reason, detail) if x) or None)
+    return bool(moved)
+
+
+def reopen_journey(
+    store: Store,
+    journey_id: int,
+    to: JourneyStatus,
+    reason: StrEnum | None,
+    now: dt.datetime,
+    *,
+    detail: str | None = None,
+    resume_at: dt.datetime | None = None,
+) -> bool:
+    """A person takes up a journey that had ended. Apart from `move_journey`, so that nothing the machine does can
+    bring back what was stopped; False where it ended for a reason that no one may lift."""
+    reasons = REOPENABLE[to]
+    moved = store.rows(
+        "UPDATE journeys SET status = ?, reason = ?, detail = ?, generation = generation + 1, next_due_at = NULL, "
+        f"resume_at = ?, ended_at = NULL WHERE id = ? AND ((status = 'cancelled' AND reason IN {in_marks(reasons)}) "
+        "OR status = 'completed') RETURNING id, workspace_id, owner_id",
+        to,
+        reason,
+        detail,
+        resume_at,
+        journey_id,
+        *reasons,
+    )
+    for row in moved:
+        store.write(
+            "UPDATE journey_steps SET status = 'planned' WHERE journey_id = ? AND status = 'cancelled'",
+            journey_id,
+        )
+        event(store, row, "journey_reopened", now, detail)
     return bool(moved)
 
 

@@ -117,6 +117,21 @@ def test_who_asks_to_be_left_alone_is_and_nobody_else(house: House) -> None:
     assert got == {address(0): 2, address(1): 4, address(2): 4}
 
 
+@pytest.mark.rule(19)
+def test_who_asks_at_one_address_is_left_alone_at_all_of_theirs(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box, delay=3600)
+    seq.enroll(house.people(1))
+    seq.journey(address(0)).use_email("p0@home.example")
+    seq.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    provider_of(house).deliver_reply(provider_of(house).ledger()[0], "Please unsubscribe me.")
+    sync.poll_mailbox(house.engine, box.id)
+    for theirs in ("p0@home.example", address(0)):
+        report = house.two_steps(box).enroll([{"First Name": "P0", "Email": theirs}])
+        assert report.rows["reason"].to_list() == ["suppressed"]
+
+
 @pytest.mark.rule(14, 19)
 @pytest.mark.failure("unsubscribe ignored by pending steps; one person's unsubscribe stopped everybody")
 @pytest.mark.parametrize(("kind", "value"), [("address", address(0)), ("domain", "candidate0.example")])
