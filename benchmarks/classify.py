@@ -18,6 +18,7 @@ import email
 import email.policy
 import hashlib
 import json
+import logging
 import os
 import re
 import sys
@@ -63,6 +64,16 @@ SCORES: dict[tuple[str, str], Tally] = collections.defaultdict(Tally)
 TIMES: list[float] = []
 
 
+CRASHES: collections.Counter[str] = collections.Counter()
+PEER_ERRORS = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
+"""What a parser raises over a message it didn't foresee. Anything else is a fault of this script's."""
+
+
+def crashed(peer: str, error: Exception) -> None:
+    """A peer that raises has found nothing; how often is printed."""
+    CRASHES[f"{peer} ({type(error).__name__})"] += 1
+
+
 def judge(raw: bytes) -> tuple[Verdict, str]:
     began = time.perf_counter()
     message = parse_incoming(raw, provider_message_id="m", provider_thread_id=None, received_at=NOON)
@@ -76,16 +87,18 @@ def judge(raw: bytes) -> tuple[Verdict, str]:
 
 
 def flufl(raw: bytes) -> tuple[set[str], set[str]]:
-    """(permanent, temporary); nothing where it raises."""
+    """(permanent, temporary)."""
     import flufl.bounce
 
+    logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)  # it logs what it raises
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             temporary, permanent = flufl.bounce.all_failures(
                 email.message_from_bytes(raw, policy=email.policy.compat32)
             )
-    except Exception:
+    except PEER_ERRORS as error:
+        crashed("flufl.bounce", error)
         return set(), set()
 
     def plain(found: Any) -> set[str]:
@@ -98,7 +111,14 @@ def sisimai() -> Callable[[bytes], list[dict[str, Any]]] | None:
     with contextlib.suppress(ImportError):
         import sisimai as other  # type: ignore[import-not-found]
 
-        return lambda raw: json.loads(other.dump(raw) or "[]")
+        def ask(raw: bytes) -> list[dict[str, Any]]:
+            try:
+                return list(json.loads(other.dump(raw) or "[]"))
+            except PEER_ERRORS as error:
+                crashed("sisimai", error)
+                return []
+
+        return ask
     return None
 
 
@@ -125,6 +145,10 @@ def rows(folder: Path, half: str | None) -> list[dict[str, Any]]:
 def _digest(name: str) -> int:
     return hashlib.sha256(name.encode()).digest()[0]
 
+
+PERMANENCE = ("flufl.bounce", "bounced", "baunsu")
+"""Sources whose "hard" says that the refusal is permanent, a full mailbox's too; the others' says that there is no
+such user or host, which is what `Verdict.hard` says. Each is scored by its own notion besides."""
 
 KINDS = {"autoreply": "auto_reply", "delivered": "delivery_notice", "not_bounce": "human"}
 
@@ -164,6 +188,18 @@ def bounces(folder: Path, half: str | None) -> None:
             )
             name = "hard or not (tier A)" if row["tier"] == "A" else "hard or not (other tiers)"
             count(source, name, right[0], f"{row['hard']}? {told}", right[1:])
+            if source in PERMANENCE and row["tier"] == "A":
+                lasting = bounced and verdict.kind == "bounce" and not (verdict.status or "").startswith("4")
+                theirs_too = (bool(permanent) and not temporary) == row["hard"]
+                count(
+                    source,
+                    "permanent or not",
+                    lasting == row["hard"],
+                    f"{row['hard']}? {told}",
+                    (theirs_too, False),
+                )
+            elif row["tier"] == "A":
+                count(source, "address at fault or not", right[0], f"{row['hard']}? {told}", right[1:])
         if row["oracles_agree_on_recipients"]:
             expected = {r.lower() for r in row["recipients"]}
             count(
@@ -241,7 +277,8 @@ def _quotequail(text: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return "\n".join(piece for shown, piece in quotequail.quote(text, limit=100_000) if shown)
-    except Exception:
+    except PEER_ERRORS as error:
+        crashed("quotequail", error)
         return ""
 
 
@@ -278,6 +315,7 @@ def main() -> int:
         f"\n{len(TIMES)} messages read and judged, median {TIMES[len(TIMES) // 2] * 1000:.1f} ms, "
         f"longest {TIMES[-1] * 1000:.0f} ms"
     )
+    print("crashes of peers: " + (", ".join(f"{n} x {k}" for k, n in sorted(CRASHES.items())) or "none"))
     if wanted.misses:
         for (source, what), tally in sorted(SCORES.items()):
             if source == "all" and tally.misses:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from outreach_sdk.objects.engine import down, up
     from outreach_sdk.objects.journey import Journey, Task
     from outreach_sdk.objects.mailbox import Mailbox
+    from outreach_sdk.objects.message import Message
     from outreach_sdk.objects.report import EnrollmentReport
     from outreach_sdk.objects.sequence import Sequence
     from outreach_sdk.objects.workspace import (
@@ -45,6 +46,7 @@ _HOMES = {
     "outreach_sdk.objects.engine": ("down", "up"),
     "outreach_sdk.objects.journey": ("Journey", "Task"),
     "outreach_sdk.objects.mailbox": ("Mailbox",),
+    "outreach_sdk.objects.message": ("Message",),
     "outreach_sdk.objects.report": ("EnrollmentReport",),
     "outreach_sdk.objects.sequence": ("Sequence",),
     "outreach_sdk.objects.workspace": (
@@ -69,6 +71,7 @@ __all__ = [
     "JourneyStatus",
     "Later",
     "Mailbox",
+    "Message",
     "NextBusinessDay",
     "OutreachError",
     "PauseReason",

@@ -16,14 +16,18 @@
     │   └── DatabaseUnavailable   it can't be reached right now (try again)
     ├── EngineError               the runtime can't start or isn't running
     ├── NotReady                  it is still under way (look again later)
-    └── MailError                 a mailbox said no, or said nothing
-        ├── MailRefused           a definite no for this message (permanent)
-        ├── MailRateLimited       a definite "not now" (`retry_after` seconds)
-        ├── MailTemporary         nothing was accepted; trying again may help
-        ├── MailAuthError         the grant is dead: reconnect the mailbox (permanent)
-        ├── SignInRefused         connecting ended without a mailbox: denied, wrong account, too late
-        ├── MailNotFound          the draft or message isn't there
-        └── MailOutcomeUnknown    nobody can say whether it was accepted: never repeat blindly
+    ├── MailError                 a mailbox said no, or said nothing
+    │   ├── MailRefused           a definite no for this message (permanent)
+    │   ├── MailRateLimited       a definite "not now" (`retry_after` seconds)
+    │   ├── MailTemporary         nothing was accepted; trying again may help
+    │   ├── MailAuthError         the grant is dead: reconnect the mailbox (permanent)
+    │   ├── SignInRefused         connecting ended without a mailbox: denied, wrong account, too late
+    │   ├── MailNotFound          the draft or message isn't there
+    │   └── MailOutcomeUnknown    nobody can say whether it was accepted: never repeat blindly
+    └── AiError                   the model gave nothing that can be used; the rules do
+        ├── AiUnusable            it answered, but not what was asked (permanent)
+        ├── AiUnavailable         it said "not now", or nothing
+        └── AiDenied              it refuses the key, the account or the model (permanent)
 
 Every error has `permanent` (trying the same again can't help) and `retry_after`
 (seconds after which trying again may help, or None).
@@ -35,6 +39,10 @@ from collections.abc import Sequence as Seq
 from typing import Any
 
 __all__ = [
+    "AiDenied",
+    "AiError",
+    "AiUnavailable",
+    "AiUnusable",
     "ConfigError",
     "DatabaseUnavailable",
     "EngineError",
@@ -204,3 +212,36 @@ class MailOutcomeUnknown(MailError):
     """The send may or may not have been accepted. Look it up; never repeat it blindly."""
 
     permanent = False
+
+
+class AiError(OutreachError):
+    """The model gave nothing that can be used; what the rules say stands. `cost`, in millionths of a dollar, is
+    what the call took; None where nobody can say. `answer` is what it said, where it said something."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        cost: int | None = 0,
+        tokens: int = 0,
+        answer: str = "",
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.cost, self.tokens, self.answer = cost, tokens, answer
+
+
+class AiUnusable(AiError):
+    """It answered, but not what was asked: refused, cut off, broken, or something that can't be."""
+
+
+class AiUnavailable(AiError):
+    """It can't be reached, is out of order, or says "not now" (then `busy`)."""
+
+    permanent = False
+    retry_after = 30.0
+    busy = False
+
+
+class AiDenied(AiError):
+    """It refuses the key, the account or the model: nothing will come until that is changed."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import dispatch
+from outreach_sdk.engine import dispatch, kinds
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -25,6 +25,7 @@ __all__ = [
     "Beating",
     "drain_checks",
     "drain_imports",
+    "drain_kinds",
     "drain_polls",
     "drain_sends",
     "process_name",
@@ -74,6 +75,13 @@ def drain_imports(*_bucket: Any) -> int:
     return imports.drain_imports(shared_engine())
 
 
+def drain_kinds(*_bucket: Any) -> dict[str, int]:
+    """Have the model say of what kind answers are."""
+    from outreach_sdk.engine import judging
+
+    return judging.drain_kinds(shared_engine(), stop=stopping)
+
+
 def drain_notices(*_bucket: Any) -> int:
     """Mail what owners weren't told by e-mail yet."""
     carrier = notices(Settings.from_env())
@@ -83,7 +91,7 @@ def drain_notices(*_bucket: Any) -> int:
 
 ALLOWED: dict[str, Callable[..., Any]] = {
     f"outreach_sdk.jobs.{f.__name__}": f
-    for f in (drain_sends, drain_polls, drain_checks, drain_imports, drain_notices)
+    for f in (drain_sends, drain_polls, drain_checks, drain_imports, drain_kinds, drain_notices)
 }
 """The only functions a worker runs, whatever Redis says."""
 
@@ -140,6 +148,8 @@ def run_clock(
                 marked = began
             if settings.smtp_url is not None and dispatch.notices_wait(engine):
                 wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
+            if settings.openai_api_key is not None and kinds.waiting(engine):
+                wake.enqueue("bulk", "drain_kinds", int(time.time() // 2))
             workers = max(1, dispatch.alive(engine).get("send", 1))
             dispatch.tick(engine, wake, workers=workers)
         except (OutreachError, OSError) as exc:

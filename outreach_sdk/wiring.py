@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from outreach_sdk.ai.offline import OfflineJudge
+from outreach_sdk.ai.port import ReplyJudge
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import Notices
@@ -23,6 +26,7 @@ __all__ = [
     "installation_sign_in",
     "notices",
     "open_engine",
+    "reply_judge",
     "revoke_pending",
     "sign_in",
 ]
@@ -252,12 +256,28 @@ def notices(settings: Settings) -> Notices | None:
     return SmtpNotices(settings.smtp_url.reveal())
 
 
+def reply_judge(settings: Settings) -> ReplyJudge | None:
+    """The model that judges replies, or None without OPENAI_API_KEY."""
+    key = settings.openai_api_key
+    if key is None:
+        return None
+    from outreach_sdk.ai.openai import DEFAULT_MODEL, OPENAI, OpenAiJudge
+
+    return OpenAiJudge(
+        key.reveal,
+        model=settings.openai_model or DEFAULT_MODEL,
+        base_url=settings.openai_base_url or OPENAI,
+    )
+
+
 def open_engine(settings: Settings, store: Store | None = None) -> Engine:
     """An engine on the settings' database. Connects to nothing yet."""
     store = store or open_store(settings.database_url)
     return Engine(
         store=store,
         transport=Transports(settings, store),
+        rules=OfflineJudge(),
+        model=functools.cache(lambda: reply_judge(settings)),
         spacing=dt.timedelta(seconds=settings.stagger_seconds),
         cap=settings.max_parallel_sends,
         lease=dt.timedelta(seconds=settings.lease_seconds),

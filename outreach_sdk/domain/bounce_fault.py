@@ -22,6 +22,8 @@ _ADDRESS = re.compile(r"(?:5\.1\.(?:0|1|2|3|6|10)|4\.1\.[16]|5\.4\.4|5\.7\.17)$"
 # X.2.x speaks of a mailbox that is there; X.1.7 and X.1.8 of the sender's; X.3 to X.7 of systems, routes,
 # protocol, content and policy.
 _ELSEWHERE = re.compile(r"[45]\.(?:[235-7]\.|4\.[0-35-9]|4\.\d\d|1\.[789])")
+# RFC 3463: the sender's address has a bad syntax, or a system that doesn't exist.
+_SENDERS = re.compile(r"[45]\.1\.[78]$")
 _MAILBOX_IS_THERE = re.compile(r"[45]\.2\.")
 
 # How each family of servers tells at which command it was refused.
@@ -59,11 +61,13 @@ _STAGES: dict[Stage, re.Pattern[str]] = {
 _FILTERING = re.compile(r"\b550\W{0,3}: user unknown|unknown user [\w.+-]{1,64}@docomo\.ne\.jp", re.I)
 
 
-# Pages of block lists, and what passes whatever the code says.
+# Pages of block lists, and what passes whatever the code says: a name server that failed (netdb's TRY_AGAIN),
+# Postfix' address verification under way, and a 4yz reply that asks to be tried later (RFC 5321 4.2.1).
 _NOT_THIS = re.compile(
     r"https?://\S{0,200}(?:spamhaus|spamcop|sorbs|barracuda|abuseat|surbl|uribl|rbl|dnsbl|block|blacklist|/bl\b)|"
     r"unexpected name ?server reply|servfail|temporar(?:y|ily) (?:locked|unavailable|disabled|rejected|failure|"
-    r"lookup)",
+    r"lookup)|host not found, try again|unverified address|verification in progress|"
+    r"(?<![\d.])4\d\d[ -][^\n]{0,120}\b(?:try|retry)\b[^\n]{0,20}\blater\b",
     re.I,
 )
 # Names of people, hosts and pages, whose letters mean nothing.
@@ -103,9 +107,9 @@ def at_fault(refusal: Refusal) -> bool | None:
         return False
     if code is not None and code.startswith("4.") and "dns" in said.lower():
         return False  # a name server that may answer tomorrow
-    if refusal.stage == "mail":
+    if refusal.stage == "mail" or (code is not None and _SENDERS.match(code)):
         return False
-    if UNKNOWN.search(said) is not None:
+    if UNKNOWN.search(said) is not None or UNKNOWN.search(plain) is not None:
         return _unknown(refusal, said, code)
     if code is not None and _ADDRESS.match(code):
         return True
@@ -136,9 +140,9 @@ def prose_blames(words: str) -> bool | None:
     """The same of a notice's own sentences, line by line: the line that names an unknown address decides."""
     words = _NAMES.sub("x", words[:6000])
     for line in words.split("\n"):
-        if UNKNOWN.search(line) is not None and FULL.search(line) is None and POLICY.search(line) is None:
+        if UNKNOWN.search(line) is not None and not any(p.search(line) for p in (FULL, POLICY, _NOT_THIS)):
             return True
-    if FULL.search(words) is not None or POLICY.search(words) is not None:
+    if any(p.search(words) for p in (FULL, POLICY, _NOT_THIS)):
         return False
     if UNKNOWN.search(words) is not None:
         return True

@@ -49,6 +49,25 @@ UNKNOWN = re.compile(
     r"no (?:valid )?(?:recipients?|mailbox) (?:with|found|by) (?:this|that|here)|null mx|"
     r"check (?:if|that|whether) (?:the )?(?:e-?mail )?address is correct|"
     r"does not accept mail|"
+    # qmail and qpsmtpd keep lists of recipients by these names
+    r"badrcptto|validrcptto|vdeliver: invalid|"
+    # RFC 5321 3.4: 551 tells where somebody has moved, X.1.6
+    r"user not local|not our user|has been replaced by|"
+    # gone for good, said of the account or of the person
+    r"(?:account|mailbox|user)(?: \S{1,80})? (?:has been|is) (?:permanently )?(?:deleted|removed|terminated|closed|"
+    r"cancell?ed)|(?:account|mailbox) (?:closed|deleted|terminated)\b|"
+    r"has left the (?:company|organi[sz]ation|firm)|no longer (?:an employee|an? (?:active|valid)|employed|"
+    r"with (?:the|this|our) (?:company|organi[sz]ation|firm))|"
+    r"(?:address|recipient|mailbox) (?:is )?(?:invalid|unknown|not present)|addresses were unknown|"
+    r"\b(?:invalid|illegal|bad) (?:e-?mail )?(?:address|user|mailbox|recipient)\b|"
+    r"not an? (?:active|local|known) (?:address|account|recipient)|(?:recipient|address) is not local|"
+    r"no mail ?box (?:found|available|here)|(?:no one|nobody) (?:here )?(?:at|by|with) (?:this|that)|"
+    # a directory that is asked for near matches
+    r"did(?:n['’]t| not) (?:exactly )?match an?y?\s[^.]{0,40}(?:address|user|mailbox|recipient)|"
+    # the DNS, or a table of routes, knows no way there: RFC 3463 X.1.2, X.4.4. "No route to host" is of a network
+    # that may be back tomorrow
+    r"\bhost not found|no dns entry|\bno (?:mx|a|dns|mx or a) records?\b|could not find an? (?:route|gateway)|"
+    r"recipient (?:address )?domain must exist|"
     r"recipient address rejected: access denied|rec(?:ipient|ip)notfound|archived recipient|"
     r"\b542 [^\n]{0,100}rejected|final e-?mail delivery point|no matches to nameserver|"
     r"adresse? (?:ist |nicht )?(?:unbekannt|ungültig|gefunden)|(?:empfänger|benutzer|postfach|konto)\w*"
@@ -61,7 +80,7 @@ UNKNOWN = re.compile(
     r"(?:usu[aá]rio|destinat[aá]rio|endere[cç]o|caixa|conta)[^.\n]{0,30}(?:desconhecid|inexistente|"
     r"n[aã]o (?:foi )?encontrad)|"
     r"(?:gebruiker|ontvanger|adres|postvak)[^.\n]{0,30}niet gevonden|bestaat niet|"
-    r"(?:użytkownik|adresat|adres|skrzynk)\w*[^.\n]{0,30}nieznan|nie znaleziono|"
+    r"(?:użytkownik|adresat|adres|skrzynk)\w*[^.\n]{0,30}nieznan|nieznan\w+ (?:użytkownik|adresat|odbiorc)|nie znaleziono|"
     r"нет такого (?:пользователя|адресата)|неизвестн\w+ (?:пользовател|получател|адрес)|не зна(?:йден|ходит)|"
     r"finns inte|okänd mottagare|findes ikke|finnes ikke|ei ole olemassa|tuntematon vastaanottaja|neexistuje|"
     r"neznám\w+ (?:uživatel|příjemce|adres)|nem létezik|ismeretlen (?:címzett|felhasználó)|nu există|"
@@ -95,6 +114,12 @@ POLICY = re.compile(
     r"content (?:reject|filter)|frequency limited|unsolicited|suspicious|unauthenticated|"
     r"transport\.rules|administrative prohibition|rejected by (?:recipient|policy|header|rule)|"
     r"allowed rcpthosts|mismatch\w* client ip|recipient preferences|media error|protocol violation|(?:un\w+|"
-    r"invalid) sender",
+    r"invalid) sender|"
+    # the sender's own name, host or domain isn't known to the recipient's server
+    r"(?:sender(?:['’]s)?|sending|return[- ]path|mail from) (?:e-?mail )?domain|"
+    r"your domain (?:does|has|is|must)|domain of (?:the )?sender|"
+    # a relay that wants its user to sign in (RFC 4954)
+    r"credentials|password|"
+    r"\b(?:helo|ehlo)\b|client host|your (?:host ?name|ip)\b",
     re.I,
 )

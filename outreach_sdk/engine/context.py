@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from outreach_sdk.ai.port import ReplyJudge
 from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store
 
@@ -23,11 +24,14 @@ def utc_now() -> dt.datetime:
 class Engine:
     """The store, the way to a mailbox's transport, and the installation's numbers.
 
-    `transport` takes a mailbox's row and gives its transport; what it gives is reused and thread-safe.
+    `transport` takes a mailbox's row and gives its transport; what it gives is reused and thread-safe. `rules`
+    judge a reply at once; `model` gives who judges it afterwards, or None.
     """
 
     store: Store
     transport: Callable[[dict[str, Any]], MailTransport]
+    rules: ReplyJudge
+    model: Callable[[], ReplyJudge | None] = lambda: None
     now: Callable[[], dt.datetime] = utc_now
     new_key: Callable[[], str] = lambda: secrets.token_hex(16)
     holder: str | None = None

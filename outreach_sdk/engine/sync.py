@@ -11,6 +11,8 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.schedule import out_of_office_until
 from outreach_sdk.domain.sequence import zone
+from outreach_sdk.domain.visible import visible_text
+from outreach_sdk.engine import kinds
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
 from outreach_sdk.engine.notify import notify
@@ -24,7 +26,7 @@ from outreach_sdk.storage.transitions import event, move_journey, move_journeys
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
-__all__ = ["poll_mailbox", "process_open", "take_in"]
+__all__ = ["opted_out", "poll_mailbox", "process_open", "take_in", "with_journey"]
 
 REPLY_WINDOW = dt.timedelta(days=180)
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
@@ -59,9 +61,8 @@ def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
 
 def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bool:
     """Store a message with its journey and its verdict, once; False if it was known."""
-    from outreach_sdk.domain import (
-        classify,
-    )  # its patterns take 3 MiB that a worker without answers can do without
+    # Its patterns take 3 MiB that a worker without answers can do without.
+    from outreach_sdk.domain import classify
 
     store, now = engine.store, engine.now()
     if store.value(
@@ -79,8 +80,8 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         kind = verdict.kind
     stored = store.write(
         "INSERT INTO inbound (workspace_id, owner_id, mailbox_id, provider_message_id, provider_thread_id, "
-        "rfc_message_id, journey_id, candidate_id, sender, subject, body_text, kind, matched_by, verdict, "
-        "received_at, processed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "rfc_message_id, journey_id, candidate_id, sender, subject, body_text, visible_text, kind, matched_by, "
+        "verdict, received_at, processed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (mailbox_id, provider_message_id) DO NOTHING",
         box["workspace_id"],
         box["owner_id"],
@@ -93,6 +94,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         message.sender.email if message.sender else None,
         message.subject,
         message.text if found else "",  # other people's mail is nobody's business here
+        visible_text(message.text) if found and kind in ("human", "auto_reply") else None,
         kind,
         found["how"] if found else None,
         _verdict_json(verdict) if verdict is not None and found else None,
@@ -180,16 +182,24 @@ def _match(
     return None if hit is None else {**rows[hit.journey_id], "how": hit.how}
 
 
+_ROWS = (
+    "SELECT i.*, j.sequence_id, j.owner_id AS journey_owner, j.enrolled_at, j.ended_at, j.status AS journey_status, "
+    "j.email AS journey_email, c.timezone AS candidate_zone, s.timezone AS sequence_zone FROM inbound i "
+    "JOIN journeys j ON j.id = i.journey_id JOIN candidates c ON c.id = j.candidate_id "
+    "JOIN sequences s ON s.id = j.sequence_id"
+)
+
+
+def with_journey(store: Store, inbound_id: int) -> dict[str, Any] | None:
+    """A stored message with what is known of its journey; None where it belongs to none."""
+    return store.one(f"{_ROWS} WHERE i.id = ?", inbound_id)
+
+
 def process_open(engine: Engine) -> int:
     """Act on every stored message that nothing was done about yet; how many."""
     store = engine.store
     done = 0
-    for row in store.rows(
-        "SELECT i.*, j.sequence_id, j.owner_id AS journey_owner, j.enrolled_at, j.ended_at, j.status AS journey_status, "
-        "j.email AS journey_email, c.timezone AS candidate_zone, s.timezone AS sequence_zone FROM inbound i "
-        "JOIN journeys j ON j.id = i.journey_id JOIN candidates c ON c.id = j.candidate_id "
-        "JOIN sequences s ON s.id = j.sequence_id WHERE i.processed_at IS NULL ORDER BY i.received_at, i.id LIMIT 500"
-    ):
+    for row in store.rows(f"{_ROWS} WHERE i.processed_at IS NULL ORDER BY i.received_at, i.id LIMIT 500"):
 
         def work(row: dict[str, Any] = row) -> bool:
             now = engine.now()
@@ -208,13 +218,13 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
     store = engine.store
     kind = row["kind"]
     who = person_name(store, row["candidate_id"])
-    if verdict.get("opt_out") or kind == "complaint":
-        address = row["sender"] if kind == "human" else row["journey_email"]
-        _suppress(
-            engine, row, address or row["journey_email"], "opted_out" if kind == "human" else "complaint", now
-        )
-        stop = "complained about" if kind == "complaint" else "asked not to be written to again by"
-        _stop_everyone(engine, row, CancelReason.OPTED_OUT, f"{who} {stop} your e-mails.", now)
+    if kind == "complaint":
+        _suppress(engine, row, row["journey_email"], "complaint", now)
+        text = f"{who} complained about your e-mails."
+        _stop_everyone(engine, row, CancelReason.OPTED_OUT, text, now)
+    elif verdict.get("opt_out"):
+        kinds.by_rules(engine, row, now, stop=True)
+        opted_out(engine, row, now)
     elif kind == "human":
         _replied(engine, row, who, now)
     elif kind == "bounce" and verdict.get("hard"):
@@ -280,6 +290,7 @@ def _tell(engine: Engine, row: dict[str, Any], kind: str, text: str, now: dt.dat
 def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) -> None:
     """Rule 15: the candidate's journeys of that owner stop; a completed one stays completed."""
     store = engine.store
+    reply_kind = kinds.by_rules(engine, row, now)
     if row["ended_at"] is not None and now - row["ended_at"] > REPLY_WINDOW:
         return
     settings = store.value("SELECT settings FROM workspace WHERE id = ?", row["workspace_id"])
@@ -297,8 +308,16 @@ def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) ->
     for journey in moved:
         event(store, journey, "journey_cancelled", now, CancelReason.REPLIED)
     event(store, _for_event(row), "replied", now, row["subject"])
-    first = " ".join((row["body_text"] or "").split())[:200]
-    _tell(engine, row, "replied", f"{who} answered: “{first}”", now)
+    first = " ".join((row["visible_text"] or row["body_text"] or "").split())[:200]
+    _tell(engine, row, "replied", f"{who} answered ({reply_kind.replace('_', ' ')}): “{first}”", now)
+
+
+def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
+    """Rule 19: the candidate asked to be left alone. `row` is a message with its journey."""
+    _suppress(engine, row, row["sender"] or row["journey_email"], "opted_out", now)
+    who = person_name(engine.store, row["candidate_id"])
+    text = f"{who} asked not to be written to again by your e-mails."
+    _stop_everyone(engine, row, CancelReason.OPTED_OUT, text, now)
 
 
 def _bounced(

@@ -12,6 +12,7 @@ from outreach_sdk.engine import compose, lifecycle, reopen, tasks
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, TransitionRefused
 from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.message import Message
 from outreach_sdk.objects.session import Session, current
 from outreach_sdk.objects.settings import moment_after
 
@@ -95,12 +96,14 @@ class Journey:
 
     @property
     def messages(self) -> pl.DataFrame:
-        """Frame, oldest first: at, direction ("out" | "in"), who, subject, text, classification."""
+        """Frame, oldest first: id, at, direction ("out" | "in"), who, subject, text, classification, reply_kind,
+        kind_by. `Message.get(id)` gives one."""
         self._row()
         rows = self._session.store.rows(
-            "SELECT sent_at AS at, 'out' AS direction, recipient AS who, subject, body_text AS text, "
-            "NULL AS classification FROM outbox WHERE journey_id = ? AND state = 'sent' UNION ALL "
-            "SELECT received_at, 'in', sender, subject, body_text, kind FROM inbound WHERE journey_id = ? ORDER BY 1",
+            "SELECT id, sent_at AS at, 'out' AS direction, recipient AS who, subject, body_text AS text, "
+            "NULL AS classification, NULL AS reply_kind, NULL AS kind_by FROM outbox WHERE journey_id = ? "
+            "AND state = 'sent' UNION ALL SELECT id, received_at, 'in', sender, subject, body_text, kind, reply_kind, "
+            "kind_by FROM inbound WHERE journey_id = ? ORDER BY 2, 3",
             self.id,
             self.id,
         )
@@ -108,9 +111,28 @@ class Journey:
 
         for row in rows:
             row["at"] = from_us(row["at"]) if isinstance(row["at"], int) else row["at"]
+            row["id"] = f"{row['direction']}{row['id']}"
         return frame(
-            rows, at="time", direction="str", who="str", subject="str", text="str", classification="str"
+            rows,
+            id="str",
+            at="time",
+            direction="str",
+            who="str",
+            subject="str",
+            text="str",
+            classification="str",
+            reply_kind="str",
+            kind_by="str",
         )
+
+    @property
+    def replies(self) -> list[Message]:
+        """What people answered, oldest first."""
+        self._row()
+        rows = self._session.store.rows(
+            "SELECT id FROM inbound WHERE journey_id = ? AND kind = 'human' ORDER BY received_at, id", self.id
+        )
+        return [Message(f"in{r['id']}", self._session) for r in rows]
 
     def cancel(self) -> None:
         """Stop it for good. TransitionRefused if it has ended."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.domain.windows import SendingWindow, days_off
+from outreach_sdk.engine.kinds import MONTHLY_LIMIT
 from outreach_sdk.errors import InvalidInput
 
 __all__ = ["DEFAULTS", "checked_setting", "moment_after", "window_value"]
@@ -21,6 +22,8 @@ DEFAULTS: dict[str, Any] = {
     "candidate_per_day": None,
     "candidate_per_week": None,
     "overdue_after": 7 * 86_400,
+    "ai_replies": True,
+    "ai_monthly_limit": MONTHLY_LIMIT,
 }
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -99,6 +102,20 @@ def moment_after(name: str, value: dt.timedelta | dt.datetime | str, now: dt.dat
     return at
 
 
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(name, value, "Use True or False.")
+    return value
+
+
+def _dollars(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100_000:
+        raise InvalidInput(name, value, "Give dollars a month from 0 to 100000, or None for no limit.")
+    return float(value)
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "colleague_days": _days,
     "reply_stops": _whose,
@@ -108,4 +125,6 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "candidate_per_day": _count,
     "candidate_per_week": _count,
     "overdue_after": _duration,
+    "ai_replies": _switch,
+    "ai_monthly_limit": _dollars,
 }

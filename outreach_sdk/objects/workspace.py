@@ -44,7 +44,9 @@ class Workspace:
         leaves, or None. holidays: a country ("ES", "DE-BY") whose public holidays are no business days, or None.
         closed: dates of one's own that are none. candidate_per_day, candidate_per_week: how many e-mails a person
         may get at most, from everybody together, or None. overdue_after: how late an e-mail may be that waited
-        while nothing was running ("7d", "12h" or a timedelta). InvalidInput names what it can't take.
+        while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
+        where OPENAI_API_KEY is set (True), else by rules alone. ai_monthly_limit: dollars a calendar month (UTC)
+        that this may cost (10), or None. InvalidInput names what it can't take.
         """
         store = self._session.store
         checked = {name: checked_setting(name, value) for name, value in changes.items()}
@@ -54,6 +56,16 @@ class Workspace:
                 json.dumps({**self.settings, **checked}),
                 self._session.workspace_id,
             )
+
+    def ai_spend(self) -> pl.DataFrame:
+        """Frame, newest first: day (UTC), calls, tokens, dollars spent on the model; a call under way counts at
+        its most."""
+        rows = self._session.store.rows(
+            "SELECT * FROM ai_spend WHERE workspace_id = ? ORDER BY day DESC", self._session.workspace_id
+        )
+        for row in rows:
+            row["dollars"] = row["cost"] / 1e6
+        return frame(rows, day="str", calls="int", tokens="int", dollars="float")
 
     def halt(self) -> None:
         """Stop all sending in the installation at once, until `resume()`."""

@@ -316,10 +316,38 @@ class Inbound(Owned):
     verdict = JsonField(null=True)
     received_at = UtcField()
     processed_at = UtcField(null=True)
+    visible_text = pw.TextField(null=True)  # body_text without quotes and signature
+    reply_kind = pw.TextField(null=True)  # of a human's: domain.reply_kind.Kind
+    kind_by = pw.TextField(null=True)  # rules | model | person
+    kind_confidence = pw.DoubleField(null=True)
+    kind_model = pw.TextField(null=True)
+    kind_version = pw.TextField(null=True)
+    kind_answer = JsonField(null=True)  # the model's own, kept whatever a person says; what was wrong with it
+    referral_name = pw.TextField(null=True)
+    referral_email = pw.TextField(null=True)
+    kind_due_at = UtcField(null=True)  # when the model is to be asked; a lease while it is
+    kind_tries = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
+    corrected_from = pw.TextField(null=True)
+    corrected_at = UtcField(null=True)
+    corrected_by = pw.BigIntegerField(null=True)
 
     class Meta:
         table_name = "inbound"
         indexes = ((("mailbox", "provider_message_id"), True), (("journey",), False))
+
+
+class AiSpend(Row):
+    """What was spent on the model on one day (UTC), what is under way counted at its most."""
+
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    day = pw.TextField()
+    calls = pw.IntegerField()
+    tokens = pw.BigIntegerField()
+    cost = pw.BigIntegerField()  # millionths of a dollar
+
+    class Meta:
+        table_name = "ai_spend"
+        indexes = ((("workspace", "day"), True),)
 
 
 class Suppression(Owned):
@@ -441,6 +469,7 @@ class Installation(Row):
     halted_at = UtcField(null=True)
     halted_by = pw.TextField(null=True)
     clock_seen_at = UtcField(null=True)
+    ai_wait_until = UtcField(null=True)  # the model isn't asked before
 
     class Meta:
         table_name = "installation"
@@ -448,7 +477,8 @@ class Installation(Row):
 
 TABLES: tuple[type[pw.Model], ...] = (
     Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
-    Outbox, Inbound, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage, Installation,
+    Outbox, Inbound, AiSpend, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage,
+    Installation,
 )  # fmt: skip
 
 PARTIAL_INDEXES = (
@@ -467,5 +497,6 @@ PARTIAL_INDEXES = (
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
     "CREATE INDEX imports_lease ON imports (lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",
+    "CREATE INDEX inbound_kind_due ON inbound (kind_due_at) WHERE kind_due_at IS NOT NULL",
     "CREATE INDEX notifications_unsent ON notifications (id) WHERE mailed_at IS NULL",
 )

@@ -8,10 +8,11 @@ import datetime as dt
 import pytest
 
 from outreach_sdk.domain.sequence import Later
-from outreach_sdk.engine import answers, dispatch, sync
+from outreach_sdk.engine import dispatch, sync
 from outreach_sdk.errors import InvalidInput, MissingField, TransitionRefused
 from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.journey import Task
+from outreach_sdk.objects.message import Message
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import notifications
 from tests.acceptance.scenarios import Clock, NoWake, address, provider_of
@@ -169,40 +170,40 @@ def test_another_address_midway_gets_a_thread_of_its_own(house: House) -> None:
     assert second.thread != first.thread
 
 
-def only_message(house: House) -> int:
-    return int(house.engine.store.value("SELECT id FROM inbound WHERE kind = 'human'"))
+def only_message(seq: Sequence) -> Message:
+    (reply,) = seq.journey(address(0)).replies
+    return reply
 
 
 @pytest.mark.rule(29)
 def test_an_answer_leaves_once_in_the_thread_however_often_it_is_asked_for(house: House) -> None:
     seq, clock = answered(house)
-    asked, owner = only_message(house), house.session.user["id"]
-    ids = {
-        answers.answer(house.engine, asked, "Thanks, {{ first_name }}. In spring then!", owner)
-        for _ in range(3)
-    }
+    asked = only_message(seq)
+    ids = {asked.reply("Thanks, {{ first_name }}. In spring then!").id for _ in range(3)}
     assert len(ids) == 1
     seq.deactivate()  # whatever becomes of the sequence
     go_on(house, clock, minutes=1)
-    assert answers.answer(house.engine, asked, "Thanks, {{ first_name }}. In spring then!", owner) in ids
+    once = asked.reply("Thanks, {{ first_name }}. In spring then!")
+    assert once.id in ids
+    assert once.state == "sent"
     go_on(house, clock, minutes=1)
     first, second = provider_of(house).ledger()
     assert (second.subject, sorted(second.recipients)) == ("Re: Hello P0", [address(0)])
     assert second.thread == first.thread
     texts = seq.journey(address(0)).messages["text"].to_list()
     assert texts[-1].strip() == "Thanks, P0. In spring then!"
-    answers.answer(house.engine, asked, "One more thing.", owner)
+    asked.reply("One more thing.")
     go_on(house, clock, minutes=1)
     assert len(provider_of(house).ledger()) == 3
 
 
 @pytest.mark.rule(19, 29)
 def test_nobody_answers_who_asked_to_be_left_alone(house: House) -> None:
-    _, clock = answered(house)
-    asked, owner = only_message(house), house.session.user["id"]
+    seq, clock = answered(house)
+    asked = only_message(seq)
     with pytest.raises(MissingField):
-        answers.answer(house.engine, asked, "Hi {{ nickname }}", owner)
-    answers.answer(house.engine, asked, "Thanks.", owner)
+        asked.reply("Hi {{ nickname }}")
+    asked.reply("Thanks.")
     Candidate.get(address(0)).suppress()
     go_on(house, clock, minutes=1)
     go_on(house, clock, minutes=1)
@@ -210,7 +211,7 @@ def test_nobody_answers_who_asked_to_be_left_alone(house: House) -> None:
     assert provider_of(house).draft_keys() == []
     assert "don't want to be written to" in told("answer_failed")[0]
     with pytest.raises(TransitionRefused, match="doesn't want"):
-        answers.answer(house.engine, asked, "Are you sure?", owner)
+        asked.reply("Are you sure?")
 
 
 @pytest.mark.rule(14, 29)
@@ -218,9 +219,9 @@ def test_nobody_answers_who_asked_to_be_left_alone(house: House) -> None:
     "failpoint", ["after_claim", "after_draft", "after_drafted", "after_sending", "after_accept"]
 )
 def test_an_answer_outlives_a_killed_worker_and_leaves_once(house: House, failpoint: str) -> None:
-    answered(house)
+    seq, _ = answered(house)
     house.engine.now = lambda: dt.datetime.now(dt.UTC)
-    answers.answer(house.engine, only_message(house), "Thanks.", house.session.user["id"])
+    only_message(seq).reply("Thanks.")
     assert house.drain(failpoint=failpoint) == -9
 
     def gone() -> bool:
@@ -234,9 +235,9 @@ def test_an_answer_outlives_a_killed_worker_and_leaves_once(house: House, failpo
 
 @pytest.mark.rule(13, 29)
 def test_a_refused_answer_is_told_and_not_tried_again(house: House) -> None:
-    _, clock = answered(house)
+    seq, clock = answered(house)
     provider_of(house).faults = dataclasses.replace(Faults.none(), refused=(address(0),))
-    answers.answer(house.engine, only_message(house), "Thanks.", house.session.user["id"])
+    only_message(seq).reply("Thanks.")
     for _ in range(3):
         go_on(house, clock, minutes=30)
     assert len(told("answer_failed")) == 1

@@ -1,0 +1,1 @@
+"""Help by a language model; each adapter stands behind `port.py`."""

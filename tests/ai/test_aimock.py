@@ -1,0 +1,85 @@
+"""The adapter against others' OpenAI (npm @copilotkit/aimock), which doesn't look at schemas."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outreach_sdk.ai.openai import OpenAiJudge
+from outreach_sdk.errors import AiUnavailable, AiUnusable
+from tests.ai.hostile_openai import said
+from tests.mail.emulator import ROOT, EmulatorMissing, install
+
+PACKAGE: dict[str, Any] = {
+    "type": "module",
+    "private": True,
+    "dependencies": {"@copilotkit/aimock": "1.43.0"},
+}
+BUSY = {"message": "Rate limited", "type": "rate_limit_error", "code": "rate_limit_exceeded"}
+FIXTURES = [
+    {"match": {"userMessage": "tell me more"}, "response": {"content": said("interested")}},
+    {"match": {"userMessage": "pays well"}, "response": {"content": "Interested!"}},
+    {"match": {"userMessage": "are you busy"}, "response": {"error": BUSY, "status": 429}},
+]
+
+
+@pytest.fixture(scope="module")
+def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    modules = install(ROOT / ".test-tools" / "openai", PACKAGE)
+    node = shutil.which("node")
+    if node is None:
+        raise EmulatorMissing("node isn't on PATH; these tests need Node.js 20 or newer.")
+    fixtures: Path = tmp_path_factory.mktemp("aimock")
+    (fixtures / "replies.json").write_text(json.dumps({"fixtures": FIXTURES}))
+    cli = modules / "@copilotkit" / "aimock" / "dist" / "cli.js"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NODE_", "AIMOCK_"))}
+    with subprocess.Popen(
+        [node, str(cli), "-p", "0", "-f", str(fixtures), "--strict"], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if found := re.search(rb"listening on (http://[\d.:]+)", line):
+                    yield f"{found[1].decode()}/v1"
+                    return
+            raise EmulatorMissing("aimock didn't start.")
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def model(aimock: str) -> Iterator[OpenAiJudge]:
+    made = OpenAiJudge(lambda: "sk-test", base_url=aimock, timeout=10)
+    yield made
+    made.close()
+
+
+@pytest.mark.rule(16)
+def test_a_reply_is_judged(model: OpenAiJudge) -> None:
+    found = model.judge("Yes, tell me more.", "Would you like to talk?")
+    assert (found.kind, found.confidence) == ("interested", 0.9)
+    assert found.tokens > 0
+    assert found.cost is not None
+    assert 0 < found.cost < model.most("Yes, tell me more.", "Would you like to talk?")
+
+
+def test_what_follows_no_schema_is_not_used(model: OpenAiJudge) -> None:
+    with pytest.raises(AiUnusable, match="no JSON"):
+        model.judge("If it pays well.", "")
+
+
+def test_not_now_and_out_of_order(model: OpenAiJudge) -> None:
+    with pytest.raises(AiUnavailable) as busy:
+        model.judge("are you busy", "")
+    assert (busy.value.busy, busy.value.retry_after) == (True, 1.0)
+    with pytest.raises(AiUnavailable) as away:
+        model.judge("Nobody has thought of this.", "")
+    assert not away.value.busy

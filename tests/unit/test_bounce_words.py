@@ -1,0 +1,152 @@
+"""What servers say, and whose fault it is: one line a habit, none of them out of a corpus."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from outreach_sdk.domain.classify import Verdict, classify
+from outreach_sdk.domain.message import parse_incoming
+
+NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+
+
+def _verdict(raw: str) -> Verdict:
+    message = parse_incoming(raw.encode(), provider_message_id="p", provider_thread_id=None, received_at=NOON)
+    return classify(message, now=NOON.date())
+
+
+def _report(said: str, status: str = "5.0.0") -> str:
+    return f"""\
+Return-Path: <>
+From: Mail Delivery System <MAILER-DAEMON@mx.acme.example>
+To: rita@acme.example
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+Your message could not be delivered.
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.acme.example
+
+Final-Recipient: rfc822; ana@home.example
+Action: failed
+Status: {status}
+Diagnostic-Code: smtp; {said}
+
+--b--
+"""
+
+
+def _notice(said: str) -> str:
+    return f"""\
+Return-Path: <>
+From: Mail Delivery System <MAILER-DAEMON@mx.acme.example>
+To: rita@acme.example
+Subject: Mail delivery failed
+Content-Type: text/plain; charset=utf-8
+
+Your message could not be delivered to
+
+  <ana@home.example>
+
+{said}
+"""
+
+
+NOBODY_THERE = [
+    # qmail's and qpsmtpd's lists
+    "553 sorry, ana@home.example is in badrcptto",
+    "550 ana@home.example isn't in our validrcptto",
+    "550 vdeliver: invalid or unknown virtual user",
+    # RFC 5321 3.4
+    "551 User not local; please try <ana@new.example>",
+    "551 ana@home.example has been replaced by ana@new.example",
+    "550 not our user",
+    # gone for good
+    "550 This account has been deleted",
+    "550 The mailbox ana@home.example has been permanently removed",
+    "550 Mailbox closed",
+    "550 User ana@home.example has been removed",
+    "550 Ana has left the company",
+    "550 She is no longer an employee",
+    # said of the address
+    "550 Invalid address",
+    "550 Address invalid",
+    "550 Recipient unknown",
+    "550 Illegal user",
+    "550 Bad mailbox",
+    "550 Mailbox not present in directory",
+    "550 ana is not an active account at this host",
+    "550 recipient is not local",
+    "550 No mail box found for this name",
+    "550 There is no one at this address",
+    "554 The destination addresses were unknown",
+    "550 Nieznany użytkownik",
+    # no way there
+    "550 Host not found",
+    "550 home.example: no DNS entry",
+    "550 No MX or A records for home.example",
+    "550 Recipient domain must exist",
+]
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize("said", NOBODY_THERE)
+def test_nobody_is_there(said: str) -> None:
+    for raw in (_report(said), _notice(said)):
+        verdict = _verdict(raw)
+        assert (verdict.kind, verdict.hard, verdict.dead) == ("bounce", True, ("ana@home.example",))
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The address to which you wrote, ana@home.example, did not exactly match an Acme e-mail address.",
+        "It didn't match any known user of ours.",
+        "Routing: could not find a gateway for ana@home.example",
+    ],
+)
+def test_a_directory_or_a_table_of_routes_knows_nobody(said: str) -> None:
+    verdict = _verdict(_notice(said))
+    assert (verdict.kind, verdict.hard) == ("bounce", True)
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize(
+    "said",
+    [
+        # the sender's fault
+        "550 Domain of sender address rita@acme.example does not exist",
+        "550 The sending domain could not be found",
+        "550 Return path domain does not exist",
+        "550 The sender's domain does not exist",
+        "550 Your domain does not have an MX record; no MX record found",
+        "550 5.1.8 Invalid email address rita@acme.example",
+        "504 Helo command rejected: Host not found",
+        "450 Client host rejected: host not found",
+        "535 Invalid user or password",
+        # a time that passes
+        "421 host not found in DNS, please try again later",
+        "450 User unknown in our cache, try later",
+        "Name service error for name=home.example type=MX: Host not found, try again",
+        "450 4.1.1 <ana@home.example>: Recipient address rejected: unverified address: in progress",
+        "connect to mx.home.example[192.0.2.7]:25: No route to host",
+        # of the message, not of the mailbox
+        "554 The mailbox is full. Your message was deleted.",
+        "550 Message to this user was removed by our filter",
+    ],
+)
+def test_the_address_is_not_at_fault(said: str) -> None:
+    for raw in (_report(said), _notice(said)):
+        verdict = _verdict(raw)
+        assert verdict.hard is False
+        assert verdict.dead == ()
