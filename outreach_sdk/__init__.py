@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from outreach_sdk.errors import OutreachError
     from outreach_sdk.objects.candidate import Candidate
     from outreach_sdk.objects.engine import down, up
+    from outreach_sdk.objects.inbox import inbox
     from outreach_sdk.objects.journey import Journey, Task
     from outreach_sdk.objects.mailbox import Mailbox
     from outreach_sdk.objects.message import Message
@@ -44,6 +45,7 @@ _HOMES = {
     "outreach_sdk.errors": ("OutreachError",),
     "outreach_sdk.objects.candidate": ("Candidate",),
     "outreach_sdk.objects.engine": ("down", "up"),
+    "outreach_sdk.objects.inbox": ("inbox",),
     "outreach_sdk.objects.journey": ("Journey", "Task"),
     "outreach_sdk.objects.mailbox": ("Mailbox",),
     "outreach_sdk.objects.message": ("Message",),
@@ -84,6 +86,7 @@ __all__ = [
     "connect",
     "down",
     "events",
+    "inbox",
     "notifications",
     "sequences",
     "tasks",

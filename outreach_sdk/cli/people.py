@@ -273,6 +273,18 @@ def sync(address: str | None, as_json: bool) -> None:
 
 
 @outreach.command()
+@click.option(
+    "--kind", default=None, help="Only answers of this kind: interested, not_now, question …, or all."
+)
+@JSON
+def inbox(kind: str | None, as_json: bool) -> None:
+    """What people answered, newest first."""
+    from outreach_sdk.objects.inbox import inbox as read
+
+    say(read(kind), as_json)
+
+
+@outreach.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (this command always does).")
 def classify(files: tuple[str, ...], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence as Seq
 from html import escape
 from typing import Any
 
-__all__ = ["banner", "card", "moment", "report_card", "sequence_card", "table"]
+__all__ = ["banner", "card", "moment", "note", "report_card", "sequence_card", "shortened", "table"]
 
 _STYLE = (
     "<style>.or-card{border:1px solid #8886;border-radius:8px;padding:12px 16px;max-width:760px;"
@@ -16,7 +16,8 @@ _STYLE = (
     ".or-card table{border-collapse:collapse;margin:8px 0}.or-card td,.or-card th{padding:3px 12px 3px 0;"
     "text-align:left;unicode-bidi:isolate}.or-card th{font-weight:600;opacity:.7}.or-note{background:#ffe58f;"
     "color:#3d2f00;border-radius:6px;padding:8px 12px;margin:8px 0}.or-pill{border:1px solid #8886;"
-    "border-radius:10px;padding:1px 9px;font-size:12px;margin-left:8px}</style>"
+    "border-radius:10px;padding:1px 9px;font-size:12px;margin-left:8px}"
+    ".or-soft{opacity:.7;margin:6px 0}</style>"
 )
 
 
@@ -34,6 +35,17 @@ def moment(value: Any) -> str:
 def banner(text: str | None) -> str:
     """The yellow banner, or nothing."""
     return f'<div class="or-note" role="status">{escape(text)}</div>' if text else ""
+
+
+def note(text: str | None) -> str:
+    """A quiet line, or nothing."""
+    return f'<p class="or-soft">{escape(text)}</p>' if text else ""
+
+
+def shortened(text: str | None, most: int = 160) -> str:
+    """On one line, cut where it gets long."""
+    line = " ".join((text or "").split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
 def table(headers: Seq[str], rows: Seq[Seq[Any]]) -> str:

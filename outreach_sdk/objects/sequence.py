@@ -16,7 +16,7 @@ from outreach_sdk.domain.sequence import (
     zone,
 )
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, imports, lifecycle
+from outreach_sdk.engine import compose, dispatch, imports, lifecycle, stats
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import HOLD_BACKS
 from outreach_sdk.engine.mailboxes import sender_repaired
@@ -390,6 +390,29 @@ class Sequence(StepWriting):
         return frame(
             out, step="int", kind="str", at="time", to="str", subject="str", text="str", missing="str"
         )
+
+    def stats(self, by: str | None = None) -> pl.DataFrame:
+        """What came of it: one row, or one for each `by`: "step" (what came of a journey is credited to the last
+        e-mail before the first answer), "source", "title", "company" or "mailbox".
+
+        Frame: the group (a step as its number), people (enrolled; for a step: who got it), reached (got an e-mail),
+        sent, replied, then how many people's latest answer was interested, not_now, not_interested, question,
+        referral, wrong_person, unsubscribe, unclear; auto_replies, bounced, opted_out, meetings, interviews (people
+        each), reply_rate (replied of reached), interest_rate (interested of reached). InvalidInput.
+        """
+        self._row()
+        if by is not None and by not in stats.GROUPS:
+            raise InvalidInput("by", by, f"Use one of {', '.join(stats.GROUPS)}.")
+        rows = stats.stats(self._session.store, self.id, by or "sequence")
+        numbers = {step["id"]: n for n, step in enumerate(self._live(), 1)}
+        for row in rows:
+            row[by or "sequence"] = row["grp"] if by else self.name
+            if by == "step":
+                row["step"] = numbers.get(row["grp"])
+            for rate, what in (("reply_rate", "replied"), ("interest_rate", "interested")):
+                row[rate] = row[what] / row["reached"] if row["reached"] else None
+        kinds = dict.fromkeys(stats.MEASURES, "int") | {"reply_rate": "float", "interest_rate": "float"}
+        return frame(rows, **{by or "sequence": "int" if by == "step" else "str"}, **kinds)
 
     def export(self, path: str | Path) -> Path:
         """Write `candidates()` to .csv, .parquet, .xlsx or .jsonl. Text that a spreadsheet would run as a

@@ -1,0 +1,97 @@
+"""What came of a sequence, grouped: reached, answered, interested, met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outreach_sdk.domain.reply_answer import KINDS
+from outreach_sdk.storage.store import Store
+
+__all__ = ["GROUPS", "MEASURES", "stats"]
+
+GROUPS = {
+    "sequence": "''",
+    "source": "c.source",
+    "title": "c.title",
+    "company": "c.company",
+    "mailbox": (
+        "(SELECT m.address FROM outbox o JOIN mailboxes m ON m.id = o.mailbox_id WHERE o.journey_id = j.id "
+        "AND o.state = 'sent' AND o.answers_id IS NULL ORDER BY o.sent_at, o.id LIMIT 1)"
+    ),
+    "step": "q.step_id",
+}
+"""What statistics may be grouped by, and the SQL for it: of a journey `j` and its candidate `c`."""
+
+_ENDS = {
+    "bounced": ("bounced",),
+    "opted_out": ("opted_out", "suppressed"),
+    "meetings": ("meeting_booked",),
+    "interviews": ("interview_scheduled", "ats_interview"),
+}
+MEASURES = ("people", "reached", "sent", "replied", *KINDS, "auto_replies", *_ENDS)
+
+# Of each journey: what it sent, its first and its latest answer, and the step that is credited with what came
+# of it: the last one sent before the first answer.
+_JOURNEYS = """
+SELECT j.id, j.reason, {group} AS grp,
+  (SELECT COUNT(*) FROM outbox o WHERE o.journey_id = j.id AND o.state = 'sent' AND o.answers_id IS NULL) AS sent,
+  (SELECT MIN(i.received_at) FROM inbound i WHERE i.journey_id = j.id AND i.kind = 'human') AS first_reply,
+  (SELECT COALESCE(i.reply_kind, 'unclear') FROM inbound i WHERE i.journey_id = j.id AND i.kind = 'human'
+   ORDER BY i.received_at DESC, i.id DESC LIMIT 1) AS last_kind,
+  EXISTS (SELECT 1 FROM inbound i WHERE i.journey_id = j.id AND i.kind = 'auto_reply') AS machine
+FROM journeys j JOIN candidates c ON c.id = j.candidate_id WHERE j.sequence_id = ?
+"""
+_CREDITED = """
+SELECT q.*, (SELECT o.step_id FROM outbox o WHERE o.journey_id = q.id AND o.state = 'sent' AND o.answers_id IS NULL
+  AND (q.first_reply IS NULL OR o.sent_at <= q.first_reply) ORDER BY o.sent_at DESC, o.id DESC LIMIT 1) AS step_id
+FROM ({journeys}) AS q
+"""
+
+
+def stats(store: Store, sequence_id: int, by: str) -> list[dict[str, Any]]:
+    """Rows of `MEASURES` with `grp`; for "step", `grp` is the step's id, in their order. A handful of statements,
+    however many journeys there are."""
+    if by == "step":
+        return _by_step(store, sequence_id)
+    sql = _JOURNEYS.format(group=GROUPS[by])
+    found = store.rows(
+        f"SELECT COALESCE(q.grp, '') AS grp, COUNT(*) AS people, SUM(CASE WHEN q.sent > 0 THEN 1 ELSE 0 END) AS reached, "
+        f"CAST(SUM(q.sent) AS BIGINT) AS sent, {_sums()} FROM ({sql}) AS q GROUP BY COALESCE(q.grp, '') ORDER BY 2 DESC, 1",
+        *_params(),
+        sequence_id,
+    )
+    return found or [{"grp": "", **dict.fromkeys(MEASURES, 0)}] if by == "sequence" else found
+
+
+def _sums() -> str:
+    kinds = ", ".join(f"SUM(CASE WHEN q.last_kind = ? THEN 1 ELSE 0 END) AS {kind}" for kind in KINDS)
+    ends = ", ".join(
+        f"SUM(CASE WHEN q.reason IN ({', '.join('?' * len(reasons))}) THEN 1 ELSE 0 END) AS {name}"
+        for name, reasons in _ENDS.items()
+    )
+    return (
+        "SUM(CASE WHEN q.first_reply IS NOT NULL THEN 1 ELSE 0 END) AS replied, "
+        f"{kinds}, SUM(CASE WHEN q.machine THEN 1 ELSE 0 END) AS auto_replies, {ends}"
+    )
+
+
+def _params() -> tuple[str, ...]:
+    return (*KINDS, *(r for reasons in _ENDS.values() for r in reasons))
+
+
+def _by_step(store: Store, sequence_id: int) -> list[dict[str, Any]]:
+    sent = store.rows(
+        "SELECT s.id AS grp, COUNT(DISTINCT o.journey_id) AS people, COUNT(o.id) AS sent FROM steps s LEFT JOIN outbox o "
+        "ON o.step_id = s.id AND o.state = 'sent' WHERE s.sequence_id = ? AND (s.removed_at IS NULL OR o.id IS NOT NULL) "
+        "GROUP BY s.id, s.rank ORDER BY s.rank",
+        sequence_id,
+    )
+    credited = _CREDITED.format(journeys=_JOURNEYS.format(group="''"))
+    came = {
+        r["step_id"]: r
+        for r in store.rows(
+            f"SELECT q.step_id, {_sums()} FROM ({credited}) AS q GROUP BY q.step_id", *_params(), sequence_id
+        )
+    }
+    nothing = dict.fromkeys(MEASURES, 0)
+    return [{**nothing, **came.get(r["grp"], {}), **r, "reached": r["people"]} for r in sent]
