@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason, StepStatus
-from outreach_sdk.engine import compose, lifecycle, tasks
+from outreach_sdk.engine import bookings, compose, lifecycle, tasks
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, TransitionRefused
 from outreach_sdk.objects.frames import frame
@@ -158,6 +158,7 @@ class Journey:
                     False,
                     session.now(),
                 )
+                bookings.match_address(session.store, session.workspace_id, row["candidate_id"], address)
             session.store.write("UPDATE journeys SET email = ? WHERE id = ?", address, self.id)
             if row["status"] == JourneyStatus.PAUSED and row["reason"] == PauseReason.NO_EMAIL:
                 lifecycle.resume(session.engine, self.id)
@@ -216,9 +217,14 @@ class Task:
             raise NotFound("There is no such task.")
         subject = row["draft_subject"] if row["draft_subject"] is not None else row["step_subject"]
         body = row["draft_body"] if row["draft_body"] is not None else row["step_body"]
+        url = self._session.engine.public_url
+        links = compose.links_of(store, self._row["journey_id"], url, subject, body)
         with contextlib.suppress(MissingField):
             subject, body, _ = compose.render_step(
-                subject or row["thread_subject"], body or "", compose.merge_data(row), signature=None
+                subject or row["thread_subject"],
+                body or "",
+                compose.merge_data(row, links=links),
+                signature=None,
             )
         return {"to": row["current_email"] or "", "subject": subject or "", "body": body or ""}
 

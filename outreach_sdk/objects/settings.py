@@ -6,11 +6,12 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from outreach_sdk.domain.windows import SendingWindow, days_off
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["DEFAULTS", "checked_setting", "window_value"]
+__all__ = ["DEFAULTS", "booking_page", "checked_setting", "window_value"]
 
 DEFAULTS: dict[str, Any] = {
     "colleague_days": 30,
@@ -21,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "candidate_per_day": None,
     "candidate_per_week": None,
     "overdue_after": 7 * 86_400,
+    "booking_url": None,
 }
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -84,6 +86,18 @@ def _duration(name: str, value: Any) -> float:
     return value.total_seconds()
 
 
+def booking_page(name: str, value: Any) -> str | None:
+    """The https address of a booking page, or None."""
+    if value is None:
+        return None
+    parts = urlsplit(value) if isinstance(value, str) and value.isprintable() and " " not in value else None
+    if parts is None or parts.scheme != "https" or not parts.hostname:
+        raise InvalidInput(
+            name, value, "Give the page people book at, like https://calendly.com/ana/30min, or None."
+        )
+    return str(value)
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "colleague_days": _days,
     "reply_stops": _whose,
@@ -93,4 +107,5 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "candidate_per_day": _count,
     "candidate_per_week": _count,
     "overdue_after": _duration,
+    "booking_url": booking_page,
 }
