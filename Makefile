@@ -2,10 +2,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 CORPORA ?= ../shared/data
 INPUTS ?= 1000000
 
-.PHONY: demo test lint rules bench score fuzz clean
+.PHONY: demo browser test lint rules bench score fuzz clean
 
 $(BIN)/outreach: setup.cfg pyproject.toml
 	@began=$$(date +%s); $(PYTHON) -m venv $(VENV) \
@@ -28,7 +29,11 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.dev lint
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { echo "installing Chromium for the browser tests"; \
+	$(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+test: $(VENV)/.dev browser lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 rules: $(VENV)/.dev

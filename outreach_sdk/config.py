@@ -82,9 +82,43 @@ def _url(variable: str, text: str) -> str:
     return _address(variable, text, "http https", "Write https://host[/path].").rstrip("/")
 
 
+def _generic(variable: str, text: str) -> dict[str, Any]:
+    """How a generic webhook source is read; see docs/webhooks.md."""
+    remedy = "docs/webhooks.md shows what it holds."
+    try:
+        given = json.loads(text)
+    except ValueError:
+        raise ConfigError(f"{variable}: it isn't JSON. {remedy}") from None
+    known = {"fields": dict, "scheduled": list, "canceled": list, "kind": str, "signature": dict}
+    if not isinstance(given, dict) or any(not isinstance(v, known.get(k, ())) for k, v in given.items()):
+        raise ConfigError(f"{variable}: it may hold {', '.join(known)}. {remedy}")
+    fields, signature = given.get("fields", {}), given.get("signature", {})
+    names = {"id", "email", "token", "event", "starts_at", "booked_at", "occurred_at", "title", "link"}
+    texts = [*fields.values(), *signature.values(), *given.get("scheduled", ()), *given.get("canceled", ())]
+    wrong = [
+        "id" not in fields and "“id” is missing among the fields",
+        not {"email", "token"} & set(fields) and "neither “email” nor “token” is among the fields",
+        not set(fields) <= names and f"fields are {', '.join(sorted(names))}",
+        any(not isinstance(one, str) or not one for one in texts) and "every path and value is text",
+        given.get("kind", "interview") not in ("interview", "ats", "meeting")
+        and "kind is interview, ats or meeting",
+        not set(signature) <= {"header", "prefix", "encoding"} and "signature has header, prefix, encoding",
+        signature.get("encoding", "hex") not in ("hex", "base64") and "encoding is hex or base64",
+    ]
+    if why := next(filter(None, wrong), None):
+        raise ConfigError(f"{variable}: {why}. {remedy}")
+    return given
+
+
 def _tenant(variable: str, text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.-]+", text):
         raise ConfigError(f"{variable}: {text!r} isn't a tenant. Give the directory's id or domain.")
+    return text
+
+
+def _topic(variable: str, text: str) -> str:
+    if not re.fullmatch(r"projects/[a-z0-9.:-]+/topics/[A-Za-z0-9._~+%-]+", text):
+        raise ConfigError(f"{variable}: {text!r} isn't a topic. Write projects/<project>/topics/<topic>.")
     return text
 
 
@@ -158,6 +192,9 @@ class Settings:
     google_auth_uri: str = "https://accounts.google.com/o/oauth2/v2/auth"
     google_certs_url: str = "https://www.googleapis.com/oauth2/v1/certs"
     google_calendar_endpoint: str | None = None
+    gmail_push_topic: str | None = None
+    gmail_push_account: str | None = None
+    gmail_push_audience: str | None = None
     google_client_id: str | None = None
     google_client_secret: Secret | None = None
     graph_endpoint: str | None = None
@@ -180,6 +217,8 @@ class Settings:
     """OUTREACH_<PROVIDER>_ENDPOINT by provider, in lower case."""
     webhook_secrets: Mapping[str, tuple[Secret, ...]] = field(default_factory=dict)
     """OUTREACH_<SOURCE>_WEBHOOK_SECRETS by source, in lower case, newest first."""
+    webhook_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """OUTREACH_<NAME>_WEBHOOK_FIELDS by the name of a generic source, in lower case."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -268,6 +307,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "google_auth_uri": ("OUTREACH_GOOGLE_AUTH_URI", _url),
     "google_certs_url": ("OUTREACH_GOOGLE_CERTS_URL", _url),
     "google_calendar_endpoint": ("OUTREACH_GOOGLE_CALENDAR_ENDPOINT", _url),
+    "gmail_push_topic": ("OUTREACH_GMAIL_PUSH_TOPIC", _topic),
+    "gmail_push_account": ("OUTREACH_GMAIL_PUSH_ACCOUNT", _text),
+    "gmail_push_audience": ("OUTREACH_GMAIL_PUSH_AUDIENCE", _text),
     "google_client_id": ("OUTREACH_GOOGLE_CLIENT_ID", _text),
     "google_client_secret": ("OUTREACH_GOOGLE_CLIENT_SECRET", _secret),
     "graph_endpoint": ("OUTREACH_GRAPH_ENDPOINT", _url),
@@ -293,6 +335,7 @@ _FAMILIES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "vendor_keys": ("API_KEY", _secret),
     "vendor_endpoints": ("ENDPOINT", _url),
     "webhook_secrets": ("WEBHOOK_SECRETS", _secrets),
+    "webhook_fields": ("WEBHOOK_FIELDS", _generic),
 }
 
 
@@ -310,6 +353,8 @@ def _families(env: Mapping[str, str]) -> dict[str, Any]:
 def _as_text(value: Any) -> str:
     if isinstance(value, Secret):
         return value.reveal()
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, (tuple, list)):
         return ",".join(_as_text(v) for v in value)
     return str(value)

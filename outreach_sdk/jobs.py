@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import dispatch, kinds
+from outreach_sdk.engine import deliveries, dispatch, kinds
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
+from outreach_sdk.engine.queues import Queues
 from outreach_sdk.errors import OutreachError
 from outreach_sdk.wiring import notices, open_engine, revoke_pending
 
@@ -24,10 +25,12 @@ __all__ = [
     "QUEUES",
     "Beating",
     "drain_checks",
+    "drain_deliveries",
     "drain_imports",
     "drain_kinds",
     "drain_polls",
     "drain_sends",
+    "drain_upkeep",
     "process_name",
     "run_clock",
 ]
@@ -82,6 +85,18 @@ def drain_kinds(*_bucket: Any) -> dict[str, int]:
     return judging.drain_kinds(shared_engine(), stop=stopping)
 
 
+def drain_deliveries(*_bucket: Any) -> int:
+    """Act on webhook deliveries that wait; how many."""
+    return deliveries.drain(shared_engine())
+
+
+def drain_upkeep(*_bucket: Any) -> dict[str, int]:
+    """Forget what has been kept long enough, and renew what watches mailboxes."""
+    from outreach_sdk.engine import upkeep  # rare: the sending workers need not carry it
+
+    return upkeep.run(shared_engine())
+
+
 def drain_notices(*_bucket: Any) -> int:
     """Mail what owners weren't told by e-mail yet."""
     carrier = notices(Settings.from_env())
@@ -91,7 +106,16 @@ def drain_notices(*_bucket: Any) -> int:
 
 ALLOWED: dict[str, Callable[..., Any]] = {
     f"outreach_sdk.jobs.{f.__name__}": f
-    for f in (drain_sends, drain_polls, drain_checks, drain_imports, drain_kinds, drain_notices)
+    for f in (
+        drain_sends,
+        drain_polls,
+        drain_checks,
+        drain_imports,
+        drain_kinds,
+        drain_notices,
+        drain_deliveries,
+        drain_upkeep,
+    )
 }
 """The only functions a worker runs, whatever Redis says."""
 
@@ -150,8 +174,27 @@ def run_clock(
                 wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
             if settings.openai_api_key is not None and kinds.waiting(engine):
                 wake.enqueue("bulk", "drain_kinds", int(time.time() // 2))
+            if dispatch.upkeep_due(engine):
+                wake.enqueue("bulk", "drain_upkeep", int(time.time() // 10))
             workers = max(1, dispatch.alive(engine).get("send", 1))
             dispatch.tick(engine, wake, workers=workers)
         except (OutreachError, OSError) as exc:
             log(f"tick: {exc}")
-        stop.wait(max(0.05, every - (time.monotonic() - began)))
+        _until(began + every, engine, wake, stop, log)
+
+
+def _until(
+    moment: float, engine: Engine, wake: dispatch.Wake, stop: threading.Event, log: Callable[[str], None]
+) -> None:
+    """Wait for the next tick, dealing at once with what the web service tells of."""
+    stop.wait(0.05)
+    while (left := moment - time.monotonic()) > 0 and not stop.is_set():
+        poked = isinstance(wake, Queues) and wake.poked(min(left, 0.2))
+        if not poked:
+            if not isinstance(wake, Queues) or wake.away:
+                stop.wait(left)
+            continue
+        try:
+            dispatch.hurry(engine, wake)
+        except (OutreachError, OSError) as exc:
+            log(f"hurry: {exc}")

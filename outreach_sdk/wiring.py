@@ -7,11 +7,13 @@ import functools
 import json
 import threading
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from outreach_sdk.ai.offline import OfflineJudge
 from outreach_sdk.ai.port import ReplyJudge
+from outreach_sdk.ats.port import Reader
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import Notices
@@ -21,8 +23,10 @@ from outreach_sdk.storage.store import Store, open_store
 from outreach_sdk.vault import Vault, binding
 
 __all__ = [
+    "ATS",
     "Transports",
     "Vault",
+    "event_reader",
     "installation_sign_in",
     "notices",
     "open_engine",
@@ -247,6 +251,27 @@ EXTRA: dict[str, Callable[[dict[str, Any], dict[str, Any]], MailTransport]] = {}
 """Transports that a program adds under a name of its own: (mailbox row, config) -> MailTransport."""
 
 
+ATS = ("greenhouse", "lever", "ashby", "workable", "smartrecruiters", "teamtailor", "recruitee", "merge")
+"""Applicant tracking systems whose webhooks are read."""
+
+
+def event_reader(settings: Settings, source: str) -> Reader | None:
+    """What reads the deliveries of a source; None where nothing does."""
+    if source.startswith("generic:"):
+        from outreach_sdk.ats.generic import GenericReader
+
+        config = settings.webhook_fields.get(source.removeprefix("generic:"))
+        return None if config is None else GenericReader(config)
+    if source == "calendly":
+        from outreach_sdk.calendars.calendly import read
+
+        return read
+    if source in ATS:
+        reader: Reader = import_module(f"outreach_sdk.ats.{source}").read
+        return reader
+    return None
+
+
 def notices(settings: Settings) -> Notices | None:
     """What mails notices to owners, or None without OUTREACH_SMTP_URL."""
     if settings.smtp_url is None:
@@ -283,4 +308,7 @@ def open_engine(settings: Settings, store: Store | None = None) -> Engine:
         lease=dt.timedelta(seconds=settings.lease_seconds),
         poll_every=dt.timedelta(seconds=settings.poll_seconds),
         drain_for=dt.timedelta(seconds=settings.drain_seconds),
+        reader=functools.partial(event_reader, settings),
+        public_url=settings.public_url,
+        push_topic=settings.gmail_push_topic,
     )

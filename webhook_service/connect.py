@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from outreach_sdk import consent
 from outreach_sdk.errors import ConfigError, MailError, NotFound, OutreachError
+from webhook_service.pages import STYLE, harden
 
 __all__ = ["pages"]
 
@@ -24,17 +25,7 @@ LAYOUT = """<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">
 <title>{{ title }}</title>
-<style>
-:root { --ink: #1c1e21; --paper: #f5f6f8; --card: #fff; --soft: #5c636e; --edge: #dfe3e8; --act: #1a56c4; --on: #fff }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e9ebee; --paper: #14161a; --card: #1e2126; --soft: #a3abb7; --edge: #343a43; --act: #7fb0ff; --on: #0c1220 }
-}
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0; padding: 8vh 1rem }
-main { max-width: 34rem; margin: auto; padding: 2rem; background: var(--card); border: 1px solid var(--edge) }
-main, button { border-radius: 10px }
-h1 { font-size: 1.35rem; margin: 0 0 1rem } li { margin: .4rem 0 } code { font-size: .9em } .soft { color: var(--soft) }
-button { font: inherit; padding: .6rem 1.2rem; border: 0; background: var(--act); color: var(--on); cursor: pointer }
-</style>
+<style>{{ style | safe }}</style>
 </head>
 <body><main><h1>{{ title }}</h1>
 {% if opening %}
@@ -50,15 +41,9 @@ button { font: inherit; padding: .6rem 1.2rem; border: 0; background: var(--act)
 
 
 def _page(title: str, status: int = 200, **values: object) -> Response:
-    made = make_response(render_template_string(LAYOUT, title=title, **values), status)
-    # `form-action` isn't limited: the answer to the form leads to the provider.
-    made.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-    )
-    made.headers["Cache-Control"] = "no-store"
-    made.headers["Referrer-Policy"] = "no-referrer"
-    made.headers["X-Content-Type-Options"] = "nosniff"
-    return made
+    made = make_response(render_template_string(LAYOUT, title=title, style=STYLE, **values), status)
+    # Where forms lead isn't limited: the answer to this one is the provider.
+    return harden(made, forms="*")
 
 
 def _sorry(error: OutreachError) -> Response:

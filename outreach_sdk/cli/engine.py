@@ -149,11 +149,13 @@ def web() -> None:
     settings = Settings.from_env()
     options = [
         "--worker-class",
-        "gthread",
+        "webhook_service.worker.PatientWorker",  # gthread, with an end for the slow
         "--workers",
         "1",
         "--threads",
-        "8",
+        "512",
+        "--worker-connections",
+        "2000",
         "--bind",
         f"127.0.0.1:{settings.web_port}",
     ]

@@ -21,6 +21,7 @@ __all__ = [
     "normalise_phone",
     "split_emails",
     "split_full_name",
+    "without_tag",
 ]
 
 EmailKind = Literal["work", "personal", "other"]
@@ -119,6 +120,12 @@ def _checked(candidate: str, value: str) -> str:
     if len(checked.local_part) > 64:
         raise InvalidInput("e-mail", value, "The part before the @ is too long.")
     return f"{checked.local_part.lower()}@{checked.ascii_domain or checked.domain}"
+
+
+def without_tag(address: str) -> str:
+    """A normalised address without what follows a plus: `bo+jobs@x.example` reaches whoever has `bo@x.example`."""
+    local, _, domain = address.rpartition("@")
+    return f"{local.partition('+')[0] or local}@{domain}"
 
 
 def split_emails(value: str) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from outreach_sdk.domain import template
@@ -17,15 +19,22 @@ from outreach_sdk.domain.message import (
     text_to_html,
 )
 from outreach_sdk.domain.threading import reply_subject
+from outreach_sdk.engine.links import FIELDS, link_fields, unsubscribe_headers
 from outreach_sdk.errors import MissingField
 from outreach_sdk.storage.store import Store
 
-__all__ = ["content_hash", "merge_data", "message", "render_step"]
+__all__ = ["content_hash", "links_of", "merge_data", "message", "render_step"]
 
 
-def merge_data(person: dict[str, Any], *, sender_name: str = "", sender_email: str = "") -> dict[str, str]:
+def merge_data(
+    person: dict[str, Any],
+    *,
+    sender_name: str = "",
+    sender_email: str = "",
+    links: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
     """The merge fields of a candidate. `person` has first_name, last_name, company, title, linkedin, phone,
-    fields (JSON text) and current_email; a file's own columns never replace these."""
+    fields (JSON text) and current_email; a file's own columns never replace these, nor `links`."""
     own = json.loads(person.get("fields") or "{}")
     first, last = person["first_name"] or "", person["last_name"] or ""
     known = {
@@ -39,6 +48,8 @@ def merge_data(person: dict[str, Any], *, sender_name: str = "", sender_email: s
         "email": person.get("current_email") or "",
         "sender_name": sender_name,
         "sender_email": sender_email,
+        **dict.fromkeys(FIELDS, ""),
+        **links,
     }
     extra = {template.normalise_field(str(k)): str(v) for k, v in own.items() if v is not None}
     return {**extra, **known}
@@ -77,9 +88,12 @@ def _thread_subject(store: Store, entry: dict[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
-def message(store: Store, entry: dict[str, Any]) -> OutgoingMessage | None:
+def message(
+    store: Store, entry: dict[str, Any], *, public_url: str | None = None, list_headers: bool = False
+) -> OutgoingMessage | None:
     """The message of a loaded entry, rendered from today's data; None where the step has no subject or
-    body any more, MissingField where the person lacks a field."""
+    body any more, MissingField where the person lacks a field. `public_url`: where links lead; `list_headers`: the
+    transport carries List-Unsubscribe."""
     data = merge_data(
         entry,
         sender_name=entry["mailbox_name"] or entry["owner_name"] or "",
@@ -96,6 +110,7 @@ def message(store: Store, entry: dict[str, Any]) -> OutgoingMessage | None:
         written = _thread_subject(store, entry)
     if not (body or "").strip() or (not replies and not (written or "").strip()):
         return None
+    data |= links_of(store, entry["journey_id"], public_url, written, body)
     subject, text, html = render_step(
         None if replies else written, str(body), data, signature=entry["signature"]
     )
@@ -126,7 +141,20 @@ def message(store: Store, entry: dict[str, Any]) -> OutgoingMessage | None:
         references=refs,
         provider_thread_id=entry["journey_thread"] if replies else None,
         date=dt.datetime.now(dt.UTC),
+        headers=unsubscribe_headers(store, entry["journey_id"], public_url) if list_headers else (),
     )
+
+
+def links_of(
+    store: Store, journey_id: int | None, public_url: str | None, *templates: str | None
+) -> dict[str, str]:
+    """The link fields that these templates name, as far as this journey can have them."""
+    uses: set[str] = set()
+    for source in filter(None, templates):
+        if any(name in source for name in ("link", "LINK", "Link")):
+            named = template.fields(source)
+            uses |= named.required | named.optional
+    return link_fields(store, journey_id, public_url, uses=uses)
 
 
 def content_hash(outgoing: OutgoingMessage) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.ai.port import ReplyJudge
+from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store
 
@@ -43,3 +44,8 @@ class Engine:
     drain_for: dt.timedelta = dt.timedelta(seconds=30)
     overdue_after: dt.timedelta = dt.timedelta(days=7)
     unknown_for: dt.timedelta = dt.timedelta(hours=2)
+    reader: Callable[[str], Callable[[Received], list[Event]] | None] = lambda source: None
+    """What reads a source's deliveries; None where nothing does."""
+    public_url: str | None = None
+    push_topic: str | None = None
+    """Where the web service is reached from outside, and Google's topic for news of mailboxes."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import outbox, release, selftest, sync, tasks
+from outreach_sdk.engine import deliveries, outbox, release, selftest, sync, tasks
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import MAIL_TRIES
 from outreach_sdk.engine.progress import plan_next
@@ -21,7 +21,7 @@ from outreach_sdk.errors import OutreachError
 from outreach_sdk.storage.claims import Claim, claim_mailbox_polls, claim_sends, due_soon
 from outreach_sdk.storage.transitions import move_journey
 
-__all__ = ["alive", "beat", "drain_polls", "drain_sends", "start_clock", "tick"]
+__all__ = ["alive", "beat", "drain_polls", "drain_sends", "hurry", "start_clock", "tick", "upkeep_due"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +82,16 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
         "tasks_skipped": tasks.auto_skip(engine),
         "resumed": _end_pauses(engine),
         "inbound": sync.process_open(engine),
+        "deliveries": 0,
         "drains": 0,
     }
     due = due_soon(store, now)
     if due is not None and due <= now + dt.timedelta(seconds=1):
         bucket = int(now.timestamp() // 2)
         done["drains"] += sum(wake.enqueue("send", "drain_sends", bucket * 64 + n) for n in range(workers))
-    if store.value("SELECT 1 FROM mailboxes WHERE status = 'connected' AND next_poll_at <= ? LIMIT 1", now):
-        done["drains"] += wake.enqueue("read", "drain_polls", int(now.timestamp() // 2))
+    told, polls = hurry(engine, wake)
+    done["deliveries"] += told
+    done["drains"] += polls
     if selftest.waiting(engine, 1) or store.value(
         "SELECT 1 FROM mailboxes WHERE revoking IS NOT NULL LIMIT 1"
     ):
@@ -100,6 +102,36 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
     ):
         done["drains"] += wake.enqueue("bulk", "drain_imports", int(now.timestamp() // 2))
     return done
+
+
+DELIVERY_SECONDS = 0.3
+"""How long a tick deals with webhook deliveries itself; workers help with what is left."""
+
+
+def hurry(engine: Engine, wake: Wake) -> tuple[int, int]:
+    """What can't wait for the next tick: deliveries that came in, and polls that are due; (how many were dealt
+    with, how many jobs were enqueued). Redis may be away: deliveries are dealt with here."""
+    store, now = engine.store, engine.now()
+    done, enqueued = 0, 0
+    if deliveries.waiting(engine):
+        done = deliveries.drain(engine, seconds=DELIVERY_SECONDS)
+        if deliveries.waiting(engine):
+            enqueued += wake.enqueue("read", "drain_deliveries", int(now.timestamp() // 2))
+    if store.value("SELECT 1 FROM mailboxes WHERE status = 'connected' AND next_poll_at <= ? LIMIT 1", now):
+        enqueued += wake.enqueue("read", "drain_polls", int(now.timestamp() // 2))
+    return done, enqueued
+
+
+UPKEEP_EVERY = dt.timedelta(minutes=5)
+
+
+def upkeep_due(engine: Engine) -> bool:
+    """Whether it is time for upkeep; True once each five minutes, to one clock."""
+    now = engine.now()
+    if not engine.store.value("SELECT 1 FROM installation WHERE upkeep_at IS NULL OR upkeep_at <= ?", now):
+        return False
+    claimed = "UPDATE installation SET upkeep_at = ? WHERE upkeep_at IS NULL OR upkeep_at <= ?"
+    return engine.store.write(claimed, now + UPKEEP_EVERY, now) == 1
 
 
 def notices_wait(engine: Engine) -> bool:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.engine import bookings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.lifecycle import plan_first
 from outreach_sdk.engine.staging import CANDIDATE
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HOLD_BACKS", "enroll_chunk", "lock_people", "same_person_in_chunk", "shape", "without_constants"]
 
-HOLD_BACKS = ("suppressed", "contacted_by_colleague", "invalid_address")
+HOLD_BACKS = ("suppressed", "contacted_by_colleague", "invalid_address", "interview_ahead")
 """Reasons for which people are held back. All but `suppressed` can be lifted by `override=`."""
 
 _STAGED = {
@@ -83,6 +84,8 @@ def enroll_chunk(engine: Engine, job: dict[str, Any], chunk: pl.DataFrame) -> No
     known = _match_people(store, job, profiles=chunk["linkedin"].null_count() < chunk.height)
     _hold_back(store, job, sequence, options, now, known=bool(known))
     person = _add_people(store, job, now, known=bool(known))
+    lifted = "interview_ahead" in options["override"]
+    bookings.match_staged(store, job["workspace_id"], person, now, lifted=lifted)
     address = (
         "COALESCE(s.email, (SELECT e.address FROM candidate_emails e WHERE e.candidate_id = s.known "
         "AND NOT e.invalid ORDER BY e.id LIMIT 1))"
@@ -237,6 +240,7 @@ def _hold_back(
                 (job["workspace_id"],),
             ),
         ]
+    rules += bookings.ahead_rules(store, job["workspace_id"], now)
     for outcome, reason, condition, params in rules:
         if reason not in lifted or reason == "suppressed":
             store.write(

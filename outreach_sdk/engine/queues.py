@@ -22,6 +22,8 @@ JOBS_MODULE = "outreach_sdk.jobs"
 JOB_TIMEOUT = 900
 """Seconds after which a worker is taken for stuck. Drains end by their own time budget long before."""
 
+WAKE_KEY = "outreach:wake"
+
 WAITING_TTL = 3600
 """Seconds a job may wait for a worker; the clock enqueues afresh while there is work."""
 
@@ -74,6 +76,11 @@ class Queues:
         self._found()
         return done
 
+    @property
+    def away(self) -> bool:
+        """Whether Redis didn't answer when it was asked last."""
+        return self._away
+
     def ping(self) -> bool:
         """Whether Redis answers within two seconds."""
         from redis.exceptions import RedisError
@@ -84,6 +91,32 @@ class Queues:
             return self._lost(error)
         self._found()
         return True
+
+    def poke(self) -> bool:
+        """Tell the clock that something came in; one short command, False where Redis is away."""
+        from redis.exceptions import RedisError
+
+        try:
+            with self._connection().pipeline(transaction=False) as pipe:
+                pipe.lpush(WAKE_KEY, b"1")
+                pipe.ltrim(WAKE_KEY, 0, 0)
+                pipe.expire(WAKE_KEY, 30)
+                pipe.execute()
+        except (RedisError, OSError) as error:
+            return self._lost(error)
+        self._found()
+        return True
+
+    def poked(self, seconds: float) -> bool:
+        """Wait for a `poke`, at most so long; at once False where Redis is away."""
+        from redis.exceptions import RedisError
+
+        try:
+            got = self._connection().brpop([WAKE_KEY], timeout=seconds)
+        except (RedisError, OSError) as error:
+            return self._lost(error)
+        self._found()
+        return got is not None
 
     def _connection(self) -> Redis:
         from redis import Redis

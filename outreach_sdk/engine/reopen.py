@@ -7,7 +7,7 @@ from typing import Any
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason, StepStatus
 from outreach_sdk.domain.pacing import Priority
-from outreach_sdk.engine import lifecycle
+from outreach_sdk.engine import bookings, lifecycle
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import next_step, plan_next
 from outreach_sdk.errors import InvalidInput, NotFound, TransitionRefused
@@ -140,6 +140,7 @@ def _make_theirs(store: Store, row: dict[str, Any], address: str, user_id: int, 
             False,
             now,
         )
+        bookings.match_address(store, row["workspace_id"], row["candidate_id"], address)
 
 
 def _after_bounce(engine: Engine, row: dict[str, Any], address: str, now: dt.datetime) -> None:

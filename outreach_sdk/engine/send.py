@@ -77,7 +77,11 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     if held is not None:
         return held
     try:
-        message = compose.message(engine.store, entry)
+        # Graph refuses headers that aren't X- when a draft is made.
+        list_headers = transport.provider != "outlook"
+        message = compose.message(
+            engine.store, entry, public_url=engine.public_url, list_headers=list_headers
+        )
     except MissingField as exc:
         return pause(engine, entry, PauseReason.MISSING_FIELD, f"{', '.join(exc.fields)} is missing")
     except OutreachError as exc:

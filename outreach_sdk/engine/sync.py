@@ -50,8 +50,11 @@ def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
     new = sum(take_in(engine, box, message) for message in result.messages)
     process_open(engine)
     store.write(
-        "UPDATE mailboxes SET cursor = ?, polled_at = ?, next_poll_at = ?, status_detail = NULL WHERE id = ?",
+        # A push that came meanwhile, or whose message didn't show yet, is looked for again soon.
+        "UPDATE mailboxes SET cursor = ?, polled_at = ?, next_poll_at = CASE WHEN look_again_at > ? THEN look_again_at "
+        "ELSE CAST(? AS BIGINT) END, status_detail = NULL WHERE id = ?",
         result.cursor,
+        now,
         now,
         now + engine.poll_every,
         mailbox_id,

@@ -16,6 +16,7 @@ from outreach_sdk.domain.message import IncomingMessage, OutgoingMessage
 
 __all__ = [
     "ByDevice",
+    "CanWatch",
     "Draft",
     "Fingerprint",
     "HasIdentities",
@@ -25,6 +26,7 @@ __all__ = [
     "PollResult",
     "SentMessage",
     "SignIn",
+    "Watch",
 ]
 
 SEND_TIMEOUT = 30.0
@@ -159,6 +161,28 @@ class HasPeculiarities(Protocol):
 
     def peculiarities(self, provider_draft_id: str) -> Mapping[str, str]:
         """Each such fact by name: "ok", or a sentence on what is otherwise, for a draft that stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What tells of a mailbox's news until `expires_at`."""
+
+    external_id: str
+    expires_at: dt.datetime
+
+
+@runtime_checkable
+class CanWatch(Protocol):
+    """A transport whose provider can tell of news, instead of only being asked."""
+
+    def watch(self, target: str, secret: str) -> Watch:
+        """Have `target` (a topic, an address) told of news, with `secret` in each notification where the provider
+        has a place for it. Raises MailRefused, MailTemporary, MailAuthError."""
+        ...
+
+    def renew_watch(self, external_id: str, target: str, *, reauthorise: bool = False) -> Watch:
+        """Let it stand for longer. MailNotFound where it stands no more."""
         ...
 
 

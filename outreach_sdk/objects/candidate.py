@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
+from outreach_sdk.domain.events import InterviewScheduled
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
+from outreach_sdk.engine import bookings
 from outreach_sdk.engine.enroll import lock_people
-from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.errors import InvalidInput, NaiveDatetime, NotFound
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session, current
 from outreach_sdk.storage.transitions import move_journeys
@@ -93,6 +97,7 @@ class Candidate:
                         "created_at": now,
                     },
                 )
+                bookings.match_address(store, session.workspace_id, candidate, address)
             return int(candidate)
 
         return cls.get(store.run(work))
@@ -154,6 +159,37 @@ class Candidate:
             self.id,
         )
         return frame(rows, sequence="str", status="str", reason="str", enrolled_at="time", ended_at="time")
+
+    def record_interview(
+        self, starts_at: dt.datetime, *, title: str = "", link: str = "", external_id: str | None = None
+    ) -> int:
+        """Note an interview they have, found elsewhere than in a connected calendar or ATS; how many journeys of
+        theirs stopped, whoever's. Owners are told. The same `external_id` again is the same interview, moved."""
+        if starts_at.tzinfo is None:
+            raise NaiveDatetime("starts_at", starts_at, "Give it a time zone.")
+        session, now = self._session, self._session.now()
+        told = InterviewScheduled(
+            external_id=external_id or secrets.token_hex(8),
+            occurred_at=now,
+            starts_at=starts_at,
+            title=title,
+            link=link,
+            in_ats=False,
+        )
+
+        def work() -> int:
+            booking, _ = bookings.take(session.engine, session.workspace_id, "by hand", told, now)
+            session.store.write(
+                "INSERT INTO booking_people (workspace_id, booking_id, address, candidate_id, created_at) "
+                "VALUES (?, ?, '', ?, ?) ON CONFLICT DO NOTHING",
+                session.workspace_id,
+                booking,
+                self.id,
+                now,
+            )
+            return bookings.act_on(session.engine, booking)
+
+        return session.store.run(work)
 
     def suppress(self, reason: str = "by hand") -> None:
         """Never write to any of their addresses again; their journeys are cancelled, at once."""

@@ -223,9 +223,14 @@ class Task:
             raise NotFound("There is no such task.")
         subject = row["draft_subject"] if row["draft_subject"] is not None else row["step_subject"]
         body = row["draft_body"] if row["draft_body"] is not None else row["step_body"]
+        url = self._session.engine.public_url
+        links = compose.links_of(store, self._row["journey_id"], url, subject, body)
         with contextlib.suppress(MissingField):
             subject, body, _ = compose.render_step(
-                subject or row["thread_subject"], body or "", compose.merge_data(row), signature=None
+                subject or row["thread_subject"],
+                body or "",
+                compose.merge_data(row, links=links),
+                signature=None,
             )
         return {"to": row["current_email"] or "", "subject": subject or "", "body": body or ""}
 

@@ -219,9 +219,13 @@ class Mailbox(SendingAs, MailboxCare):
         from outreach_sdk.objects.frames import frame
 
         rows = current().scope.find("mailboxes", tail="ORDER BY x.id")
+        watches = {
+            r["mailbox_id"]: f"News isn't told at once, it is looked for: {r['error']}"
+            for r in current().store.rows("SELECT mailbox_id, error FROM watches WHERE error IS NOT NULL")
+        }
         for row in rows:
             row.update(
-                detail=row["check_failed"] or row["status_detail"],
+                detail=row["check_failed"] or row["status_detail"] or watches.get(row["id"]),
                 default=row["is_default"],
                 tested_at=row["checked_at"],
                 checked_at=row["polled_at"],

@@ -359,6 +359,8 @@ class Sequence(StepWriting):
         )
         out: list[dict[str, Any]] = []
         anchor, subject = now, ""
+        texts = [t for step in self._live() for t in (step["subject"], step["body"])]
+        merge |= compose.links_of(store, journey_id, self._session.engine.public_url, *texts)
         for number, step in enumerate(self._live(), 1):
             plan = lifecycle.step_plan(step)
             at = next_due(

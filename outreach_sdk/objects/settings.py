@@ -6,12 +6,13 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from outreach_sdk.domain.windows import SendingWindow, days_off
 from outreach_sdk.engine.kinds import MONTHLY_LIMIT
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["DEFAULTS", "checked_setting", "moment_after", "window_value"]
+__all__ = ["DEFAULTS", "booking_page", "checked_setting", "moment_after", "window_value"]
 
 DEFAULTS: dict[str, Any] = {
     "colleague_days": 30,
@@ -24,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "overdue_after": 7 * 86_400,
     "ai_replies": True,
     "ai_monthly_limit": MONTHLY_LIMIT,
+    "booking_url": None,
 }
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -116,6 +118,18 @@ def _dollars(name: str, value: Any) -> float | None:
     return float(value)
 
 
+def booking_page(name: str, value: Any) -> str | None:
+    """The https address of a booking page, or None."""
+    if value is None:
+        return None
+    parts = urlsplit(value) if isinstance(value, str) and value.isprintable() and " " not in value else None
+    if parts is None or parts.scheme != "https" or not parts.hostname:
+        raise InvalidInput(
+            name, value, "Give the page people book at, like https://calendly.com/ana/30min, or None."
+        )
+    return str(value)
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "colleague_days": _days,
     "reply_stops": _whose,
@@ -127,4 +141,5 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "overdue_after": _duration,
     "ai_replies": _switch,
     "ai_monthly_limit": _dollars,
+    "booking_url": booking_page,
 }

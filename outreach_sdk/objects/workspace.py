@@ -14,7 +14,7 @@ from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, current, open_session, use
-from outreach_sdk.objects.settings import DEFAULTS, checked_setting
+from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,7 +46,8 @@ class Workspace:
         may get at most, from everybody together, or None. overdue_after: how late an e-mail may be that waited
         while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
         where OPENAI_API_KEY is set (True), else by rules alone. ai_monthly_limit: dollars a calendar month (UTC)
-        that this may cost (10), or None. InvalidInput names what it can't take.
+        that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
+        for those who haven't set their own. InvalidInput names what it can't take.
         """
         store = self._session.store
         checked = {name: checked_setting(name, value) for name, value in changes.items()}
@@ -66,6 +67,15 @@ class Workspace:
         for row in rows:
             row["dollars"] = row["cost"] / 1e6
         return frame(rows, day="str", calls="int", tokens="int", dollars="float")
+
+    def set_mine(self, *, booking_url: str | None) -> None:
+        """Change settings of one's own. booking_url: the page that {{ booking_link }} leads to in one's sequences,
+        or None for the workspace's."""
+        self._session.store.write(
+            "UPDATE users SET booking_url = ? WHERE id = ?",
+            booking_page("booking_url", booking_url),
+            self._session.user["id"],
+        )
 
     def halt(self) -> None:
         """Stop all sending in the installation at once, until `resume()`."""

@@ -32,6 +32,7 @@ class User(Row):
     role = pw.TextField(default="member")
     api_key_hash = pw.TextField(null=True, unique=True)
     sequences_access = pw.BooleanField(default=True)
+    booking_url = pw.TextField(null=True)  # where people book time with them; null: the workspace's
     created_at = UtcField()
 
     class Meta:
@@ -65,6 +66,7 @@ class Mailbox(Owned):
     cursor = pw.TextField(null=True)
     polled_at = UtcField(null=True)
     next_poll_at = UtcField()
+    look_again_at = UtcField(null=True)  # a push came: history may not show yet what it is about
     next_slot_at = UtcField()
     last_call_at = UtcField()
     spacing_us = pw.BigIntegerField()
@@ -461,7 +463,7 @@ class Outage(Row):
 
 
 class Installation(Row):
-    """One row: the halt, and whether this database is the one that was armed to send."""
+    """One row: the halt, whether this database is the one that was armed to send, what links are signed with."""
 
     identity = pw.TextField(null=True)
     armed = pw.BooleanField(default=True)
@@ -470,6 +472,8 @@ class Installation(Row):
     halted_by = pw.TextField(null=True)
     clock_seen_at = UtcField(null=True)
     ai_wait_until = UtcField(null=True)  # the model isn't asked before
+    upkeep_at = UtcField(null=True)
+    link_key = pw.TextField(null=True)  # signs the links in e-mails; outlives every rotation of other keys
 
     class Meta:
         table_name = "installation"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,24 +14,26 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.mail.emulator import EmulatorMissing
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    "chromium",
+)
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 
 @contextmanager
 def page(scheme: str = "light") -> Iterator[Page]:
     """An empty page of a browser that has never been anywhere, without JavaScript."""
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            try:
-                context = browser.new_context(java_script_enabled=False, color_scheme=scheme)  # type: ignore[arg-type]
-                context.set_default_timeout(20_000)
-                yield context.new_page()
-            finally:
-                browser.close()
-    except FileNotFoundError as exc:
-        raise EmulatorMissing(f"The consent tests need Chromium at {CHROMIUM}.") from exc
+    if not Path(CHROMIUM).is_file():
+        raise EmulatorMissing("The browser tests need Chromium: `make browser` installs it.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            context = browser.new_context(java_script_enabled=False, color_scheme=scheme)  # type: ignore[arg-type]
+            context.set_default_timeout(20_000)
+            yield context.new_page()
+        finally:
+            browser.close()
 
 
 def agree(view: Page, address: str) -> None:

@@ -46,7 +46,7 @@ from outreach_sdk.mail.gmail.parse import (
     read_message,
     seen_from,
 )
-from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, Identity, PollResult, SentMessage
+from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, Identity, PollResult, SentMessage, Watch
 
 __all__ = ["GmailTransport", "refresh_credentials"]
 
@@ -250,6 +250,16 @@ class GmailTransport:
             )
         ]
         return PollResult(self._incoming(ids), start, resynced=cursor is not None)
+
+    def watch(self, target: str, secret: str) -> Watch:
+        """Of everything; Pub/Sub's own token proves what comes. The same again renews it: a watch has no id, so the
+        mailbox's address stands for one."""
+        found = self._read(lambda users: users.watch(userId="me", body={"topicName": target}))
+        expires = dt.datetime.fromtimestamp(int(found["expiration"]) / 1000, dt.UTC)
+        return Watch(f"gmail:{self._address}", expires)
+
+    def renew_watch(self, external_id: str, target: str, *, reauthorise: bool = False) -> Watch:
+        return self.watch(target, "")
 
     def close(self) -> None:
         with self._lock:

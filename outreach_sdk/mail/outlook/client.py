@@ -50,11 +50,14 @@ from outreach_sdk.mail.outlook.parse import (
     submitted,
     threading_properties,
 )
-from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, PollResult, SentMessage
+from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, PollResult, SentMessage, Watch
 
 __all__ = ["OutlookTransport"]
 
 LOOKALIKE_PAGES = 10
+WATCHED_FOR = dt.timedelta(days=6)
+"""Under the seven days that a subscription to messages may last
+(https://learn.microsoft.com/graph/api/resources/subscription)."""
 OVERLAP = dt.timedelta(minutes=15)
 """How far before the newest message a poll begins: what shows up late was received earlier than it shows."""
 
@@ -295,6 +298,29 @@ class OutlookTransport:
         messages = sorted((m for m in new if m is not None), key=lambda m: m.received_at)
         return PollResult(messages, following.encode(), resynced=cursor is not None and known is None)
 
+    def watch(self, target: str, secret: str) -> Watch:
+        """Not repeated: a lost answer may have left a subscription, which then tells what nobody believes."""
+        made = self._graph.ask(
+            "POST",
+            "subscriptions",
+            body={
+                "changeType": "created",
+                "notificationUrl": target,
+                "lifecycleNotificationUrl": target,
+                "resource": "me/messages",
+                "expirationDateTime": stamp(dt.datetime.now(dt.UTC) + WATCHED_FOR),
+                "clientState": secret,
+            },
+        )
+        return _watch(made)
+
+    def renew_watch(self, external_id: str, target: str, *, reauthorise: bool = False) -> Watch:
+        path = f"subscriptions/{quote(external_id, safe='')}"
+        if reauthorise:
+            self._graph.read("POST", f"{path}/reauthorize")
+        until = stamp(dt.datetime.now(dt.UTC) + WATCHED_FOR)
+        return _watch(self._graph.read("PATCH", path, body={"expirationDateTime": until}))
+
     def close(self) -> None:
         self._graph.close()
 
@@ -346,3 +372,10 @@ def _path(message_id: str) -> str:
     if not message_id.strip("."):  # it would climb the path
         raise MailNotFound(f"There is no message {message_id!r}.")
     return f"me/messages/{quote(message_id, safe='')}"
+
+
+def _watch(found: dict[str, Any]) -> Watch:
+    expires = moment(found.get("expirationDateTime"))
+    if not found.get("id") or expires is None:
+        raise MailTemporary("Outlook answered without a subscription.")
+    return Watch(str(found["id"]), expires)

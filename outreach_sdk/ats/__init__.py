@@ -1,0 +1,1 @@
+"""Applicant tracking systems: one file a vendor, its words understood nowhere else."""
