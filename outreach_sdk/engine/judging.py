@@ -141,6 +141,7 @@ def _hold(engine: Engine, wait: dt.timedelta) -> None:
 
 def _acted_on(engine: Engine, row: dict[str, Any], found: Judgement) -> None:
     """Rule 19 holds for what the model reads too, but not in words that may be one's own, quoted without marks."""
+    sync.kind_changed(engine, row, found.kind)
     if found.kind != "unsubscribe" or typed_text(row["body_text"]) != row["visible_text"]:
         return
     whole = sync.with_journey(engine.store, row["id"])

@@ -103,6 +103,7 @@ def test_the_journey_stops_at_once_with_a_kind_by_rules_and_the_model_comes_late
     assert "wrote:" not in notice
 
     assert judging.drain_kinds(house.engine) == {"judged": 1}
+    assert "(not now)" in told(house, "replied")[0], "the notice that nobody has read is put right"
     assert (message.reply_kind, message.kind_by) == ("not_now", "model")
     assert message.judged["model"] == "gpt-4.1-mini-2025-04-14"
     assert message.judged["version"]
