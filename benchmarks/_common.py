@@ -15,7 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-for _name in [n for n in os.environ if n.startswith("OUTREACH_")] + ["DATABASE_URL", "REDIS_URL"]:
+for _name in [n for n in os.environ if n.startswith(("OUTREACH_", "OPENAI_"))] + [
+    "DATABASE_URL",
+    "REDIS_URL",
+]:
     os.environ.pop(_name, None)
 
 

@@ -98,7 +98,7 @@ def run(home: Path) -> int:
     marker = home / "demo"
     if home.exists() and not marker.exists() and any(home.iterdir()):
         raise OutreachError(f"{home} isn't a demo's folder. Choose another: outreach demo --home FOLDER.")
-    env = {k: v for k, v in os.environ.items() if not k.startswith("OUTREACH_")} | NUMBERS
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTREACH_", "OPENAI_"))} | NUMBERS
     settings = Settings.from_env(
         {k: v for k, v in env.items() if k not in ("DATABASE_URL", "REDIS_URL")}, home=home
     )

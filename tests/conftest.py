@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="run-"))
-for name in [n for n in os.environ if n.startswith("OUTREACH_")] + ["DATABASE_URL", "REDIS_URL"]:
+for name in [n for n in os.environ if n.startswith(("OUTREACH_", "OPENAI_"))] + ["DATABASE_URL", "REDIS_URL"]:
     os.environ.pop(name, None)
 
 _real_connect = socket.socket.connect

@@ -131,7 +131,11 @@ class OpenAiJudge:
                 import openai
 
                 self._made = openai.OpenAI(
-                    api_key=self._key(), base_url=self._base_url, timeout=self._timeout, max_retries=0
+                    api_key=self._key(),
+                    base_url=self._base_url,
+                    timeout=self._timeout,
+                    max_retries=0,
+                    http_client=openai.DefaultHttpxClient(event_hooks={"response": [self._refuse]}),
                 )
             return self._made
 
@@ -143,17 +147,28 @@ class OpenAiJudge:
         failure: AiError
         try:
             return self._exchange(messages)
-        except openai.APIStatusError as exc:
-            failure = _refused(exc.status_code, exc.code, exc.response.headers)
         except openai.APITimeoutError:
             failure = AiUnavailable("OpenAI didn't answer in time.", cost=None)
         except openai.APIConnectionError as exc:
             # Only where no connection came about is it sure that nothing was asked.
             unasked = type(exc.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
-            failure = AiUnavailable("OpenAI can't be reached.", cost=0 if unasked else None)
+            refused = exc.__cause__ if isinstance(exc.__cause__, AiError) else None
+            failure = refused or AiUnavailable("OpenAI can't be reached.", cost=0 if unasked else None)
         except openai.OpenAIError:
             failure = AiUnusable("OpenAI's library couldn't make the request.")
         raise failure from None
+
+    def _refuse(self, response: Any) -> None:
+        """Called with each response before its body is read, which the library would do without any bound."""
+        if response.status_code < 400:
+            return
+        code = None
+        try:
+            told = json.loads(_read(response.iter_bytes(), time.monotonic() + self._timeout))
+            code = told["error"]["code"]
+        except (AiError, ValueError, RecursionError, KeyError, TypeError):
+            pass  # the status says enough
+        raise _refused(response.status_code, code, response.headers)
 
     def _exchange(self, messages: list[dict[str, str]]) -> dict[str, Any]:
         # No size is given to iter_bytes: it would wait until so much has come.
@@ -232,8 +247,8 @@ def _content(told: dict[str, Any]) -> tuple[str, str]:
     return answer, ""
 
 
-def _refused(status: int, code: str | None, headers: Mapping[str, str]) -> AiError:
-    if code in _NO_CREDIT:
+def _refused(status: int, code: object, headers: Mapping[str, str]) -> AiError:
+    if isinstance(code, str) and code in _NO_CREDIT:
         return AiDenied("The OpenAI account has no credit left. Add some, or see its limits.")
     if status in (401, 403):
         return AiDenied("OpenAI refuses the key. Set a working OPENAI_API_KEY where the workers run.")

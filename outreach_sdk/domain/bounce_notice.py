@@ -42,7 +42,7 @@ _SUBJECT = re.compile(
 )
 _DELAYED = re.compile(
     r"delayed|warning: (?:message|could not)|still (?:trying|being)|will (?:be retried|keep trying)|"
-    r"not yet been delivered|delivery attempts will continue",
+    r"not yet been delivered|delivery attempts will continue|been postponed|will continue to (?:try|attempt)",
     re.I,
 )
 _UNDELIVERED = re.compile(

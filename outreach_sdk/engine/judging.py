@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 DENIED_FOR = dt.timedelta(minutes=10)
 """A refused key is tried again by one answer after this long: it may have been changed at the provider's."""
 
+LIMITED_FOR = dt.timedelta(hours=1)
+
 
 def drain_kinds(engine: Engine, *, threads: int = 4, stop: threading.Event | None = None) -> dict[str, int]:
     """Have the model judge the answers that wait for it, until none is left, the time budget is spent or `stop`
@@ -65,7 +67,8 @@ def _one(engine: Engine, model: ReplyJudge, row: dict[str, Any]) -> str:
     known = kinds.known_addresses(store, row)
     most = model.most(text, step)
     if not kinds.reserve(store, workspace, most, reserved_at):
-        kinds.close(store, row, "the month's spend limit")
+        # What is under way counts at its most: there may be room again, and there is in a new month.
+        kinds.ask_later(store, row, reserved_at + LIMITED_FOR, counts=False)
         _tell_admins(
             engine,
             workspace,
@@ -138,6 +141,7 @@ def _hold(engine: Engine, wait: dt.timedelta) -> None:
 
 def _acted_on(engine: Engine, row: dict[str, Any], found: Judgement) -> None:
     """Rule 19 holds for what the model reads too, but not in words that may be one's own, quoted without marks."""
+    sync.kind_changed(engine, row, found.kind)
     if found.kind != "unsubscribe" or typed_text(row["body_text"]) != row["visible_text"]:
         return
     whole = sync.with_journey(engine.store, row["id"])

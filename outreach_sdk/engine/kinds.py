@@ -39,8 +39,9 @@ ASK_WITHIN = dt.timedelta(days=3)
 MONTHLY_LIMIT = 10.0
 """Dollars, where the workspace says nothing else."""
 
+# What is past asking about is outside of the index range that this reads.
 _OPEN = (
-    "kind_due_at <= ? AND kind_tries < ? AND received_at > ? AND NOT EXISTS (SELECT 1 FROM installation "
+    "kind_due_at <= ? AND kind_due_at > ? AND kind_tries < ? AND received_at > ? AND NOT EXISTS (SELECT 1 FROM installation "
     "WHERE ai_wait_until > ?)"
 )
 
@@ -98,7 +99,12 @@ def waiting(engine: Engine) -> bool:
     now = engine.now()
     return bool(
         engine.store.value(
-            f"SELECT 1 FROM inbound WHERE {_OPEN} LIMIT 1", now, MAX_TRIES, now - ASK_WITHIN, now
+            f"SELECT 1 FROM inbound WHERE {_OPEN} LIMIT 1",
+            now,
+            now - ASK_WITHIN,
+            MAX_TRIES,
+            now - ASK_WITHIN,
+            now,
         )
     )
 
@@ -114,6 +120,7 @@ def claim(engine: Engine) -> dict[str, Any] | None:
             f"WHERE {_OPEN} ORDER BY kind_due_at, id LIMIT 1{skip}) RETURNING *",
             now + LEASE,
             now,
+            now - ASK_WITHIN,
             MAX_TRIES,
             now - ASK_WITHIN,
             now,

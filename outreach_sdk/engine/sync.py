@@ -26,7 +26,7 @@ from outreach_sdk.storage.transitions import event, move_journey, move_journeys
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
-__all__ = ["opted_out", "poll_mailbox", "process_open", "take_in", "with_journey"]
+__all__ = ["kind_changed", "opted_out", "poll_mailbox", "process_open", "take_in", "with_journey"]
 
 REPLY_WINDOW = dt.timedelta(days=180)
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
@@ -283,7 +283,7 @@ def _tell(engine: Engine, row: dict[str, Any], kind: str, text: str, now: dt.dat
         owner_id=row["journey_owner"],
         kind=kind,
         text=text,
-        dedupe=f"{kind}:{row['mailbox_id']}:{row['provider_message_id']}",
+        dedupe=_dedupe(row, kind),
         now=now,
         journey_id=row["journey_id"],
         sequence_id=row["sequence_id"],
@@ -311,8 +311,25 @@ def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) ->
     for journey in moved:
         event(store, journey, "journey_cancelled", now, CancelReason.REPLIED)
     event(store, _for_event(row), "replied", now, row["subject"])
+    _tell(engine, row, "replied", _reply_notice(row, who, reply_kind), now)
+
+
+def _reply_notice(row: dict[str, Any], who: str, reply_kind: str) -> str:
     first = " ".join((row["visible_text"] or row["body_text"] or "").split())[:200]
-    _tell(engine, row, "replied", f"{who} answered ({reply_kind.replace('_', ' ')}): “{first}”", now)
+    return f"{who} answered ({reply_kind.replace('_', ' ')}): “{first}”"
+
+
+def kind_changed(engine: Engine, row: dict[str, Any], reply_kind: str) -> None:
+    """The notice of a reply that nobody has read yet, in the product or by mail, says what it is held for now."""
+    engine.store.write(
+        "UPDATE notifications SET text = ? WHERE dedupe = ? AND read_at IS NULL AND mailed_at IS NULL",
+        _reply_notice(row, person_name(engine.store, row["candidate_id"]), reply_kind),
+        _dedupe(row, "replied"),
+    )
+
+
+def _dedupe(row: dict[str, Any], kind: str) -> str:
+    return f"{kind}:{row['mailbox_id']}:{row['provider_message_id']}"
 
 
 def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:

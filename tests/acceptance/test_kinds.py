@@ -103,6 +103,7 @@ def test_the_journey_stops_at_once_with_a_kind_by_rules_and_the_model_comes_late
     assert "wrote:" not in notice
 
     assert judging.drain_kinds(house.engine) == {"judged": 1}
+    assert "(not now)" in told(house, "replied")[0], "the notice that nobody has read is put right"
     assert (message.reply_kind, message.kind_by) == ("not_now", "model")
     assert message.judged["model"] == "gpt-4.1-mini-2025-04-14"
     assert message.judged["version"]
@@ -277,6 +278,24 @@ def test_the_month_s_limit_holds_however_many_ask_at_once(house: House, openai: 
     assert spent(house)[2] <= 2.5 * most
     assert len(told(house, "ai_limit")) == 1
     assert "ai_monthly_limit" in told(house, "ai_limit")[0]
+    now = house.engine.now()
+    house.engine.now = lambda: now + judging.LIMITED_FOR
+    again = judging.drain_kinds(house.engine, threads=1)
+    assert again == {"judged": ends["limit"]}, "what was reserved and not spent is there again"
+
+
+@pytest.mark.rule(16)
+def test_a_limit_that_is_spent_is_not_gone_over(house: House, openai: HostileOpenAi) -> None:
+    messages = asked(house, "I'm interested.", "No, thanks.")
+    Workspace(house.session).set(ai_monthly_limit=0)
+    now = house.engine.now()
+    for hour in range(4):
+        house.engine.now = lambda hour=hour: now + hour * judging.LIMITED_FOR  # type: ignore[misc]
+        assert judging.drain_kinds(house.engine) == {"limit": 2}
+        assert judging.drain_kinds(house.engine) == {}
+    assert openai.asked == []
+    assert [m.reply_kind for m in messages] == ["interested", "not_interested"]
+    assert len(told(house, "ai_limit")) == 1
 
 
 def one_row(house: House) -> dict[str, Any]:

@@ -56,9 +56,9 @@ def stalls(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def drips(handler: Handler) -> None:
+def drips(handler: Handler, code: int = 200) -> None:
     """A byte now and then, each before any time-out of its own."""
-    handler.send_response(200)
+    handler.send_response(code)
     handler.send_header("Content-Type", "application/json")
     handler.end_headers()
     with contextlib.suppress(OSError):
@@ -66,6 +66,10 @@ def drips(handler: Handler) -> None:
             handler.wfile.write(b" ")
             handler.wfile.flush()
     handler.close_connection = True
+
+
+def drips_an_error(handler: Handler) -> None:
+    drips(handler, 502)
 
 
 def resets(handler: Handler) -> None:

@@ -142,6 +142,9 @@ def test_not_now_says_when(judge: Judge) -> None:
     [
         (status(500), 0),
         (status(503), 0),
+        (status(500, ["no object"]), 0),
+        (status(502, b"<html>" + b"x" * 600_000), 0),
+        (server.drips_an_error, 0),
         (server.stalls, None),
         (server.drips, None),
         (server.resets, None),

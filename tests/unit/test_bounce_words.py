@@ -95,6 +95,8 @@ NOBODY_THERE = [
     "550 home.example: no DNS entry",
     "550 No MX or A records for home.example",
     "550 Recipient domain must exist",
+    "unrouteable mail domain home.example",
+    "550 User not a member of domain: <ana@home.example>",
 ]
 
 
@@ -150,3 +152,16 @@ def test_the_address_is_not_at_fault(said: str) -> None:
         verdict = _verdict(raw)
         assert verdict.hard is False
         assert verdict.dead == ()
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Delivery has been postponed due to a full mailbox.",
+        "We will continue to try to deliver your message over the next few days.",
+    ],
+)
+def test_a_server_that_goes_on_trying_has_not_given_up(said: str) -> None:
+    verdict = _verdict(_notice(said))
+    assert (verdict.kind, verdict.hard) == ("delivery_notice", False)
