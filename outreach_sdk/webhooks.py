@@ -61,13 +61,13 @@ def generic_signature(name: str) -> Mapping[str, str] | None:
     return None if config is None else config.get("signature", {})
 
 
-def record(source: str, delivery_id: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Store a delivery whose signature was right, before it is acknowledged, and have it acted on; False if it was
-    stored before. DatabaseUnavailable where it can't be stored."""
-    new = deliveries.record(shared_engine(), source, delivery_id, headers, body)
-    if new:
+def record(source: str, delivery_id: str, headers: Mapping[str, str], body: bytes) -> int | None:
+    """Store a delivery whose signature was right, before it is acknowledged, and have it acted on; its number, or
+    None if it was stored before. DatabaseUnavailable where it can't be stored."""
+    number = deliveries.record(shared_engine(), source, delivery_id, headers, body)
+    if number is not None:
         hurry()
-    return new
+    return number
 
 
 def process(delivery: int) -> Explained:

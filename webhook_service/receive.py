@@ -67,11 +67,11 @@ def _receive(source: Source) -> Answer:
     kept = {name: request.headers[name][:2000] for name in source.keep if name in request.headers}
     delivery = source.delivery_id(body, headers)
     try:
-        new = webhooks.record(source.name, delivery, kept, body)
+        number = webhooks.record(source.name, delivery, kept, body)
     except OutreachError as exc:
         return unavailable(exc)
-    g.outcome = "stored" if new else "known"
-    return jsonify(status="stored" if new else "known"), source.success
+    g.outcome, g.delivery = "known" if number is None else "stored", number
+    return jsonify(status=g.outcome), source.success
 
 
 def unavailable(exc: OutreachError) -> Answer:

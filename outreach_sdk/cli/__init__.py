@@ -10,12 +10,13 @@ import click
 from outreach_sdk.cli import engine as _engine
 from outreach_sdk.cli import keys as _keys
 from outreach_sdk.cli import people as _people
+from outreach_sdk.cli import webhooks as _webhooks
 from outreach_sdk.cli.base import outreach
 from outreach_sdk.errors import OutreachError
 
 __all__ = ["main"]
 
-COMMANDS = (_engine, _keys, _people)
+COMMANDS = (_engine, _keys, _people, _webhooks)
 """Importing them hangs their commands on the group."""
 
 

@@ -42,24 +42,27 @@ class Explained:
     stopped: int = 0
 
 
-def record(engine: Engine, source: str, delivery_id: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Store a delivery whose signature was right; False if it was stored before. DatabaseUnavailable,
+def record(
+    engine: Engine, source: str, delivery_id: str, headers: Mapping[str, str], body: bytes
+) -> int | None:
+    """Store a delivery whose signature was right; its number, or None if it was stored before. DatabaseUnavailable,
     OutreachError where there is no workspace yet."""
     now = engine.now()
-    stored = engine.store.write(
-        "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries, lease_until) "
-        "SELECT id, ?, ?, ?, ?, CAST(? AS BIGINT), 'received', 0, CAST(? AS BIGINT) FROM workspace "
-        "WHERE id = (SELECT MIN(id) FROM workspace) ON CONFLICT (source, delivery_id) DO NOTHING",
-        source,
-        delivery_id,
-        json.dumps(dict(headers)),
-        body,
-        now,
-        now,
-    )
-    if stored == 0 and not engine.store.value("SELECT 1 FROM workspace LIMIT 1"):
+    with engine.store.tx():
+        number = engine.store.value(
+            "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries, "
+            "lease_until) SELECT id, ?, ?, ?, ?, CAST(? AS BIGINT), 'received', 0, CAST(? AS BIGINT) FROM workspace "
+            "WHERE id = (SELECT MIN(id) FROM workspace) ON CONFLICT (source, delivery_id) DO NOTHING RETURNING id",
+            source,
+            delivery_id,
+            json.dumps(dict(headers)),
+            body,
+            now,
+            now,
+        )
+    if number is None and not engine.store.value("SELECT 1 FROM workspace LIMIT 1"):
         raise OutreachError("There is no workspace yet: `outreach user add` makes one.", permanent=False)
-    return stored == 1
+    return None if number is None else int(number)
 
 
 def refused(engine: Engine, counts: Mapping[tuple[str, str], int]) -> None:

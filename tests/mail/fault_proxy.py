@@ -17,6 +17,7 @@ import secrets
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ Kind = Literal["answer", "answer-after", "lost", "reset", "stall", "stall-after"
 
 SEND = r"/drafts/send(\?|$)"
 CREATE = r"/drafts(\?|$)"
+WATCH = r"/users/me/watch(\?|$)"
 HISTORY = r"/history(\?|$)"
 
 
@@ -101,6 +103,8 @@ class FaultProxy:
         self.upstream = (parts.hostname, parts.port)
         self.replace_message_ids = replace_message_ids
         self.requests: list[Request] = []
+        self.watched: list[str] = []
+        """The topic of each watch that was asked for."""
         self.at_once = 0
         self.most_at_once = 0
         self._faults: list[Fault] = []
@@ -192,6 +196,12 @@ class FaultProxy:
             with self._sending:
                 self._replace_message_id(path, body, headers)
                 return self._ask(method, path, body, headers)
+        if method == "POST" and re.search(WATCH, path):
+            # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users/watch
+            self.watched.append(str(json.loads(body)["topicName"]))
+            expires = int((time.time() + 7 * 86_400) * 1000)
+            made = json.dumps({"historyId": "1", "expiration": str(expires)}).encode()
+            return 200, [("Content-Type", "application/json")], made
         if self.replace_message_ids and method == "POST" and re.search(CREATE, path):
             given = json.loads(body)
             # https://developers.google.com/workspace/gmail/api/guides/threads

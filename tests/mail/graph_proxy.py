@@ -9,6 +9,7 @@ at a time. Faults are asked for with `Fault`, whose `reason` is Graph's error co
 from __future__ import annotations
 
 import email
+import html
 import json
 import re
 import threading
@@ -19,6 +20,8 @@ from email.policy import SMTP
 from email.utils import formataddr
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+import requests
 
 from tests.mail.fault_proxy import Fault, FaultProxy
 
@@ -60,6 +63,8 @@ class GraphProxy(FaultProxy):
         self.properties: dict[str, dict[str, str]] = {}
         self.headers: dict[str, list[tuple[str, str]]] = {}
         self.raw: dict[str, bytes] = {}
+        self.subscriptions: dict[str, dict[str, Any]] = {}
+        self.reauthorised: list[str] = []
         self.binned: set[str] = set()
         self.leaving: set[str] = set()
         """Messages that were accepted but still show as drafts, flagged as submitted."""
@@ -90,7 +95,8 @@ class GraphProxy(FaultProxy):
         if headers.get("Prefer") != 'IdType="ImmutableId"':
             self.without_immutable_ids.append(path)
         fields = dict(parse_qsl(parts.query))
-        steps = [unquote(p) for p in parts.path.removeprefix("/v1.0/me").strip("/").split("/")]
+        below = parts.path.removeprefix("/v1.0").removeprefix("/me")
+        steps = [unquote(p) for p in below.strip("/").split("/")]
         with self._state:
             if len(steps) > 1 and steps[0] == "messages":
                 if steps[1] in self.renamed:
@@ -116,10 +122,39 @@ class GraphProxy(FaultProxy):
                     return self._patch(message_id, json.loads(body), headers)
                 case "POST", ["messages", message_id, "send"]:
                     return self._send(message_id, path, headers)
+                case _, ["subscriptions", *rest]:
+                    return self._subscriptions(method, rest, json.loads(body or b"{}"))
                 case "DELETE", ["messages", message_id]:
                     if self._get(message_id, headers)[1].get("isDraft"):
                         self.binned.add(message_id)
         return self._ask(method, path, body, headers)
+
+    def _subscriptions(self, method: str, rest: list[str], given: dict[str, Any]) -> Answer:
+        """https://learn.microsoft.com/graph/api/resources/subscription, the handshake included."""
+        if method == "POST" and not rest:
+            for name in ("notificationUrl", "lifecycleNotificationUrl"):
+                token = "Validation: Testing client <application> & reachability"
+                answer = requests.post(given[name], params={"validationToken": token}, timeout=10)
+                plain = answer.headers.get("Content-Type", "").startswith("text/plain")
+                if answer.status_code != 200 or not plain or html.unescape(answer.text) != token:
+                    return _error(400, "ValidationError", "Subscription validation request failed.")
+            made = {**given, "id": f"sub-{len(self.subscriptions) + 1}"}
+            self.subscriptions[made["id"]] = made
+            return _json(201, made)
+        found = self.subscriptions.get(rest[0])
+        if found is None:
+            return _error(404, "ResourceNotFound", "The object was not found.")
+        if rest[1:] == ["reauthorize"]:
+            self.reauthorised.append(rest[0])
+            return 204, [], b""
+        found.update(given)
+        return _json(200, found)
+
+    def notice(self, subscription: str, **more: Any) -> dict[str, Any]:
+        """A notification as Graph would send it for a subscription."""
+        held = self.subscriptions[subscription]
+        base = {"subscriptionId": subscription, "clientState": held["clientState"], "tenantId": "t"}
+        return {**base, "changeType": "created", "resource": "me/messages/AAMk", **more}
 
     def leave(self) -> None:
         """What was accepted and lingered appears in Sent Items."""

@@ -26,6 +26,10 @@ EVERYTHING = {
     "OUTREACH_GOOGLE_AUTH_URI": "http://127.0.0.1:9/auth",
     "OUTREACH_GOOGLE_CERTS_URL": "http://127.0.0.1:9/certs",
     "OUTREACH_GOOGLE_CALENDAR_ENDPOINT": "http://127.0.0.1:9/calendar/v3",
+    "OUTREACH_GMAIL_PUSH_TOPIC": "projects/acme/topics/gmail",
+    "OUTREACH_GMAIL_PUSH_ACCOUNT": "push@acme.example",
+    "OUTREACH_GMAIL_PUSH_AUDIENCE": "outreach",
+    "OUTREACH_PANEL_WEBHOOK_FIELDS": '{"fields": {"id": "id", "email": "who"}, "canceled": ["no"]}',
     "OUTREACH_GOOGLE_CLIENT_ID": "google-client",
     "OUTREACH_GOOGLE_CLIENT_SECRET": "hush-google",
     "OUTREACH_MICROSOFT_CLIENT_ID": "microsoft-client",
@@ -71,6 +75,7 @@ def test_every_variable_is_read_and_survives_a_child_s_environment() -> None:
     assert settings.vendor_keys == {"hunter": Secret("hush-hunter")}
     assert settings.vendor_endpoints == {"hunter": "http://127.0.0.1:9/hunter"}
     assert [s.reveal() for s in settings.webhook_secrets["calendly"]] == ["hush-a", "hush-b"]
+    assert settings.webhook_fields["panel"]["fields"] == {"id": "id", "email": "who"}
     assert not settings.embedded
     assert Settings.from_env(settings.as_env()) == settings
 
@@ -176,3 +181,20 @@ def test_importing_settings_is_light() -> None:
     heavy = "import sys, outreach_sdk.config; print(*{m.split('.')[0] for m in sys.modules})"
     ran = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert not {"redis", "rq", "peewee", "polars", "requests", "click"} & set(ran.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"fields": {"id": "a"}}',
+        '{"fields": {"id": "a", "email": "b"}, "kind": "party"}',
+        '{"fields": {"id": "a", "email": "b", "age": "c"}}',
+        '{"fields": {"id": 1, "email": "b"}}',
+    ],
+)
+def test_a_generic_source_that_cannot_work_is_refused_at_the_start(text: str) -> None:
+    with pytest.raises(ConfigError, match="OUTREACH_PANEL_WEBHOOK_FIELDS"):
+        Settings.from_env({"OUTREACH_PANEL_WEBHOOK_FIELDS": text})
