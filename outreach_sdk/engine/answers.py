@@ -11,8 +11,8 @@ from outreach_sdk.domain.message import Address, OutgoingMessage
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.threading import reply_subject
 from outreach_sdk.engine import compose, release, send
+from outreach_sdk.engine.contact_points import suppressed
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.reopen import suppressed
 from outreach_sdk.engine.timing import too_often
 from outreach_sdk.errors import InvalidInput, NotFound, OutreachError, TransitionRefused
 from outreach_sdk.mail.port import MailTransport

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import bookings
+from outreach_sdk.engine.contact_points import best_address, preference
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.lifecycle import plan_first
 from outreach_sdk.engine.staging import CANDIDATE
@@ -17,10 +18,26 @@ from outreach_sdk.storage.transitions import event
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HOLD_BACKS", "enroll_chunk", "lock_people", "same_person_in_chunk", "shape", "without_constants"]
+__all__ = [
+    "FIRM",
+    "HOLD_BACKS",
+    "enroll_chunk",
+    "lock_people",
+    "same_person_in_chunk",
+    "shape",
+    "without_constants",
+]
 
-HOLD_BACKS = ("suppressed", "contacted_by_colleague", "invalid_address", "interview_ahead")
-"""Reasons for which people are held back. All but `suppressed` can be lifted by `override=`."""
+HOLD_BACKS = (
+    "suppressed",
+    "erased",
+    "contacted_by_colleague",
+    "in_another_sequence",
+    "invalid_address",
+    "interview_ahead",
+)
+"""Reasons for which people are held back. All but `FIRM` can be lifted by `override=`."""
+FIRM = ("suppressed", "erased")
 
 _STAGED = {
     "row": "BIGINT",
@@ -86,10 +103,8 @@ def enroll_chunk(engine: Engine, job: dict[str, Any], chunk: pl.DataFrame) -> No
     person = _add_people(store, job, now, known=bool(known))
     lifted = "interview_ahead" in options["override"]
     bookings.match_staged(store, job["workspace_id"], person, now, lifted=lifted)
-    address = (
-        "COALESCE(s.email, (SELECT e.address FROM candidate_emails e WHERE e.candidate_id = s.known "
-        "AND NOT e.invalid ORDER BY e.id LIMIT 1))"
-    )
+    prefer = preference(store, sequence, options.get("prefer"))
+    address = best_address("s.known" if prefer is None else person, "s.email", prefer)
     status = "'paused'" if options["paused"] else ("'active'" if sequence["active"] else "'pending'")
     reason = "'manual'" if options["paused"] else "NULL"
     store.write(
@@ -223,6 +238,26 @@ def _hold_back(
                 (job["workspace_id"],),
             )
         )
+        if known:  # who asked at one address is left alone at all of theirs
+            rules.append(
+                (
+                    "held_back",
+                    "suppressed",
+                    "EXISTS (SELECT 1 FROM candidate_emails e JOIN suppressions s ON s.workspace_id = e.workspace_id AND "
+                    "s.kind = 'address' AND s.value = e.address WHERE e.candidate_id = staged.known)",
+                    (),
+                )
+            )
+    if known and settings.get("one_sequence"):
+        rules.append(
+            (
+                "held_back",
+                "in_another_sequence",
+                "EXISTS (SELECT 1 FROM journeys j JOIN sequences q ON q.id = j.sequence_id WHERE j.candidate_id = "
+                "staged.known AND q.id <> ? AND q.active AND j.status IN ('pending', 'active', 'paused'))",
+                (sequence["id"],),
+            )
+        )
     if known:
         rules += [
             (
@@ -242,7 +277,7 @@ def _hold_back(
         ]
     rules += bookings.ahead_rules(store, job["workspace_id"], now)
     for outcome, reason, condition, params in rules:
-        if reason not in lifted or reason == "suppressed":
+        if reason not in lifted or reason in FIRM:
             store.write(
                 f"UPDATE staged SET outcome = ?, reason = ? WHERE outcome IS NULL AND {condition}",
                 outcome,

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.engine import erasing
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.failpoints import hit
 from outreach_sdk.engine.people import Table, open_text
@@ -55,12 +56,13 @@ def enroll(
     paused: bool = False,
     dry_run: bool = False,
     override: Iterable[str] = (),
+    prefer: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[int, list[dict[str, Any]] | None]:
     """Enrol every row of `table`; the import's id, and for a dry run, which leaves nothing behind, what
     would become of each row."""
     told: list[dict[str, Any]] = []
-    options = {"paused": paused, "override": sorted(override)}
+    options = {"paused": paused, "override": sorted(override), "prefer": prefer}
 
     def rehearse() -> None:
         import_id, holder = new_import(engine, sequence, owner_id, "notebook", options)
@@ -150,7 +152,7 @@ def run_import(
     mine = "WHERE id = ? AND holder = ? AND state = 'running'"
     for chunk in table.prepared(after=job["progress"]):
         last = int(chunk["row"][-1])
-        chunk = same_person_in_chunk(chunk)
+        chunk = erasing.hold_back(store, job["workspace_id"], same_person_in_chunk(chunk))
         with store.staged("staged", shape(store), without_constants(chunk)):
 
             def work(chunk: pl.DataFrame = chunk, last: int = last) -> None:

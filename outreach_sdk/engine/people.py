@@ -76,6 +76,15 @@ def open_table(people: Any, *, mapping: Mapping[str, str | None] | None = None) 
     return _of_rows(headers, rows, mapping, total=len(dicts))
 
 
+def plain_rows(path: Path) -> list[dict[str, str]]:
+    """A small text file as dicts by its own headers, whatever they are. ImportRefused where it can't be read."""
+    size = check_file(path)
+    fmt = sheet.sniff(next(iter(file_parts(path)), b"")[: 256 * 1024], total=size)
+    lines = iter(sheet.decode_table(file_parts(path), fmt))
+    headers = next(lines, [])
+    return [dict(zip(headers, line, strict=False)) for line in lines]
+
+
 def check_file(path: Path) -> int:
     """The file's size in bytes; ImportRefused where it isn't there, is empty or too large."""
     if not path.is_file():

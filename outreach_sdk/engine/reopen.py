@@ -7,28 +7,15 @@ from typing import Any
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason, StepStatus
 from outreach_sdk.domain.pacing import Priority
-from outreach_sdk.engine import bookings, lifecycle
+from outreach_sdk.engine import lifecycle
+from outreach_sdk.engine.contact_points import add_email, suppressed
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import next_step, plan_next
-from outreach_sdk.errors import InvalidInput, NotFound, TransitionRefused
+from outreach_sdk.errors import NotFound, TransitionRefused
 from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import event, move_journey, move_step, open_attempt, reopen_journey
 
-__all__ = ["other_addresses", "reengage", "suppressed", "use_email"]
-
-
-def suppressed(store: Store, workspace_id: int, address: str) -> bool:
-    """Whether nobody may write to this address any more."""
-    lowered = address.lower()
-    return bool(
-        store.value(
-            "SELECT 1 FROM suppressions WHERE workspace_id = ? AND ((kind = 'address' AND value = ?) OR "
-            "(kind = 'domain' AND value = ?)) LIMIT 1",
-            workspace_id,
-            lowered,
-            lowered.rpartition("@")[2],
-        )
-    )
+__all__ = ["other_addresses", "reengage", "use_email"]
 
 
 def other_addresses(store: Store, candidate_id: int, *, but: str | None) -> list[str]:
@@ -97,7 +84,7 @@ def use_email(engine: Engine, journey_id: int, address: str, user_id: int) -> No
 
     def work() -> None:
         row = _locked(store, journey_id)
-        _make_theirs(store, row, address, user_id, now)
+        add_email(store, row, address, user_id=user_id, now=now)
         store.write("UPDATE journeys SET email = ? WHERE id = ?", address, journey_id)
         if not store.value(
             "SELECT 1 FROM outbox WHERE journey_id = ? AND LOWER(recipient) = ? AND sending_at IS NOT NULL LIMIT 1",
@@ -115,32 +102,6 @@ def use_email(engine: Engine, journey_id: int, address: str, user_id: int) -> No
             _after_bounce(engine, row, address, now)
 
     store.run(work)
-
-
-def _make_theirs(store: Store, row: dict[str, Any], address: str, user_id: int, now: dt.datetime) -> None:
-    known = store.one(
-        "SELECT candidate_id, invalid FROM candidate_emails WHERE workspace_id = ? AND address = ?",
-        row["workspace_id"],
-        address,
-    )
-    if known is not None and known["candidate_id"] != row["candidate_id"]:
-        raise InvalidInput("address", address, "Another candidate has this address.")
-    if known is not None and known["invalid"]:
-        raise InvalidInput("address", address, "An e-mail to it came back before. Give another one.")
-    if suppressed(store, row["workspace_id"], address):
-        raise InvalidInput("address", address, "Whoever has it doesn't want to be written to.")
-    if known is None:
-        store.write(
-            "INSERT INTO candidate_emails (workspace_id, owner_id, candidate_id, address, kind, invalid, source, "
-            "created_at) VALUES (?, ?, ?, ?, 'other', ?, 'by hand', ?) ON CONFLICT (workspace_id, address) DO NOTHING",
-            row["workspace_id"],
-            user_id,
-            row["candidate_id"],
-            address,
-            False,
-            now,
-        )
-        bookings.match_address(store, row["workspace_id"], row["candidate_id"], address)
 
 
 def _after_bounce(engine: Engine, row: dict[str, Any], address: str, now: dt.datetime) -> None:

@@ -94,8 +94,8 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         message.rfc_message_id,
         found["id"] if found else None,
         found["candidate_id"] if found else None,
-        message.sender.email if message.sender else None,
-        message.subject,
+        message.sender.email if message.sender and found else None,
+        message.subject if found else "",
         message.text if found else "",  # other people's mail is nobody's business here
         visible_text(message.text) if found and kind in ("human", "auto_reply") else None,
         kind,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
 from outreach_sdk.domain.events import InterviewScheduled
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
-from outreach_sdk.engine import bookings
+from outreach_sdk.engine import bookings, contact_points, erasing, holding
 from outreach_sdk.engine.enroll import lock_people
 from outreach_sdk.errors import InvalidInput, NaiveDatetime, NotFound
 from outreach_sdk.objects.frames import frame
@@ -56,6 +56,10 @@ class Candidate:
 
         def work() -> int:
             lock_people(store, session.workspace_id)
+            if erasing.was_erased(store, session.workspace_id, [address, profile]):
+                raise InvalidInput(
+                    "email", address or profile, "They asked to be erased: nobody writes to them."
+                )
             if address is not None and store.value(
                 "SELECT 1 FROM candidate_emails WHERE workspace_id = ? AND address = ?",
                 session.workspace_id,
@@ -142,11 +146,60 @@ class Candidate:
 
     @property
     def emails(self) -> pl.DataFrame:
-        """Frame: address, kind (work|personal|other), verified, invalid, source."""
+        """Frame: address, kind (work|personal|other), verified, invalid (an e-mail to it came back), source, chosen
+        (a journey of theirs that hasn't ended uses it)."""
         rows = self._session.store.rows(
-            "SELECT * FROM candidate_emails WHERE candidate_id = ? ORDER BY id", self.id
+            "SELECT e.*, EXISTS (SELECT 1 FROM journeys j WHERE j.candidate_id = e.candidate_id AND LOWER(j.email) = "
+            "e.address AND j.ended_at IS NULL) AS chosen FROM candidate_emails e WHERE e.candidate_id = ? ORDER BY e.id",
+            self.id,
         )
-        return frame(rows, address="str", kind="str", verified="bool", invalid="bool", source="str")
+        return frame(
+            rows, address="str", kind="str", verified="bool", invalid="bool", source="str", chosen="bool"
+        )
+
+    def add_email(
+        self,
+        address: str,
+        *,
+        kind: str | None = None,
+        verified: bool | None = None,
+        source: str = "by hand",
+    ) -> None:
+        """One more address of theirs, or more about one that is. `kind`: "work" | "personal" | "other" (default: by
+        its domain). InvalidInput where it is somebody else's, came back before, or isn't to be written to."""
+        if kind is not None and kind not in contact_points.KINDS:
+            raise InvalidInput("kind", kind, f"Use {', '.join(contact_points.KINDS)}.")
+        session = self._session
+        person = {"workspace_id": session.workspace_id, "candidate_id": self.id}
+        plain = normalise_email(address)
+
+        def work() -> None:
+            lock_people(session.store, session.workspace_id)
+            contact_points.add_email(
+                session.store,
+                person,
+                plain,
+                user_id=session.user["id"],
+                now=session.now(),
+                kind=kind,
+                verified=verified,
+                source=source,
+            )
+
+        session.store.run(work)
+
+    def export(self) -> dict[str, Any]:
+        """Everything held of them, whoever's sequence it is from: {"person", "emails", "journeys", "sent", "received",
+        "tasks", "bookings", "events", "imports", "suppressions"}, lists of dicts with aware times."""
+        return holding.held(self._session.store, self._session.scope.get("candidates", self.id, "candidate"))
+
+    def erase(self) -> None:
+        """Remove them everywhere: their journeys are cancelled, and names, addresses, texts and what vendors told of
+        them go from every table. Numbers of what happened stay, and a keyed hash of each address, by which they are
+        held back should anybody import them again. What lies in the mailboxes themselves stays there. For good.
+        TransitionRefused while an e-mail to them is under way."""
+        self._session.scope.get("candidates", self.id, "candidate")
+        erasing.erase(self._session.engine, self.id)
 
     @property
     def journeys(self) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from outreach_sdk.domain.sequence import (
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
 from outreach_sdk.engine import compose, dispatch, imports, lifecycle, stats
 from outreach_sdk.engine import people as people_rows
-from outreach_sdk.engine.enroll import HOLD_BACKS
+from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook import html
@@ -27,7 +27,7 @@ from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.session import Session, current, local_zone
-from outreach_sdk.objects.settings import window_value
+from outreach_sdk.objects.settings import preferred, window_value
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
 
 if TYPE_CHECKING:
@@ -148,6 +148,20 @@ class Sequence(StepWriting):
         self._session.store.write("UPDATE sequences SET sending_window = ? WHERE id = ?", stored, self.id)
         self._replan(None)
 
+    @property
+    def prefer(self) -> str | None:
+        """Which of a candidate's addresses its journeys use from now on: "work", "personal", or None for its owner's
+        or the workspace's preference. Those enrolled keep theirs (`journey.use_email`)."""
+        found = self._row()["prefer"]
+        return None if found is None else str(found)
+
+    @prefer.setter
+    def prefer(self, value: str | None) -> None:
+        self._row()
+        self._session.store.write(
+            "UPDATE sequences SET prefer = ? WHERE id = ?", preferred("prefer", value), self.id
+        )
+
     def _rules(self) -> SendingRules:
         settings = self._session.store.value(
             "SELECT settings FROM workspace WHERE id = ?", self._session.workspace_id
@@ -197,16 +211,21 @@ class Sequence(StepWriting):
         *,
         paused: bool = False,
         mapping: Mapping[str, str | None] | None = None,
+        prefer: str | None = None,
         dry_run: bool = False,
         override: Iterable[str] = (),
     ) -> EnrollmentReport:
-        """Enrol a frame, dicts or a file. `dry_run` writes nothing. `override` lifts hold-backs by name
-        (contacted_by_colleague, invalid_address). ImportRefused where it can't be read as people."""
+        """Enrol a frame, dicts or a file. `prefer`: "work" | "personal", which of a candidate's addresses to use
+        (default: the sequence's, one's own, the workspace's preference, else the address the row names). `dry_run`
+        writes nothing. `override` lifts hold-backs by name (contacted_by_colleague, in_another_sequence,
+        invalid_address, interview_ahead). ImportRefused where it can't be read as people."""
         lifted = tuple(override)
-        if wrong := set(lifted) - set(HOLD_BACKS):
-            raise InvalidInput("override", sorted(wrong), f"Use {', '.join(HOLD_BACKS)}.")
+        may = [name for name in HOLD_BACKS if name not in FIRM]
+        if wrong := set(lifted) - set(may):
+            raise InvalidInput("override", sorted(wrong), f"Use {', '.join(may)}.")
+        preferred("prefer", prefer)
         if isinstance(people, (str, Path)) and not dry_run:
-            return self._import_file(Path(people), mapping, paused, lifted, wait=True)
+            return self._import_file(Path(people), mapping, paused, lifted, prefer, wait=True)
         table = people_rows.open_table(people, mapping=mapping)
         import_id, rehearsed = imports.enroll(
             self._session.engine,
@@ -216,6 +235,7 @@ class Sequence(StepWriting):
             paused=paused,
             dry_run=dry_run,
             override=lifted,
+            prefer=prefer,
         )
         return EnrollmentReport(
             self._session.engine, import_id, self.notice, table.mapping, rehearsed=rehearsed
@@ -233,7 +253,7 @@ class Sequence(StepWriting):
         `wait=False` hands it to the engine's workers and returns at once; the report then tells what has been
         done so far. Either way the import owns a copy of the file until it is done, and another process goes
         on where this one stopped, should it die. ImportRefused where the file can't be read as people."""
-        return self._import_file(Path(path), mapping, paused, (), wait=wait)
+        return self._import_file(Path(path), mapping, paused, (), None, wait=wait)
 
     def _import_file(
         self,
@@ -241,6 +261,7 @@ class Sequence(StepWriting):
         mapping: Mapping[str, str | None] | None,
         paused: bool,
         override: tuple[str, ...],
+        prefer: str | None,
         *,
         wait: bool,
     ) -> EnrollmentReport:
@@ -248,7 +269,7 @@ class Sequence(StepWriting):
 
         engine = self._session.engine
         table = people_rows.open_table(path, mapping=mapping)
-        options = {"paused": paused, "override": sorted(override), "mapping": table.mapping}
+        options = {"paused": paused, "override": sorted(override), "prefer": prefer, "mapping": table.mapping}
         import_id, holder = imports.new_import(
             engine,
             self._row(),

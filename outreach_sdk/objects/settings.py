@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from outreach_sdk.domain.windows import SendingWindow, days_off
+from outreach_sdk.engine.contact_points import PREFERENCES
 from outreach_sdk.engine.kinds import MONTHLY_LIMIT
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["DEFAULTS", "booking_page", "checked_setting", "moment_after", "window_value"]
+__all__ = ["DEFAULTS", "booking_page", "checked_setting", "moment_after", "preferred", "window_value"]
 
 DEFAULTS: dict[str, Any] = {
     "colleague_days": 30,
@@ -26,6 +27,8 @@ DEFAULTS: dict[str, Any] = {
     "ai_replies": True,
     "ai_monthly_limit": MONTHLY_LIMIT,
     "booking_url": None,
+    "prefer": None,
+    "one_sequence": False,
 }
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -104,6 +107,13 @@ def moment_after(name: str, value: dt.timedelta | dt.datetime | str, now: dt.dat
     return at
 
 
+def preferred(name: str, value: Any) -> str | None:
+    """ "work", "personal" or None."""
+    if value not in (None, *PREFERENCES):
+        raise InvalidInput(name, value, 'Use "work", "personal", or None for the address each row names.')
+    return None if value is None else str(value)
+
+
 def _switch(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise InvalidInput(name, value, "Use True or False.")
@@ -142,4 +152,6 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "ai_replies": _switch,
     "ai_monthly_limit": _dollars,
     "booking_url": booking_page,
+    "prefer": preferred,
+    "one_sequence": _switch,
 }

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
 from outreach_sdk.engine import dispatch, lifecycle
-from outreach_sdk.errors import NotFound
+from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, current, open_session, use
-from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting
+from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting, preferred
+from outreach_sdk.objects.suppressing import SuppressionList
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
 
 
-class Workspace:
+class Workspace(SuppressionList):
     """Where one works: `outreach.connect()` gives it."""
 
     def __init__(self, session: Session) -> None:
@@ -47,7 +48,9 @@ class Workspace:
         while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
         where OPENAI_API_KEY is set (True), else by rules alone. ai_monthly_limit: dollars a calendar month (UTC)
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
-        for those who haven't set their own. InvalidInput names what it can't take.
+        for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
+        uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
+        (False). InvalidInput names what it can't take.
         """
         store = self._session.store
         checked = {name: checked_setting(name, value) for name, value in changes.items()}
@@ -68,14 +71,17 @@ class Workspace:
             row["dollars"] = row["cost"] / 1e6
         return frame(rows, day="str", calls="int", tokens="int", dollars="float")
 
-    def set_mine(self, *, booking_url: str | None) -> None:
-        """Change settings of one's own. booking_url: the page that {{ booking_link }} leads to in one's sequences,
-        or None for the workspace's."""
-        self._session.store.write(
-            "UPDATE users SET booking_url = ? WHERE id = ?",
-            booking_page("booking_url", booking_url),
-            self._session.user["id"],
-        )
+    def set_mine(self, **changes: str | None) -> None:
+        """Change settings of one's own. booking_url: the page that {{ booking_link }} leads to in one's sequences.
+        prefer: "work" | "personal", as in `set`. None: the workspace's. InvalidInput."""
+        checks = {"booking_url": booking_page, "prefer": preferred}
+        if wrong := set(changes) - set(checks):
+            raise InvalidInput("settings", sorted(wrong), f"Use {', '.join(checks)}.")
+        checked = {name: checks[name](name, value) for name, value in changes.items()}
+        for name, value in checked.items():
+            self._session.store.write(
+                f"UPDATE users SET {name} = ? WHERE id = ?", value, self._session.user["id"]
+            )
 
     def halt(self) -> None:
         """Stop all sending in the installation at once, until `resume()`."""

@@ -33,6 +33,7 @@ class User(Row):
     api_key_hash = pw.TextField(null=True, unique=True)
     sequences_access = pw.BooleanField(default=True)
     booking_url = pw.TextField(null=True)  # where people book time with them; null: the workspace's
+    prefer = pw.TextField(null=True)  # work | personal: which address of a candidate comes first
     created_at = UtcField()
 
     class Meta:
@@ -151,6 +152,30 @@ class CandidateEmail(Owned):
         indexes = ((("workspace", "address"), True),)
 
 
+class Erased(Row):
+    """A keyed hash of an address or profile of somebody who was erased: all that is left of them."""
+
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    digest = pw.TextField()
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "erased"
+        indexes = ((("workspace", "digest"), True),)
+
+
+class Erasing(Row):
+    """An address that webhook deliveries must still be searched for; gone within the same call, or the next."""
+
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    candidate = pw.BigIntegerField(column_name="candidate_id")
+    address = pw.TextField()
+
+    class Meta:
+        table_name = "erasing"
+        indexes = ((("candidate", "address"), True),)
+
+
 class Contacted(Row):
     """Who wrote to whom, when last: for the colleague rule and the last look."""
 
@@ -169,6 +194,7 @@ class Sequence(Owned):
     active = pw.BooleanField(default=False)
     timezone = pw.TextField()
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
+    prefer = pw.TextField(null=True)  # work | personal; null: its owner's, then the workspace's
     sending_window = JsonField(null=True)  # null: the workspace's; {}: none
     created_at = UtcField()
     activated_at = UtcField(null=True)
@@ -480,7 +506,8 @@ class Installation(Row):
 
 
 TABLES: tuple[type[pw.Model], ...] = (
-    Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted, Sequence, Step, Journey, JourneyStep,
+    Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted, Erased, Erasing,
+    Sequence, Step, Journey, JourneyStep,
     Outbox, Inbound, AiSpend, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage,
     Installation,
 )  # fmt: skip
