@@ -85,13 +85,25 @@ def sequence_preview(name: str, candidate: str | None, as_json: bool) -> None:
     say(_sequence(name).preview(candidate), as_json)
 
 
+WHAT = click.option(
+    "--what",
+    type=click.Choice(["candidates", "journeys", "messages", "events"]),
+    default="candidates",
+    show_default=True,
+)
+
+
 @sequence.command("export")
 @click.argument("name")
 @click.argument("path", type=click.Path(dir_okay=False))
+@WHAT
 @JSON
-def sequence_export(name: str, path: str, as_json: bool) -> None:
-    """Write its candidates to .csv, .parquet, .xlsx or .jsonl."""
-    say({"path": str(_sequence(name).export(path))}, as_json, lambda d: f"Written: {d['path']}")
+def sequence_export(name: str, path: str, what: str, as_json: bool) -> None:
+    """Write it to .csv, .parquet, .xlsx or .jsonl."""
+    say({"path": str(_sequence(name).export(path, what))}, as_json, lambda d: f"Written: {d['path']}")
+
+
+outreach.add_command(sequence_export, "export")
 
 
 @outreach.command()

@@ -196,6 +196,11 @@ def _layout(text: str, *, cut: bool) -> tuple[str, int]:
     return best[1], best[2]
 
 
+def header_row(rows: list[list[str]]) -> int:
+    """Which of these first rows of a sheet names its columns: those before it are a preamble."""
+    return _header_line(list(enumerate(rows, 1)))[1]
+
+
 def _header_line(rows: list[tuple[int, list[str]]]) -> tuple[float, int]:
     """(how much this looks like a table, physical lines before its header)."""
     filled = [(line, row) for line, row in rows if any(row)]

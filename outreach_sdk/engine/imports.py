@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.engine import erasing
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.failpoints import hit
-from outreach_sdk.engine.people import Table, open_text
+from outreach_sdk.engine.people import Table, open_parts
 from outreach_sdk.errors import DatabaseUnavailable, NotFound, OutreachError
 from outreach_sdk.storage.store import Store
 
@@ -193,7 +193,8 @@ def take_import(engine: Engine) -> tuple[int, str, Table] | None:
     while True:
         now, holder = engine.now(), secrets.token_hex(8)
         job = store.one(
-            "SELECT id, options, lease_until FROM imports WHERE lease_until <= ? ORDER BY id LIMIT 1", now
+            "SELECT id, source, options, lease_until FROM imports WHERE lease_until <= ? ORDER BY id LIMIT 1",
+            now,
         )
         if job is None:
             return None
@@ -209,7 +210,7 @@ def take_import(engine: Engine) -> tuple[int, str, Table] | None:
             mapping = json.loads(job["options"]).get("mapping")
             try:
                 parts = functools.partial(_parts, store, job["id"])
-                table = open_text(parts, int(size or 0), mapping=mapping)
+                table = open_parts(parts, int(size or 0), name=job["source"], mapping=mapping)
             except OutreachError as exc:
                 fail_import(engine, job["id"], holder, exc)
                 continue

@@ -10,13 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain import columns, sheet
+from outreach_sdk.engine import files
 from outreach_sdk.engine.staging import as_text, merge_field_columns, prepare
 from outreach_sdk.errors import ImportRefused
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["CHUNK", "Table", "check_file", "file_parts", "open_table", "open_text"]
+__all__ = [
+    "CHUNK",
+    "Table",
+    "check_file",
+    "file_parts",
+    "open_parts",
+    "open_table",
+    "open_text",
+    "plain_rows",
+]
 
 CHUNK = 100_000
 """Rows a transaction."""
@@ -52,11 +62,11 @@ class Table:
 
 
 def open_table(people: Any, *, mapping: Mapping[str, str | None] | None = None) -> Table:
-    """Read a path (.csv, .tsv, .txt), a polars or pandas frame, or dicts. ImportRefused where it can't be
-    a list of people, saying why."""
+    """Read a path (CSV and the like, .xlsx, .xls, .ods, .parquet, .jsonl, .json), a polars or pandas frame, or
+    dicts. ImportRefused where it can't be a list of people, saying why."""
     if isinstance(people, (str, Path)):
         path = Path(people)
-        return open_text(lambda: file_parts(path), check_file(path), mapping=mapping)
+        return open_parts(lambda: file_parts(path), check_file(path), name=path.name, mapping=mapping)
     if hasattr(people, "iter_rows"):  # polars
         headers = [str(c) for c in people.columns]
         sample = people.head(_SAMPLE).rows()
@@ -102,6 +112,21 @@ def file_parts(path: Path) -> Iterator[bytes]:
     with path.open("rb") as handle:
         while part := handle.read(PART):
             yield part
+
+
+def open_parts(
+    parts: Callable[[], Iterable[bytes]],
+    size: int,
+    *,
+    name: str,
+    mapping: Mapping[str, str | None] | None = None,
+) -> Table:
+    """Read a file given in parts, by what its name ends in; whatever isn't known is text."""
+    ending = Path(name).suffix.lower()
+    if ending not in files.READERS:
+        return open_text(parts, size, mapping=mapping)
+    found = files.READERS[ending](b"".join(parts()))
+    return open_table(found, mapping=mapping)
 
 
 def open_text(

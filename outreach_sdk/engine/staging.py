@@ -52,6 +52,9 @@ def prepare(
     bears its outcome and reason instead of being dropped."""
     import polars as pl
 
+    # An export puts an apostrophe before what a spreadsheet would run.
+    table = table.with_columns(pl.all().str.replace(r"^'([=+\-@\t\r])", "${1}"))
+
     def cell(field: str) -> pl.Series:
         index = at.get(field)
         if index is None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from outreach_sdk.errors import InvalidInput
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["frame"]
+__all__ = ["frame", "written"]
 
 
 def frame(rows: list[dict[str, Any]], **columns: str) -> pl.DataFrame:
@@ -31,3 +34,32 @@ def frame(rows: list[dict[str, Any]], **columns: str) -> pl.DataFrame:
 
     data = {name: [cast(r.get(name), kind) for r in rows] for name, kind in columns.items()}
     return pl.DataFrame(data, schema=schema)
+
+
+def written(table: pl.DataFrame, where: Path) -> Path:
+    """Write a frame as .csv, .parquet, .xlsx or .jsonl. InvalidInput for another ending."""
+    import polars as pl
+
+    if where.suffix in (".csv", ".xlsx"):
+        # What a spreadsheet would run: https://owasp.org/www-community/attacks/CSV_Injection
+        table = table.with_columns(
+            pl.when(pl.col(c).str.contains(r"^[=+\-@\t\r]"))
+            .then("'" + pl.col(c))
+            .otherwise(pl.col(c))
+            .alias(c)
+            for c, kind in table.schema.items()
+            if kind == pl.String
+        )
+    match where.suffix:
+        case ".csv":
+            table.write_csv(where)
+        case ".parquet":
+            table.write_parquet(where)
+        case ".jsonl":
+            table.write_ndjson(where)
+        case ".xlsx":  # which knows no time zones
+            times = pl.selectors.temporal()
+            table.with_columns(times.dt.replace_time_zone(None)).write_excel(where)
+        case other:
+            raise InvalidInput("path", other or str(where), "End it in .csv, .parquet, .xlsx or .jsonl.")
+    return where

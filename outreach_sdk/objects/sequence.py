@@ -16,7 +16,7 @@ from outreach_sdk.domain.sequence import (
     zone,
 )
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, imports, lifecycle, stats
+from outreach_sdk.engine import compose, dispatch, imports, lifecycle
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.mailboxes import sender_repaired
@@ -26,6 +26,7 @@ from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.report import EnrollmentReport
+from outreach_sdk.objects.results import SequenceResults
 from outreach_sdk.objects.session import Session, current, local_zone
 from outreach_sdk.objects.settings import preferred, window_value
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
@@ -40,7 +41,7 @@ Sentences = list[str]
 Expected = list[tuple[str, dt.datetime]]
 
 
-class Sequence(StepWriting):
+class Sequence(StepWriting, SequenceResults):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
@@ -315,29 +316,6 @@ class Sequence(StepWriting):
             return f"{box['address']} sends again after {box['wait_until']:%d %b, %H:%M} UTC: {box['wait_reason']}."
         return None
 
-    def candidates(self) -> pl.DataFrame:
-        """Frame: name, email, status, reason, detail, steps_sent, next_due_at, enrolled_at; by enrolment."""
-        self._row()
-        rows = self._session.store.rows(
-            "SELECT j.*, c.first_name, c.last_name, (SELECT COUNT(*) FROM outbox o WHERE o.journey_id = j.id AND "
-            "o.state = 'sent') AS steps_sent FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
-            "WHERE j.sequence_id = ? ORDER BY j.id",
-            self.id,
-        )
-        for row in rows:
-            row["name"] = f"{row['first_name']} {row['last_name']}".strip()
-        return frame(
-            rows,
-            name="str",
-            email="str",
-            status="str",
-            reason="str",
-            detail="str",
-            steps_sent="int",
-            next_due_at="time",
-            enrolled_at="time",
-        )
-
     def journey(self, candidate_or_email: Any) -> Journey:
         """One candidate's way through this sequence: by e-mail address, id or Candidate."""
         self._row()
@@ -413,59 +391,6 @@ class Sequence(StepWriting):
         return frame(
             out, step="int", kind="str", at="time", to="str", subject="str", text="str", missing="str"
         )
-
-    def stats(self, by: str | None = None) -> pl.DataFrame:
-        """What came of it: one row, or one for each `by`: "step" (what came of a journey is credited to the last
-        e-mail before the first answer), "source", "title", "company" or "mailbox".
-
-        Frame: the group (a step as its number), people (enrolled; for a step: who got it), reached (got an e-mail),
-        sent, replied, then how many people's latest answer was interested, not_now, not_interested, question,
-        referral, wrong_person, unsubscribe, unclear; auto_replies, bounced, opted_out, meetings, interviews (people
-        each), reply_rate (replied of reached), interest_rate (interested of reached). InvalidInput.
-        """
-        self._row()
-        if by is not None and by not in stats.GROUPS:
-            raise InvalidInput("by", by, f"Use one of {', '.join(stats.GROUPS)}.")
-        rows = stats.stats(self._session.store, self.id, by or "sequence")
-        numbers = {step["id"]: n for n, step in enumerate(self._live(), 1)}
-        for row in rows:
-            row[by or "sequence"] = row["grp"] if by else self.name
-            if by == "step":
-                row["step"] = numbers.get(row["grp"])
-            for rate, what in (("reply_rate", "replied"), ("interest_rate", "interested")):
-                row[rate] = row[what] / row["reached"] if row["reached"] else None
-        kinds = dict.fromkeys(stats.MEASURES, "int") | {"reply_rate": "float", "interest_rate": "float"}
-        return frame(rows, **{by or "sequence": "int" if by == "step" else "str"}, **kinds)
-
-    def export(self, path: str | Path) -> Path:
-        """Write `candidates()` to .csv, .parquet, .xlsx or .jsonl. Text that a spreadsheet would run as a
-        formula is written with a leading apostrophe in .csv and .xlsx."""
-        import polars as pl
-
-        where, table = Path(path), self.candidates()
-        if where.suffix in (".csv", ".xlsx"):
-            text = [c for c, kind in table.schema.items() if kind == pl.String]
-            table = table.with_columns(
-                [
-                    pl.when(pl.col(c).str.contains(r"^[=+\-@\t\r]"))
-                    .then("'" + pl.col(c))
-                    .otherwise(pl.col(c))
-                    .alias(c)
-                    for c in text
-                ]
-            )
-        match where.suffix:
-            case ".csv":
-                table.write_csv(where)
-            case ".parquet":
-                table.write_parquet(where)
-            case ".jsonl":
-                table.write_ndjson(where)
-            case ".xlsx":
-                table.write_excel(where)
-            case other:
-                raise InvalidInput("path", other, "End it in .csv, .parquet, .xlsx or .jsonl.")
-        return where
 
     # -- looks ---------------------------------------------------------------------------------
     def _counts(self) -> dict[str, int]:
