@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import threading
 import time
@@ -206,7 +207,8 @@ class _Behind:
             with self._guard:
                 self._refused.update(counts)
         finally:
-            idle()
+            with contextlib.suppress(OutreachError):
+                idle()
 
 
 _behind = _Behind()

@@ -93,7 +93,10 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Fl
     house = House(tmp_path / "home", f"sqlite:///{tmp_path / 'outreach.db'}", dict(ENV))
     monkeypatch.setattr(jobs, "_engine", house.engine)
     monkeypatch.setattr(webhooks, "settings", lambda: house.settings)
+    behind = webhooks._Behind()
+    monkeypatch.setattr(webhooks, "_behind", behind)
     yield create_app().test_client(), house
+    behind.count()  # nothing is left for its thread to do when the house is gone
     house.close()
 
 
