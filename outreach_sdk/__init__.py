@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from outreach_sdk.objects.message import Message
     from outreach_sdk.objects.report import EnrollmentReport
     from outreach_sdk.objects.sequence import Sequence
+    from outreach_sdk.objects.shortlist import Shortlist
     from outreach_sdk.objects.workspace import (
         Workspace,
         connect,
@@ -51,6 +52,7 @@ _HOMES = {
     "outreach_sdk.objects.message": ("Message",),
     "outreach_sdk.objects.report": ("EnrollmentReport",),
     "outreach_sdk.objects.sequence": ("Sequence",),
+    "outreach_sdk.objects.shortlist": ("Shortlist",),
     "outreach_sdk.objects.workspace": (
         "Workspace",
         "connect",
@@ -79,6 +81,7 @@ __all__ = [
     "PauseReason",
     "SendingWindow",
     "Sequence",
+    "Shortlist",
     "SpecificTime",
     "StepStatus",
     "Task",

@@ -30,6 +30,7 @@ __all__ = [
     "drain_kinds",
     "drain_polls",
     "drain_sends",
+    "drain_shortlists",
     "drain_upkeep",
     "process_name",
     "run_clock",
@@ -78,6 +79,13 @@ def drain_imports(*_bucket: Any) -> int:
     return imports.drain_imports(shared_engine())
 
 
+def drain_shortlists(*_bucket: Any) -> int:
+    """Let people on shortlists flow on whom a killed process left behind; how many."""
+    from outreach_sdk.engine import shortlists  # the sending workers need not carry it
+
+    return shortlists.drain(shared_engine())
+
+
 def drain_kinds(*_bucket: Any) -> dict[str, int]:
     """Have the model say of what kind answers are."""
     from outreach_sdk.engine import judging
@@ -112,6 +120,7 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_checks,
         drain_imports,
         drain_kinds,
+        drain_shortlists,
         drain_notices,
         drain_deliveries,
         drain_upkeep,

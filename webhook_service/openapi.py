@@ -90,6 +90,7 @@ DOCUMENT: Part = {
         "/webhooks/calendly": _post("Calendly", "calendly"),
         "/webhooks/ats/{vendor}": _post("An applicant tracking system", "ats", VENDOR),
         "/webhooks/generic/{name}": _post("Any configured source", "generic", _parameter("name")),
+        "/webhooks/shortlist/{name}": _post("People for a shortlist", "shortlist", _parameter("name")),
         "/webhooks/gmail": _post("Gmail by Pub/Sub push", "gmail"),
         "/webhooks/outlook": OUTLOOK,
         "/unsubscribe/{token}": _leaving(),

@@ -14,7 +14,7 @@ from outreach_sdk.errors import OutreachError
 from webhook_service import signatures
 from webhook_service.body import read_body
 from webhook_service.signatures import Refused
-from webhook_service.sources import ATS, CALENDLY, Source, generic_source
+from webhook_service.sources import ATS, CALENDLY, Source, generic_source, shortlist_source
 
 __all__ = ["hooks"]
 
@@ -41,6 +41,12 @@ def generic(name: str) -> Answer:
     name = name.lower().replace("-", "_")
     config = webhooks.generic_signature(name) if re.fullmatch(r"[a-z0-9_]{1,60}", name) else None
     return unknown() if config is None else _receive(generic_source(name, signatures.generic(config)))
+
+
+@hooks.post("/webhooks/shortlist/<name>")
+def shortlist(name: str) -> Answer:
+    """People for a shortlist, signed the way we propose."""
+    return _receive(shortlist_source(name)) if len(name) <= 120 and name.isprintable() else unknown()
 
 
 def unknown() -> Answer:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from webhook_service.signatures import CHECKS, Check
+from webhook_service.signatures import CHECKS, Check, generic
 
-__all__ = ["ATS", "CALENDLY", "Source", "generic_source"]
+__all__ = ["ATS", "CALENDLY", "Source", "generic_source", "shortlist_source"]
 
 Headers = Mapping[str, str]
 
@@ -80,6 +80,11 @@ ATS: Mapping[str, Source] = {
         _ats("merge"),
     )
 }
+
+
+def shortlist_source(name: str) -> Source:
+    """People for the shortlist of this name."""
+    return Source(f"shortlist:{name}", "shortlist", generic({}))
 
 
 def generic_source(name: str, check: Check) -> Source:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.domain.events import Event, NeedsLookup, NotForUs, Received, Unreadable
-from outreach_sdk.engine import bookings
+from outreach_sdk.engine import bookings, shortlists
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.errors import DatabaseUnavailable, NotFound, OutreachError
+from outreach_sdk.errors import DatabaseUnavailable, InvalidInput, NotFound, OutreachError
 
 __all__ = ["DEAD_AFTER", "Explained", "drain", "explain", "process", "record", "refused", "replay", "waiting"]
 
@@ -168,6 +168,14 @@ def _again(engine: Engine, row: dict[str, Any], why: Exception) -> None:
 def _act(engine: Engine, row: dict[str, Any]) -> Explained:
     if row["body"] is None:
         return Explained(row["state"], "Its body was removed by retention.")
+    if row["source"].startswith(SHORTLIST):
+        name = row["source"].removeprefix(SHORTLIST)
+        try:
+            return Explained(
+                "done", shortlists.receive(engine, row["workspace_id"], name, bytes(row["body"]))
+            )
+        except InvalidInput as exc:
+            return Explained("dead", f"It can't be used: {exc}")
     read = engine.reader(row["source"])
     if read is None:
         return Explained("dead", f"Nothing here reads deliveries of {row['source']}.")
@@ -188,6 +196,8 @@ def _act(engine: Engine, row: dict[str, Any]) -> Explained:
     return Explained(worst.state, said, sum(end.stopped for end in ends))
 
 
+SHORTLIST = "shortlist:"
+"""Before the name of the shortlist that a delivery is for."""
 _ORDER = ("done", "lookup", "ignored")
 
 

@@ -101,6 +101,12 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
         now,
     ):
         done["drains"] += wake.enqueue("bulk", "drain_imports", int(now.timestamp() // 2))
+    # `add` and `link` let people flow at once: this is what a killed process left.
+    if store.value(
+        "SELECT 1 FROM shortlist_links l JOIN shortlists s ON s.id = l.shortlist_id WHERE l.ended_at IS NULL AND "
+        "s.last_member_id > l.done_id LIMIT 1"
+    ):
+        done["drains"] += wake.enqueue("bulk", "drain_shortlists", int(now.timestamp() // 2))
     return done
 
 

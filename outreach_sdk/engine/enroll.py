@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import bookings
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 __all__ = [
     "FIRM",
     "HOLD_BACKS",
+    "add_people",
     "enroll_chunk",
+    "hold_back",
     "lock_people",
+    "match_people",
     "same_person_in_chunk",
     "shape",
+    "suppressed_rules",
     "without_constants",
 ]
 
@@ -98,11 +103,11 @@ def enroll_chunk(engine: Engine, job: dict[str, Any], chunk: pl.DataFrame) -> No
     if sequence is None:
         raise NotFound("There is no such sequence.")
     lock_people(store, job["workspace_id"])
-    known = _match_people(store, job, profiles=chunk["linkedin"].null_count() < chunk.height)
-    _hold_back(store, job, sequence, options, now, known=bool(known))
-    person = _add_people(store, job, now, known=bool(known))
-    lifted = "interview_ahead" in options["override"]
-    bookings.match_staged(store, job["workspace_id"], person, now, lifted=lifted)
+    known = match_people(store, job, profiles=chunk["linkedin"].null_count() < chunk.height)
+    lifted = set(options["override"])
+    hold_back(store, _rules(store, job, sequence, now, known=bool(known)), lifted=lifted)
+    person = add_people(store, job, now, known=bool(known))
+    bookings.match_staged(store, job["workspace_id"], person, now, lifted="interview_ahead" in lifted)
     prefer = preference(store, sequence, options.get("prefer"))
     address = best_address("s.known" if prefer is None else person, "s.email", prefer)
     status = "'paused'" if options["paused"] else ("'active'" if sequence["active"] else "'pending'")
@@ -139,7 +144,7 @@ def lock_people(store: Store, workspace_id: int) -> None:
         store.value("SELECT pg_advisory_xact_lock(727002, ?)", workspace_id % 2**31)
 
 
-def _match_people(store: Store, job: dict[str, Any], *, profiles: bool) -> int:
+def match_people(store: Store, job: dict[str, Any], *, profiles: bool) -> int:
     """Find whom the workspace knows already, by address, then by profile; how many."""
     known = store.write(
         "UPDATE staged SET known = e.candidate_id FROM candidate_emails e WHERE e.workspace_id = ? "
@@ -161,18 +166,19 @@ def _match_people(store: Store, job: dict[str, Any], *, profiles: bool) -> int:
     return known
 
 
-def _add_people(store: Store, job: dict[str, Any], now: dt.datetime, *, known: bool) -> str:
+def add_people(store: Store, job: dict[str, Any], now: dt.datetime, *, known: bool) -> str:
     """Make candidates of those the workspace didn't know; SQL for the candidate of a row of `staged s`."""
     if known:
-        # Fill what we didn't know of people known before; what we knew stays.
+        # Fill what we didn't know of people known before; what we knew stays. Merge fields are a file's own: the
+        # latest file's hold.
         blanks = ", ".join(
             f"{c} = CASE WHEN candidates.{c} = '' THEN s.{c} ELSE candidates.{c} END"
             for c in ("first_name", "last_name", "company", "title")
         )
         store.write(
             f"UPDATE candidates SET {blanks}, phone = COALESCE(candidates.phone, s.phone), "
-            "timezone = COALESCE(candidates.timezone, s.timezone) FROM staged s WHERE s.known = candidates.id "
-            "AND s.outcome IS NULL"
+            f"timezone = COALESCE(candidates.timezone, s.timezone), fields = {_merged(store)} "
+            "FROM staged s WHERE s.known = candidates.id AND s.outcome IS NULL"
         )
     if store.dialect == "postgresql":
         person = "COALESCE(s.known, s.fresh)"
@@ -203,22 +209,63 @@ def _add_people(store: Store, job: dict[str, Any], now: dt.datetime, *, known: b
     return person
 
 
-def _hold_back(
-    store: Store,
-    job: dict[str, Any],
-    sequence: dict[str, Any],
-    options: dict[str, Any],
-    now: dt.datetime,
-    *,
-    known: bool,
-) -> None:
-    lifted = set(options["override"])
+Rules = list[tuple[str, str, str, tuple[Any, ...]]]
+"""Outcome, reason, the SQL that says of a row of `staged` whether it applies, and its parameters."""
+
+
+def _merged(store: Store) -> str:
+    if store.dialect == "postgresql":
+        return "CAST(CAST(candidates.fields AS JSONB) || JSONB_STRIP_NULLS(CAST(s.fields AS JSONB)) AS TEXT)"
+    return "JSON_PATCH(candidates.fields, s.fields)"
+
+
+def hold_back(store: Store, rules: Rules, *, lifted: Collection[str] = ()) -> None:
+    """Give rows the outcome of the first rule that applies."""
+    for outcome, reason, condition, params in rules:
+        if reason not in lifted or reason in FIRM:
+            store.write(
+                f"UPDATE staged SET outcome = ?, reason = ? WHERE outcome IS NULL AND {condition}",
+                outcome,
+                reason,
+                *params,
+            )
+
+
+def suppressed_rules(store: Store, workspace_id: int, *, known: bool) -> Rules:
+    """Whom nobody writes to: by address, by domain, and, known, by any address of theirs."""
+    if not store.value("SELECT 1 FROM suppressions WHERE workspace_id = ? LIMIT 1", workspace_id):
+        return []
+    at_sign = f"{'STRPOS' if store.dialect == 'postgresql' else 'INSTR'}(staged.email, '@')"
+    rules: Rules = [
+        (
+            "held_back",
+            "suppressed",
+            "EXISTS (SELECT 1 FROM suppressions s WHERE s.workspace_id = ? AND ((s.kind = 'address' AND s.value = "
+            f"staged.email) OR (s.kind = 'domain' AND s.value = SUBSTR(staged.email, {at_sign} + 1))))",
+            (workspace_id,),
+        )
+    ]
+    if known:
+        rules.append(
+            (
+                "held_back",
+                "suppressed",
+                "EXISTS (SELECT 1 FROM candidate_emails e JOIN suppressions s ON s.workspace_id = e.workspace_id AND "
+                "s.kind = 'address' AND s.value = e.address WHERE e.candidate_id = staged.known)",
+                (),
+            )
+        )
+    return rules
+
+
+def _rules(
+    store: Store, job: dict[str, Any], sequence: dict[str, Any], now: dt.datetime, *, known: bool
+) -> Rules:
     settings = json.loads(
         store.value("SELECT settings FROM workspace WHERE id = ?", job["workspace_id"]) or "{}"
     )
     days = float(settings.get("colleague_days", 30))
-    at_sign = f"{'STRPOS' if store.dialect == 'postgresql' else 'INSTR'}(staged.email, '@')"
-    rules: list[tuple[str, str, str, tuple[Any, ...]]] = []
+    rules: Rules = []
     if known:
         rules.append(
             (
@@ -228,26 +275,7 @@ def _hold_back(
                 (sequence["id"],),
             )
         )
-    if store.value("SELECT 1 FROM suppressions WHERE workspace_id = ? LIMIT 1", job["workspace_id"]):
-        rules.append(
-            (
-                "held_back",
-                "suppressed",
-                "EXISTS (SELECT 1 FROM suppressions s WHERE s.workspace_id = ? AND ((s.kind = 'address' AND s.value = "
-                f"staged.email) OR (s.kind = 'domain' AND s.value = SUBSTR(staged.email, {at_sign} + 1))))",
-                (job["workspace_id"],),
-            )
-        )
-        if known:  # who asked at one address is left alone at all of theirs
-            rules.append(
-                (
-                    "held_back",
-                    "suppressed",
-                    "EXISTS (SELECT 1 FROM candidate_emails e JOIN suppressions s ON s.workspace_id = e.workspace_id AND "
-                    "s.kind = 'address' AND s.value = e.address WHERE e.candidate_id = staged.known)",
-                    (),
-                )
-            )
+    rules += suppressed_rules(store, job["workspace_id"], known=known)
     if known and settings.get("one_sequence"):
         rules.append(
             (
@@ -275,12 +303,4 @@ def _hold_back(
                 (job["workspace_id"],),
             ),
         ]
-    rules += bookings.ahead_rules(store, job["workspace_id"], now)
-    for outcome, reason, condition, params in rules:
-        if reason not in lifted or reason in FIRM:
-            store.write(
-                f"UPDATE staged SET outcome = ?, reason = ? WHERE outcome IS NULL AND {condition}",
-                outcome,
-                reason,
-                *params,
-            )
+    return rules + bookings.ahead_rules(store, job["workspace_id"], now)

@@ -131,6 +131,7 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "provider_thread_id = NULL WHERE candidate_id = ?",
         "DELETE FROM candidate_emails WHERE candidate_id = ?",
         "DELETE FROM contacted WHERE candidate_id = ?",
+        "DELETE FROM shortlist_members WHERE candidate_id = ?",
         "UPDATE import_rows SET email = NULL WHERE candidate_id = ?",
         "UPDATE bookings SET title = '', link = '' WHERE id IN (SELECT booking_id FROM booking_people WHERE "
         "candidate_id = ?)",

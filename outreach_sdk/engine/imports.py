@@ -57,6 +57,7 @@ def enroll(
     dry_run: bool = False,
     override: Iterable[str] = (),
     prefer: str | None = None,
+    source: str = "notebook",
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[int, list[dict[str, Any]] | None]:
     """Enrol every row of `table`; the import's id, and for a dry run, which leaves nothing behind, what
@@ -65,7 +66,7 @@ def enroll(
     options = {"paused": paused, "override": sorted(override), "prefer": prefer}
 
     def rehearse() -> None:
-        import_id, holder = new_import(engine, sequence, owner_id, "notebook", options)
+        import_id, holder = new_import(engine, sequence, owner_id, source, options)
         run_import(engine, import_id, holder, table, progress=progress)
         told.extend(outcomes(engine.store, import_id))
         raise _DryRun
@@ -75,7 +76,7 @@ def enroll(
             engine.store.run(rehearse)
         except _DryRun:
             return 0, told
-    import_id, holder = new_import(engine, sequence, owner_id, "notebook", options)
+    import_id, holder = new_import(engine, sequence, owner_id, source, options)
     run_import(engine, import_id, holder, table, progress=progress)
     return import_id, None
 

@@ -29,6 +29,7 @@ from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.results import SequenceResults
 from outreach_sdk.objects.session import Session, current, local_zone
 from outreach_sdk.objects.settings import preferred, window_value
+from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
 
 if TYPE_CHECKING:
@@ -315,6 +316,14 @@ class Sequence(StepWriting, SequenceResults):
         if box is not None:
             return f"{box['address']} sends again after {box['wait_until']:%d %b, %H:%M} UTC: {box['wait_reason']}."
         return None
+
+    def link(self, shortlist: Shortlist, *, paused: bool = False, backfill: bool = True) -> None:
+        """Let whoever is put on the shortlist flow in, live or `paused`; with `backfill` those on it already too."""
+        shortlist.link(self, paused=paused, backfill=backfill)
+
+    def unlink(self, shortlist: Shortlist) -> None:
+        """Stop that flow; who is enrolled stays. NotFound where they aren't linked."""
+        shortlist.unlink(self)
 
     def journey(self, candidate_or_email: Any) -> Journey:
         """One candidate's way through this sequence: by e-mail address, id or Candidate."""
