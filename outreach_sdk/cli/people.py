@@ -275,13 +275,11 @@ def mailbox_connect(
 @JSON
 def sync(address: str | None, as_json: bool) -> None:
     """One reply and bounce check, now."""
-    from outreach_sdk.engine import sync as reading
     from outreach_sdk.objects.mailbox import Mailbox
-    from outreach_sdk.objects.session import current
 
-    ids = [Mailbox.get(address).id] if address else Mailbox.list()["id"].to_list()
-    found = sum(reading.poll_mailbox(current().engine, i) for i in ids)
-    say({"mailboxes": len(ids), "messages": found}, as_json, lambda d: f"{d['messages']} new messages.")
+    boxes = [Mailbox.get(which) for which in ([address] if address else Mailbox.list()["id"].to_list())]
+    found = sum(box.sync() for box in boxes)
+    say({"mailboxes": len(boxes), "messages": found}, as_json, lambda d: f"{d['messages']} new messages.")
 
 
 @outreach.command()

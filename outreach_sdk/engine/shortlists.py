@@ -183,8 +183,7 @@ def flow_of(engine: Engine, link_id: int) -> int:
             if m["address"] or m["linkedin"]  # one who was erased has neither
         ]
         if people:
-            sequence = store.one("SELECT * FROM sequences WHERE id = ?", row["sequence_id"])
-            assert sequence is not None
+            (sequence,) = store.rows("SELECT * FROM sequences WHERE id = ?", row["sequence_id"])
             table = open_table(people, mapping={"email": "Email", "linkedin_url": "LinkedIn"})
             imports.enroll(
                 engine,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.engine import sync
 from outreach_sdk.engine.connecting import take
 from outreach_sdk.engine.mailboxes import (
     binding,
@@ -304,6 +305,12 @@ class Mailbox(SendingAs, MailboxCare):
             make_default(self._session.store, row["owner_id"], self.id)
 
     # -- ends ------------------------------------------------------------------------------------
+    def sync(self) -> int:
+        """One reply and bounce check now, ahead of the engine's; how many new messages. MailError where the mailbox
+        can't be read."""
+        self._row()
+        return sync.poll_mailbox(self._session.engine, self.id)
+
     def disconnect(self) -> str:
         """Forget the tokens; journeys that need this mailbox pause and their owners are told. Google is told
         to forget the grant too (by a worker, where this process holds no keys). What became of that, in a
