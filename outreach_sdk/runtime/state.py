@@ -50,6 +50,15 @@ class Status:
             return ["The engine isn't running: `outreach up` starts it."]
         return [f"{c.name}: {c.note or c.state}." for c in self.children if c.state != "running"]
 
+    def __repr__(self) -> str:
+        if not self.running:
+            return " ".join(self.problems)
+        names = ", ".join(c.name for c in self.children)
+        ends = "until outreach.down()" if self.detached else "for as long as this program lives"
+        # Just after `up` its processes are still starting, which is nothing to worry about.
+        starting = "" if self.ready or not self.problems else f" Starting: {len(self.problems)}."
+        return f"The engine runs {ends}: {names}.{starting}"
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: paths and times as text."""
         return {
