@@ -197,13 +197,23 @@ def _until(
 ) -> None:
     """Wait for the next tick, dealing at once with what the web service tells of."""
     stop.wait(0.05)
+    more = False
     while (left := moment - time.monotonic()) > 0 and not stop.is_set():
-        poked = isinstance(wake, Queues) and wake.poked(min(left, 0.2))
-        if not poked:
+        if not more and not (isinstance(wake, Queues) and wake.poked(min(left, 0.2))):
             if not isinstance(wake, Queues) or wake.away:
-                stop.wait(left)
+                stop.wait(min(left, 0.2))
+                more = _left(engine)
             continue
         try:
             dispatch.hurry(engine, wake)
+            more = deliveries.waiting(engine)
         except (OutreachError, OSError) as exc:
+            more = False
             log(f"hurry: {exc}")
+
+
+def _left(engine: Engine) -> bool:
+    """Whether deliveries wait that nobody can tell of, Redis being away."""
+    with contextlib.suppress(OutreachError):
+        return deliveries.waiting(engine)
+    return False

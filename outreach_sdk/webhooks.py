@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+KEPT = 24
+"""Database connections that the web service's threads hold on to between requests."""
+
+
 @functools.cache
 def settings() -> Settings:
     """This process's settings, read once, as its engine is."""
@@ -148,8 +152,8 @@ def counts() -> dict[str, Any]:
 
 
 def idle() -> None:
-    """Give this thread's database connection back, at the end of a request."""
-    shared_engine().store.idle()
+    """At the end of a request: this thread's database connection goes back, unless few are lent out."""
+    shared_engine().store.idle(keep=KEPT)
 
 
 class _Behind:
@@ -193,7 +197,7 @@ class _Behind:
             if self._refused and time.monotonic() - counted >= 1.0:
                 counted = time.monotonic()
                 self.count()
-            time.sleep(0.005)  # what a burst brings, it brings now
+            time.sleep(0.02)  # what a burst brings, one call tells of
 
     def count(self) -> None:
         """Add what was refused to the counters, at most once a second: forging costs us next to nothing."""

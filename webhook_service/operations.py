@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -33,6 +34,11 @@ took = Histogram(
     registry=registry,
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
+
+
+@functools.lru_cache(maxsize=512)
+def _measures(route: str, status: int) -> tuple[Counter, Histogram]:
+    return answered.labels(route, status), took.labels(route)
 
 
 class _Database(Collector):
@@ -115,8 +121,9 @@ def watch_requests(app: Flask) -> None:
         # The rule, not the path: a path may hold somebody's token.
         route = request.url_rule.rule if request.url_rule else "unknown"
         seconds = time.monotonic() - g.get("began", time.monotonic())
-        answered.labels(route, answer.status_code).inc()
-        took.labels(route).observe(seconds)
+        count, duration = _measures(route, answer.status_code)
+        count.inc()
+        duration.observe(seconds)
         answer.headers["X-Request-ID"] = g.get("request_id", "")
         line = {
             "request": g.get("request_id"),

@@ -48,18 +48,17 @@ def record(
     """Store a delivery whose signature was right; its number, or None if it was stored before. DatabaseUnavailable,
     OutreachError where there is no workspace yet."""
     now = engine.now()
-    with engine.store.tx():
-        number = engine.store.value(
-            "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries, "
-            "lease_until) SELECT id, ?, ?, ?, ?, CAST(? AS BIGINT), 'received', 0, CAST(? AS BIGINT) FROM workspace "
-            "WHERE id = (SELECT MIN(id) FROM workspace) ON CONFLICT (source, delivery_id) DO NOTHING RETURNING id",
-            source,
-            delivery_id,
-            json.dumps(dict(headers)),
-            body,
-            now,
-            now,
-        )
+    number = engine.store.write_one(
+        "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries, "
+        "lease_until) SELECT id, ?, ?, ?, ?, CAST(? AS BIGINT), 'received', 0, CAST(? AS BIGINT) FROM workspace "
+        "WHERE id = (SELECT MIN(id) FROM workspace) ON CONFLICT (source, delivery_id) DO NOTHING RETURNING id",
+        source,
+        delivery_id,
+        json.dumps(dict(headers)),
+        body,
+        now,
+        now,
+    )
     if number is None and not engine.store.value("SELECT 1 FROM workspace LIMIT 1"):
         raise OutreachError("There is no workspace yet: `outreach user add` makes one.", permanent=False)
     return None if number is None else int(number)

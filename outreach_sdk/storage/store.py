@@ -136,6 +136,14 @@ class Store:
                 return self.write(sql, *params)
         return int(self._execute(sql, params).rowcount)
 
+    def write_one(self, sql: str, *params: Any) -> Any:
+        """Run one change with RETURNING, in a transaction of its own unless inside one; the first value it returned.
+        On PostgreSQL that is one round trip."""
+        if self.depth or self.dialect == "postgresql":
+            return self.value(sql, *params)
+        with self.tx():
+            return self.value(sql, *params)
+
     def write_many(self, sql: str, rows: Seq[Seq[Any]]) -> None:
         """Run one change for each of `rows`, in a transaction."""
         self.statements += 1
@@ -273,9 +281,11 @@ class Store:
             if not self.writer.is_closed():
                 self.writer.close()
 
-    def idle(self) -> None:
+    def idle(self, *, keep: int = 0) -> None:
         """Give this thread's connection back to the pool, outside transactions: before whatever takes long. The
-        next statement takes one again."""
+        next statement takes one again, which costs a round trip: with fewer than `keep` lent out it is kept."""
+        if keep and len(getattr(self.db, "_in_use", ())) < keep:
+            return
         if self.depth == 0 and not self.db.is_closed():
             self.db.close()
 

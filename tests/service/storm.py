@@ -62,14 +62,9 @@ class Storm:
         starts = at + DAY * self.random.uniform(1, 20)
         uri = f"https://api.calendly.com/i/{name}"
 
+        spelt = self.random.choice([who, who.upper(), who.replace("@", "+c@")])
+
         def make(**how: Any) -> Delivery:
-            spelt = (
-                who.upper()
-                if hash(name) % 3 == 0
-                else who.replace("@", "+c@")
-                if hash(name) % 3 == 1
-                else who
-            )
             return senders.calendly(spelt, invitee=uri, booked=at, starts=starts, **more, **how)
 
         return Step(make, who, uri, at, "scheduled", starts)
