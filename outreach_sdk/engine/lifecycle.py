@@ -14,6 +14,7 @@ from outreach_sdk.domain.sequence import (
     NextBusinessDay,
     Problem,
     Schedule,
+    SequenceStatus,
     StepKind,
     StepPlan,
     problems,
@@ -22,10 +23,10 @@ from outreach_sdk.domain.sequence import (
 )
 from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.mailboxes import sender_trouble
+from outreach_sdk.engine.mailboxes import sender_trouble, sender_troubles
 from outreach_sdk.engine.progress import NEVER, handled, plan_next
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
-from outreach_sdk.storage.store import Store
+from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import (
     event,
     move_journey,
@@ -45,6 +46,7 @@ __all__ = [
     "resolve",
     "resume",
     "sequence_problems",
+    "statuses",
     "step_plan",
     "unhalt",
 ]
@@ -83,6 +85,31 @@ def sequence_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
         sender=box["address"] if box else None,
         sender_problem=sender_trouble(store, sequence),
     )
+
+
+def statuses(store: Store, sequences: list[dict[str, Any]]) -> dict[int, SequenceStatus]:
+    """The status of each, in as many statements for a hundred as for one."""
+    found = {s["id"]: SequenceStatus.ACTIVE for s in sequences if s["active"]}
+    rest = [s for s in sequences if not s["active"]]
+    if not rest:
+        return found
+    ids = [s["id"] for s in rest]
+    steps: dict[int, list[StepPlan]] = {}
+    for row in store.rows(
+        f"SELECT * FROM steps WHERE sequence_id IN {in_marks(ids)} AND removed_at IS NULL ORDER BY rank", *ids
+    ):
+        steps.setdefault(row["sequence_id"], []).append(step_plan(row))
+    senders = {r["id"]: r["address"] for r in store.rows("SELECT id, address FROM mailboxes")}
+    troubles = sender_troubles(store, ids)
+    for sequence in rest:
+        wrong = problems(
+            sequence["name"],
+            steps.get(sequence["id"], []),
+            sender=senders.get(sequence["mailbox_id"]),
+            sender_problem=troubles.get(sequence["id"]),
+        )
+        found[sequence["id"]] = SequenceStatus.INCOMPLETE if wrong else SequenceStatus.INACTIVE
+    return found
 
 
 def activate(engine: Engine, sequence_id: int) -> int:

@@ -14,7 +14,7 @@ from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.mail.port import Identity
 from outreach_sdk.storage.claims import lent_to
-from outreach_sdk.storage.store import Store
+from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journeys
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "remember_identities",
     "sender_repaired",
     "sender_trouble",
+    "sender_troubles",
     "take_back",
     "usable_again",
 ]
@@ -138,25 +139,29 @@ def sender_repaired(engine: Engine, sequence_id: int) -> None:
 
 def sender_trouble(store: Store, sequence: dict[str, Any]) -> str | None:
     """What is wrong with the mailboxes a sequence sends from, in sentences, or None."""
-    told = []
+    return sender_troubles(store, [sequence["id"]]).get(sequence["id"])
+
+
+def sender_troubles(store: Store, sequence_ids: list[int]) -> dict[int, str]:
+    """The same of many, by sequence; those that are well aren't in it."""
+    told: dict[int, list[str]] = {}
     for box in store.rows(
-        f"SELECT m.address, m.status, m.check_failed, {lent_to('m', '?')} AS lent FROM mailboxes m WHERE m.id = ? OR m.id "
-        "IN (SELECT mailbox_id FROM steps WHERE sequence_id = ? AND removed_at IS NULL AND mailbox_id IS NOT NULL) "
-        "ORDER BY m.id",
-        sequence["owner_id"],
-        sequence["owner_id"],
-        sequence["mailbox_id"],
-        sequence["id"],
+        f"SELECT s.id AS sequence_id, m.address, m.status, m.check_failed, {lent_to('m', 's.owner_id')} AS lent FROM "
+        "sequences s JOIN mailboxes m ON m.id = s.mailbox_id OR m.id IN (SELECT t.mailbox_id FROM steps t WHERE "
+        "t.sequence_id = s.id AND t.removed_at IS NULL AND t.mailbox_id IS NOT NULL) WHERE s.id IN "
+        f"{in_marks(sequence_ids)} ORDER BY s.id, m.id",
+        *sequence_ids,
     ):
+        says = told.setdefault(box["sequence_id"], [])
         if not box["lent"]:
-            told.append(f"The mailbox {box['address']} isn't lent to its owner any more.")
+            says.append(f"The mailbox {box['address']} isn't lent to its owner any more.")
         elif box["status"] == "reauthorise":
-            told.append(f"The mailbox {box['address']} has to be connected again.")
+            says.append(f"The mailbox {box['address']} has to be connected again.")
         elif box["status"] != "connected":
-            told.append(f"The mailbox {box['address']} is disconnected.")
+            says.append(f"The mailbox {box['address']} is disconnected.")
         elif box["check_failed"]:
-            told.append(f"The mailbox {box['address']} didn't pass its self-test: {box['check_failed']}")
-    return " ".join(told) or None
+            says.append(f"The mailbox {box['address']} didn't pass its self-test: {box['check_failed']}")
+    return {sequence: " ".join(says) for sequence, says in told.items() if says}
 
 
 def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:

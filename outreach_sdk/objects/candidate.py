@@ -204,7 +204,7 @@ class Candidate:
     @property
     def journeys(self) -> pl.DataFrame:
         """Frame of their journeys one may see: sequence, status, reason, enrolled_at, ended_at."""
-        condition, own = self._session.scope.mine("j")
+        condition, own = self._session.scope.mine("j", "j.sequence_id")
         rows = self._session.store.rows(
             "SELECT j.*, s.name AS sequence FROM journeys j JOIN sequences s ON s.id = j.sequence_id "
             f"WHERE {condition} AND j.candidate_id = ? ORDER BY j.id",

@@ -29,7 +29,7 @@ def inbox(kind: str | None = None, *, limit: int = 500) -> pl.DataFrame:
     from outreach_sdk.objects.cards import with_card
 
     session = current()
-    condition, own = session.scope.mine("j")
+    condition, own = session.scope.mine("j", "j.sequence_id")
     where, params = _filter(kind)
     if not 1 <= limit <= 100_000:
         raise InvalidInput("limit", limit, "Give a number from 1 to 100000.")

@@ -10,7 +10,7 @@ from outreach_sdk.engine.limits import LEFT
 from outreach_sdk.engine.mailboxes import lend, take_back
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.frames import frame
-from outreach_sdk.objects.session import Session
+from outreach_sdk.objects.session import Session, colleague
 from outreach_sdk.storage.claims import lent_to
 
 if TYPE_CHECKING:
@@ -125,12 +125,4 @@ class MailboxCare:
     def _colleague(self, user: str) -> int | None:
         if user == "team":
             return None
-        found = self._session.store.value(
-            "SELECT id FROM users WHERE workspace_id = ? AND (name = ? OR LOWER(email) = ?)",
-            self._session.workspace_id,
-            user,
-            user.lower(),
-        )
-        if found is None:
-            raise NotFound(f"There is no user {user!r} in this workspace.")
-        return int(found)
+        return int(colleague(self._session, user)["id"])

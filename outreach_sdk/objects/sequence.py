@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
-    SequenceStatus,
     describe_schedule,
     zone,
 )
@@ -25,6 +24,7 @@ from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
+from outreach_sdk.objects.owning import SequenceOwning
 from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.results import SequenceResults
 from outreach_sdk.objects.session import Session, current, local_zone
@@ -42,7 +42,7 @@ Sentences = list[str]
 Expected = list[tuple[str, dt.datetime]]
 
 
-class Sequence(StepWriting, SequenceResults):
+class Sequence(StepWriting, SequenceOwning, SequenceResults):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
@@ -89,7 +89,7 @@ class Sequence(StepWriting, SequenceResults):
     def list(cls) -> pl.DataFrame:
         """Frame: id, name, status, steps, journeys, active, next_due_at, created_at."""
         session = current()
-        condition, own = session.scope.mine("s")
+        condition, own = session.scope.mine("s", "s.id")
         rows = session.store.rows(
             "SELECT s.*, (SELECT COUNT(*) FROM steps t WHERE t.sequence_id = s.id AND t.removed_at IS NULL) AS steps, "
             "(SELECT COUNT(*) FROM journeys j WHERE j.sequence_id = s.id) AS journeys, "
@@ -98,8 +98,9 @@ class Sequence(StepWriting, SequenceResults):
             f"FROM sequences s WHERE {condition} ORDER BY s.id",
             *own,
         )
+        statuses = lifecycle.statuses(session.store, rows)
         for row in rows:
-            row["status"] = cls(row["id"], session).status
+            row["status"] = statuses[row["id"]]
             row["active"] = row["going"]
         return frame(
             rows,
@@ -191,10 +192,7 @@ class Sequence(StepWriting, SequenceResults):
     def status(self) -> str:
         """ "incomplete" | "inactive" | "active". One that breaks while active stays active, its problems shown."""
         row = self._row()
-        if row["active"]:
-            return SequenceStatus.ACTIVE
-        found = lifecycle.sequence_problems(self._session.store, row)
-        return SequenceStatus.INCOMPLETE if found else SequenceStatus.INACTIVE
+        return lifecycle.statuses(self._session.store, [row])[self.id]
 
     def activate(self) -> int:
         """Set it going; how many journeys go. IncompleteSequence says what is missing."""

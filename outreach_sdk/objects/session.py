@@ -17,7 +17,7 @@ from outreach_sdk.storage.scoped import Scoped
 from outreach_sdk.storage.store import Store
 from outreach_sdk.wiring import open_engine
 
-__all__ = ["Session", "add_user", "current", "open_session", "use"]
+__all__ = ["Session", "add_user", "colleague", "current", "open_session", "use"]
 
 
 class Session:
@@ -53,6 +53,19 @@ def use(session: Session) -> Session:
     global _current
     _current = session
     return session
+
+
+def colleague(session: Session, name: str) -> dict[str, Any]:
+    """A user of the workspace by name or e-mail. NotFound."""
+    found = session.store.one(
+        "SELECT * FROM users WHERE workspace_id = ? AND (name = ? OR LOWER(email) = ?)",
+        session.workspace_id,
+        name,
+        name.lower(),
+    )
+    if found is None:
+        raise NotFound(f"There is no user {name!r} in this workspace.")
+    return found
 
 
 def key_hash(api_key: str) -> str:

@@ -101,7 +101,7 @@ class Workspace(SuppressionList):
 
     def status(self) -> dict[str, Any]:
         """Who is alive, what waits: {"alive": {...}, "journeys": {...}, "notice": ...}."""
-        condition, own = self._session.scope.mine("j")
+        condition, own = self._session.scope.mine("j", "j.sequence_id")
         rows = self._session.store.rows(
             f"SELECT j.status, COUNT(*) AS n FROM journeys j WHERE {condition} GROUP BY j.status", *own
         )

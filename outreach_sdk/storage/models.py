@@ -242,6 +242,19 @@ class Sequence(Owned):
         indexes = ((("workspace", "owner"), False),)
 
 
+class SequenceShare(Row):
+    """Whom, besides its owner, a sequence is there for."""
+
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    sequence = pw.BigIntegerField(column_name="sequence_id")
+    user = pw.BigIntegerField(column_name="user_id", index=True)
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "sequence_shares"
+        indexes = ((("sequence", "user"), True),)
+
+
 class Step(Owned):
     """`rank` orders steps. Where it is renumbered (engine/ordering.py), what journeys remember of it is too."""
 
@@ -545,7 +558,7 @@ class Installation(Row):
 
 TABLES: tuple[type[pw.Model], ...] = (
     Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted, Erased, Erasing,
-    Shortlist, ShortlistMember, ShortlistLink, Sequence, Step, Journey, JourneyStep,
+    Shortlist, ShortlistMember, ShortlistLink, Sequence, SequenceShare, Step, Journey, JourneyStep,
     Outbox, Inbound, AiSpend, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage,
     Installation,
 )  # fmt: skip

@@ -10,6 +10,15 @@ from outreach_sdk.storage.store import Store
 __all__ = ["Scoped"]
 
 
+_SEQUENCE_OF = {
+    "sequences": "x.id",
+    "journeys": "x.sequence_id",
+    "journey_steps": "(SELECT j.sequence_id FROM journeys j WHERE j.id = x.journey_id)",
+    "imports": "x.sequence_id",
+}
+"""Tables whose rows belong to a sequence, and so to whom it was shared with: SQL for it."""
+
+
 class Scoped:
     """Rows of one workspace; those of one owner, unless `admin`."""
 
@@ -19,17 +28,24 @@ class Scoped:
         self.user_id = user_id
         self.admin = admin
 
-    def mine(self, alias: str) -> tuple[str, tuple[Any, ...]]:
-        """(condition, parameters) that keep a query to what this person may see."""
+    def mine(self, alias: str, shared: str | None = None) -> tuple[str, tuple[Any, ...]]:
+        """(condition, parameters) that keep a query to what this person may see. `shared`: SQL for the sequence that a
+        row belongs to, where what was shared with them counts too."""
         if self.admin:
             return f"{alias}.workspace_id = ?", (self.workspace_id,)
-        return f"{alias}.workspace_id = ? AND {alias}.owner_id = ?", (self.workspace_id, self.user_id)
+        if shared is None:
+            return f"{alias}.workspace_id = ? AND {alias}.owner_id = ?", (self.workspace_id, self.user_id)
+        return (
+            f"{alias}.workspace_id = ? AND ({alias}.owner_id = ? OR {shared} IN "
+            "(SELECT sequence_id FROM sequence_shares WHERE user_id = ?))",
+            (self.workspace_id, self.user_id, self.user_id),
+        )
 
     def find(
         self, table: str, where: str = "TRUE", params: tuple[Any, ...] = (), *, tail: str = ""
     ) -> list[dict[str, Any]]:
         """Rows of `table` (aliased x) this person may see."""
-        condition, own = self.mine("x")
+        condition, own = self.mine("x", _SEQUENCE_OF.get(table))
         return self.store.rows(
             f"SELECT x.* FROM {table} x WHERE {condition} AND {where} {tail}", *own, *params
         )

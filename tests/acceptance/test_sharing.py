@@ -1,0 +1,156 @@
+"""What is one's own, what is shared, and what is handed over."""
+
+from __future__ import annotations
+
+import pytest
+
+import outreach_sdk as outreach
+from outreach_sdk.engine import dispatch, sync
+from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.objects import session as sessions
+from outreach_sdk.objects.journey import Task
+from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.session import Session
+from tests.acceptance.scenarios import address, provider_of
+from tests.harness import House
+
+
+@pytest.fixture
+def bea(house: House) -> Session:
+    """A colleague, who is no admin."""
+    house.engine.store.insert(
+        "users",
+        {
+            "workspace_id": house.session.workspace_id,
+            "name": "bea",
+            "email": "bea@agency.example",
+            "role": "member",
+            "sequences_access": True,
+            "created_at": house.engine.now(),
+        },
+    )
+    row = house.engine.store.one("SELECT * FROM users WHERE name = 'bea'")
+    assert row is not None
+    return Session(house.settings, house.engine, row)
+
+
+def full(house: House) -> Sequence:
+    """Adas: an e-mail that was sent and answered, and a task."""
+    box = house.hostile()
+    seq = Sequence.create("Shared", mailbox=box, timezone="UTC")
+    seq.add_email("Hello {{ first_name }}", "Hi")
+    seq.add_phone("Call {{ first_name }}")
+    seq.enroll(house.people(2))
+    seq.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    first = next(a for a in provider_of(house).ledger() if address(0) in a.recipients)
+    provider_of(house).deliver_reply(first, "Let's talk.")
+    sync.poll_mailbox(house.engine, box.id)
+    dispatch.tick(house.engine, type("Nobody", (), {"enqueue": lambda *_: False})())
+    return seq
+
+
+@pytest.mark.rule(26)
+def test_what_is_not_shared_does_not_exist_and_what_is_does(house: House, bea: Session) -> None:
+    seq = full(house)
+    sessions.use(bea)
+
+    def seen() -> tuple[int, int, int, int]:
+        return (
+            outreach.sequences().height,
+            outreach.inbox().height,
+            len(Task.list()),
+            bea.scope.find("journeys").__len__(),
+        )
+
+    assert seen() == (0, 0, 0, 0)
+    with pytest.raises(NotFound):
+        Sequence.get("Shared")
+    with pytest.raises(NotFound):
+        Sequence(seq.id, bea).candidates()
+    sessions.use(house.session)
+    with pytest.raises(NotFound, match="cleo"):
+        seq.share("cleo")
+    seq.share("bea")
+    seq.share("bea@agency.example")
+    assert seq.shared_with["user"].to_list() == ["bea"]
+    sessions.use(bea)
+    assert seen() == (1, 1, 1, 2)
+    theirs = Sequence.get("Shared")
+    theirs.add_email(body="And one more.")
+    Task.list()[0].done("spoke")
+    assert outreach.notifications()["kind"].to_list() == ["shared"]
+    with pytest.raises(NotFound, match="owner"):
+        theirs.share("bea")
+    with pytest.raises(NotFound, match="owner"):
+        theirs.transfer("bea")
+    sessions.use(house.session)
+    seq.unshare("bea")
+    sessions.use(bea)
+    assert seen() == (0, 0, 0, 0)
+
+
+@pytest.mark.rule(11, 26)
+def test_handed_over_it_is_the_others_and_waits_for_a_mailbox_of_theirs(house: House, bea: Session) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box)
+    seq.enroll(house.people(1))
+    seq.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    assert len(provider_of(house).ledger()) >= 1
+    later = Sequence.create("Later", mailbox=box, timezone="UTC")
+    later.add_email("Hello", "Hi")
+    later.enroll(house.people(1, start=5))
+    later.activate()
+    later.transfer("bea")
+    sessions.use(bea)
+    mine = Sequence.get("Later")
+    assert "isn't lent" in " ".join(mine.problems)
+    before = len(provider_of(house).ledger())
+    dispatch.drain_sends(house.engine, threads=1)
+    assert len(provider_of(house).ledger()) == before
+    sessions.use(house.session)
+    box.allow("bea")
+    dispatch.drain_sends(house.engine, threads=1)
+    assert len(provider_of(house).ledger()) == before + 1
+    sessions.use(bea)
+    assert mine.candidates()["status"].to_list() == ["completed"]
+
+
+@pytest.mark.rule(32)
+def test_a_clone_has_the_steps_and_nobody_in_it(house: House) -> None:
+    seq = full(house)
+    seq.remove_step(2)
+    seq.add_email(body="Again", cc=("boss@agency.example",))
+    seq.prefer = "work"
+    copy = seq.clone("Copy")
+    assert copy.steps.drop("step").equals(seq.steps.drop("step"))
+    assert (copy.name, copy.status, copy.prefer, copy.candidates().height) == ("Copy", "inactive", "work", 0)
+    copy.edit_step(1, subject="Another")
+    assert seq.steps["subject"][0] == "Hello {{ first_name }}"
+    copy.enroll(house.people(1))
+    copy.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    assert {a.subject for a in provider_of(house).ledger()} == {
+        "Hello P0",
+        "Hello P1",
+        "Another",
+        "Re: Another",
+    }
+    with pytest.raises(InvalidInput, match="name"):
+        seq.clone("  ")
+
+
+def test_a_list_of_sequences_takes_as_many_queries_for_thirty_as_for_three(house: House) -> None:
+    house.local()
+    store = house.engine.store
+
+    def cost(count: int) -> int:
+        for n in range(count):
+            Sequence.create(f"S{n}", timezone="UTC").add_email("Hi" if n % 2 else None, "x")
+        before = store.statements
+        listed = outreach.sequences()
+        assert set(listed["status"]) == {"inactive", "incomplete"}
+        return store.statements - before
+
+    assert cost(3) == cost(27) <= 5
