@@ -10,6 +10,7 @@
     │   ├── MissingField          a template needs fields the candidate doesn't have
     │   └── ImportRefused         a file that can't be read as people
     ├── NotFound                  it doesn't exist, or not for you
+    ├── AccessDenied              Sequences are switched off, for all or for you; says whom to ask
     ├── IncompleteSequence        activation refused; `.problems` says why
     ├── TransitionRefused         the journey or step can't go from here to there
     ├── StorageError              the database can't be used
@@ -39,6 +40,7 @@ from collections.abc import Sequence as Seq
 from typing import Any
 
 __all__ = [
+    "AccessDenied",
     "AiDenied",
     "AiError",
     "AiUnavailable",
@@ -133,6 +135,10 @@ class MissingField(InvalidInput):
 
 class ImportRefused(InvalidInput):
     """A file that can't be read as a list of people; nothing was written."""
+
+
+class AccessDenied(OutreachError):
+    """Sequences are switched off for the organisation or for this user; the text names the admins to ask."""
 
 
 class NotFound(OutreachError, LookupError):

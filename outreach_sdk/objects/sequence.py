@@ -57,6 +57,7 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         """A new, empty sequence of one's own. `mailbox`: what it sends from (default: one's default
         mailbox); `timezone`: IANA name (default: this machine's)."""
         session = current()
+        session.check_access()
         name_of_zone = timezone or local_zone()
         zone(name_of_zone)
         sequence_id = session.store.insert(

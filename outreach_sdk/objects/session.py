@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import hashlib
+import json
 import secrets
 import zoneinfo
 from typing import Any
 
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.errors import ConfigError, InvalidInput, NotFound
+from outreach_sdk.errors import AccessDenied, ConfigError, InvalidInput, NotFound
 from outreach_sdk.storage.migrations import migrate
 from outreach_sdk.storage.scoped import Scoped
 from outreach_sdk.storage.store import Store
@@ -29,8 +30,31 @@ class Session:
         self.user = user
         self.workspace_id: int = user["workspace_id"]
         self.scope = Scoped(
-            engine.store, workspace_id=user["workspace_id"], user_id=user["id"], admin=user["role"] == "admin"
+            engine.store,
+            workspace_id=user["workspace_id"],
+            user_id=user["id"],
+            admin=user["role"] == "admin",
+            gate=self.check_access,
         )
+
+    def check_access(self) -> None:
+        """AccessDenied where Sequences are switched off, for all or for this user. What runs goes on."""
+        row = self.store.one(
+            "SELECT u.sequences_access, w.settings FROM users u JOIN workspace w ON w.id = u.workspace_id WHERE u.id = ?",
+            self.user["id"],
+        )
+        on = row is not None and json.loads(row["settings"] or "{}").get("sequences", True)
+        if row is not None and on and row["sequences_access"]:
+            return
+        admins = [
+            str(r["name"])
+            for r in self.store.rows(
+                "SELECT name FROM users WHERE workspace_id = ? AND role = 'admin' ORDER BY id",
+                self.workspace_id,
+            )
+        ]
+        why = "You have no access to Sequences" if on else "Sequences are switched off for your organisation"
+        raise AccessDenied(f"{why}. Ask {' or '.join(admins)} to switch them on.")
 
     @property
     def store(self) -> Store:

@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "ai_monthly_limit": MONTHLY_LIMIT,
     "booking_url": None,
     "prefer": None,
+    "sequences": True,
     "one_sequence": False,
 }
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -153,5 +154,6 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "ai_monthly_limit": _dollars,
     "booking_url": booking_page,
     "prefer": preferred,
+    "sequences": _switch,
     "one_sequence": _switch,
 }

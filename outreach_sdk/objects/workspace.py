@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
 from outreach_sdk.engine import dispatch, lifecycle
-from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
-from outreach_sdk.objects.session import Session, current, open_session, use
+from outreach_sdk.objects.session import Session, colleague, current, open_session, use
 from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting, preferred
 from outreach_sdk.objects.suppressing import SuppressionList
+from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,8 +51,11 @@ class Workspace(SuppressionList):
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
-        (False). InvalidInput names what it can't take.
+        (False). sequences: whether Sequences are there at all (True; only an admin changes it, and what
+        runs goes on). InvalidInput names what it can't take.
         """
+        if "sequences" in changes:
+            self._only_admins("switches Sequences on or off")
         store = self._session.store
         checked = {name: checked_setting(name, value) for name, value in changes.items()}
         with store.tx():
@@ -70,6 +74,25 @@ class Workspace(SuppressionList):
         for row in rows:
             row["dollars"] = row["cost"] / 1e6
         return frame(rows, day="str", calls="int", tokens="int", dollars="float")
+
+    def give_access(self, user: str, on: bool = True) -> None:
+        """Let a user have Sequences, or not: their journeys go on either way. Only an admin may. NotFound."""
+        self._only_admins("gives access")
+        found = colleague(self._session, user)
+        with self._session.store.tx():
+            self._session.store.write("UPDATE users SET sequences_access = ? WHERE id = ?", on, found["id"])
+            about = {**self._session.user, "owner_id": self._session.user["id"], "journey_id": None}
+            event(
+                self._session.store,
+                about,
+                "access_given" if on else "access_taken",
+                self._session.now(),
+                user,
+            )
+
+    def _only_admins(self, what: str) -> None:
+        if self._session.user["role"] != "admin":
+            raise NotFound(f"Only an admin {what}: ask yours.")
 
     def set_mine(self, **changes: str | None) -> None:
         """Change settings of one's own. booking_url: the page that {{ booking_link }} leads to in one's sequences.
@@ -101,11 +124,16 @@ class Workspace(SuppressionList):
 
     def status(self) -> dict[str, Any]:
         """Who is alive, what waits: {"alive": {...}, "journeys": {...}, "notice": ...}."""
-        condition, own = self._session.scope.mine("j", "j.sequence_id")
-        rows = self._session.store.rows(
-            f"SELECT j.status, COUNT(*) AS n FROM journeys j WHERE {condition} GROUP BY j.status", *own
-        )
-        counts = {r["status"]: r["n"] for r in rows}
+        counts, denied = {}, None
+        try:
+            condition, own = self._session.scope.mine("j", "j.sequence_id")
+        except AccessDenied as exc:
+            denied = str(exc)
+        else:
+            rows = self._session.store.rows(
+                f"SELECT j.status, COUNT(*) AS n FROM journeys j WHERE {condition} GROUP BY j.status", *own
+            )
+            counts = {r["status"]: r["n"] for r in rows}
         living = dispatch.alive(self._session.engine)
         notice = None
         if not living.get("clock") or not living.get("send"):
@@ -120,8 +148,9 @@ class Workspace(SuppressionList):
             "user": self._session.user["name"],
             "alive": living,
             "journeys": counts,
-            "tasks": len(Task.list()),
-            "notice": notice,
+            "tasks": 0 if denied else len(Task.list()),
+            "notice": denied or notice,
+            "access": denied is None,
         }
 
     def __repr__(self) -> str:
@@ -131,10 +160,9 @@ class Workspace(SuppressionList):
 
     def _repr_html_(self) -> str:
         state = self.status()
-        listed = Sequence.list()
         rows = [
             (r["name"] or "Untitled", r["status"], r["journeys"], r["next_due_at"])
-            for r in listed.iter_rows(named=True)
+            for r in (Sequence.list().iter_rows(named=True) if state["access"] else ())
         ]
         return html.card(
             "My sequences",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.errors import NotFound
@@ -22,7 +23,16 @@ _SEQUENCE_OF = {
 class Scoped:
     """Rows of one workspace; those of one owner, unless `admin`."""
 
-    def __init__(self, store: Store, *, workspace_id: int, user_id: int, admin: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        workspace_id: int,
+        user_id: int,
+        admin: bool,
+        gate: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._gate = gate
         self.store = store
         self.workspace_id = workspace_id
         self.user_id = user_id
@@ -30,7 +40,9 @@ class Scoped:
 
     def mine(self, alias: str, shared: str | None = None) -> tuple[str, tuple[Any, ...]]:
         """(condition, parameters) that keep a query to what this person may see. `shared`: SQL for the sequence that a
-        row belongs to, where what was shared with them counts too."""
+        row belongs to, where what was shared with them counts too. AccessDenied where they have no access to any."""
+        if shared is not None:
+            self._gate()
         if self.admin:
             return f"{alias}.workspace_id = ?", (self.workspace_id,)
         if shared is None:

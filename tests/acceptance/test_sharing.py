@@ -6,7 +6,7 @@ import pytest
 
 import outreach_sdk as outreach
 from outreach_sdk.engine import dispatch, sync
-from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
@@ -154,3 +154,45 @@ def test_a_list_of_sequences_takes_as_many_queries_for_thirty_as_for_three(house
         return store.statements - before
 
     assert cost(3) == cost(27) <= 5
+
+
+@pytest.mark.rule(5)
+def test_sequences_are_hidden_for_one_or_for_all_and_what_runs_goes_on(house: House, bea: Session) -> None:
+    ws = outreach.Workspace(house.session)
+    house.engine.store.write("UPDATE users SET name = 'ada' WHERE id = ?", house.session.user["id"])
+    box = house.hostile()
+    box.allow("bea")
+    sessions.use(bea)
+    seq = Sequence.create("Beas", mailbox="ada@agency.example", timezone="UTC")
+    seq.add_email("Hello", "Hi")
+    seq.enroll(house.people(1))
+    seq.activate()
+    with pytest.raises(NotFound, match="admin"):
+        outreach.Workspace(bea).set(sequences=False)
+    with pytest.raises(NotFound, match="admin"):
+        outreach.Workspace(bea).give_access("bea")
+
+    def refused(why: str) -> None:
+        for ask in (
+            outreach.sequences,
+            outreach.inbox,
+            Task.list,
+            seq.candidates,
+            lambda: Sequence.get("Beas"),
+            lambda: Sequence.create("More"),
+        ):
+            with pytest.raises(AccessDenied, match=f"{why}.*Ask ada"):
+                ask()
+
+    ws.give_access("bea", False)
+    refused("no access")
+    dispatch.drain_sends(house.engine, threads=1)
+    assert len(provider_of(house).ledger()) == 1, "what runs goes on"
+    ws.give_access("bea")
+    assert seq.candidates()["status"].to_list() == ["completed"]
+    ws.set(sequences=False)
+    refused("switched off")
+    assert "Ask ada" in repr(outreach.Workspace(bea))
+    assert "Ask ada" in outreach.Workspace(bea)._repr_html_()
+    ws.set(sequences=True)
+    assert outreach.sequences().height == 1
