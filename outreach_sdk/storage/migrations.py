@@ -6,17 +6,17 @@ import datetime as dt
 from collections.abc import Callable
 
 from outreach_sdk.errors import StorageError
-from outreach_sdk.storage import arrivals, models
+from outreach_sdk.storage import arrivals, enriching, models
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LATEST", "migrate", "version"]
 
 
 def _first(store: Store) -> None:
-    for model in (*models.TABLES, *arrivals.TABLES):
+    for model in (*models.TABLES, *arrivals.TABLES, *enriching.TABLES):
         with model.bind_ctx(store.writer, bind_refs=False, bind_backrefs=False):
             model.create_table(safe=False)
-    for sql in (*models.PARTIAL_INDEXES, *arrivals.PARTIAL_INDEXES):
+    for sql in (*models.PARTIAL_INDEXES, *arrivals.PARTIAL_INDEXES, *enriching.PARTIAL_INDEXES):
         store.write(sql)
     store.write("INSERT INTO installation (armed) VALUES (?)", True)
 
