@@ -11,13 +11,14 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from outreach_sdk.errors import InvalidInput
+from outreach_sdk.errors import InvalidInput, StorageError
 from outreach_sdk.storage.store import Store
 
 __all__ = [
     "Balance",
     "balance",
     "entries",
+    "hold",
     "release",
     "renew_due",
     "reserve",
@@ -64,7 +65,8 @@ class _Account:
         row = store.one(
             f"SELECT * FROM credit_accounts WHERE workspace_id = ?{store.for_update}", workspace_id
         )
-        assert row is not None
+        if row is None:  # what was just inserted is there
+            raise StorageError("The credit account can't be read.")
         self.monthly, self.period = int(row["monthly"]), str(row["period"])
         self.allowance, self.top_ups = int(row["allowance"]), int(row["top_ups"])
         if self.period < _month(now):
@@ -122,6 +124,11 @@ def resume_runs(store: Store, workspace_id: int, now: dt.datetime) -> int:
             "UPDATE enrichment_items SET next_at = ? WHERE run_id = ? AND state = 'waiting'", now, run["id"]
         )
     return len(moved)
+
+
+def hold(store: Store, workspace_id: int, now: dt.datetime) -> None:
+    """Lock the account until the transaction ends: before runs and people are locked, as everybody does."""
+    _Account(store, workspace_id, now)
 
 
 def balance(store: Store, workspace_id: int, now: dt.datetime) -> Balance:

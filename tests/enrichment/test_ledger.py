@@ -160,9 +160,9 @@ def test_fifty_at_once_never_spend_what_is_not_there(database_url: str) -> None:
         for turn in range(3):
             key = f"{n}-{turn}"
 
-            def take(key: str = key) -> bool:
+            def take(key: str = key, person: int = n * 10 + turn) -> bool:
                 return credits.reserve(
-                    store, workspace, 3, NOW, reservation=key, candidate_id=n * 10 + turn, field="email"
+                    store, workspace, 3, NOW, reservation=key, candidate_id=person, field="email"
                 )
 
             if store.run(take):
