@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
@@ -18,6 +19,8 @@ from outreach_sdk.storage.transitions import move_journeys
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from outreach_sdk.objects.enrichment import Enrichment
 
 __all__ = ["Candidate"]
 
@@ -147,6 +150,23 @@ class Candidate:
             "SELECT * FROM candidate_emails WHERE candidate_id = ? ORDER BY id", self.id
         )
         return frame(rows, address="str", kind="str", verified="bool", invalid="bool", source="str")
+
+    @property
+    def phones(self) -> pl.DataFrame:
+        """Frame: number (E.164), kind (work|personal|other), verified, source."""
+        rows = self._session.store.rows(
+            "SELECT phone AS number, 'other' AS kind, source FROM candidates WHERE id = ? AND phone IS NOT NULL",
+            self.id,
+        ) + self._session.store.rows(
+            "SELECT * FROM candidate_phones WHERE candidate_id = ? ORDER BY id", self.id
+        )
+        return frame(rows, number="str", kind="str", verified="bool", source="str")
+
+    def enrich(self, fields: Iterable[str] = ("email",), *, wait: bool = True) -> Enrichment:
+        """Look for what is missing of them; see Enrichment.run."""
+        from outreach_sdk.objects.enrichment import Enrichment
+
+        return Enrichment.run(self, fields, wait=wait)
 
     @property
     def journeys(self) -> pl.DataFrame:

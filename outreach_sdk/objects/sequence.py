@@ -195,18 +195,20 @@ class Sequence(StepWriting):
         self,
         people: Any,
         *,
+        enrich: bool = False,
         paused: bool = False,
         mapping: Mapping[str, str | None] | None = None,
         dry_run: bool = False,
         override: Iterable[str] = (),
     ) -> EnrollmentReport:
         """Enrol a frame, dicts or a file. `dry_run` writes nothing. `override` lifts hold-backs by name
-        (contacted_by_colleague, invalid_address). ImportRefused where it can't be read as people."""
+        (contacted_by_colleague, invalid_address). `enrich` has missing addresses found by the engine's workers;
+        their journeys go on with them. ImportRefused where it can't be read as people."""
         lifted = tuple(override)
         if wrong := set(lifted) - set(HOLD_BACKS):
             raise InvalidInput("override", sorted(wrong), f"Use {', '.join(HOLD_BACKS)}.")
         if isinstance(people, (str, Path)) and not dry_run:
-            return self._import_file(Path(people), mapping, paused, lifted, wait=True)
+            return self._import_file(Path(people), mapping, paused, lifted, wait=True, enrich=enrich)
         table = people_rows.open_table(people, mapping=mapping)
         import_id, rehearsed = imports.enroll(
             self._session.engine,
@@ -216,6 +218,7 @@ class Sequence(StepWriting):
             paused=paused,
             dry_run=dry_run,
             override=lifted,
+            enrich=enrich,
         )
         return EnrollmentReport(
             self._session.engine, import_id, self.notice, table.mapping, rehearsed=rehearsed
@@ -243,12 +246,13 @@ class Sequence(StepWriting):
         override: tuple[str, ...],
         *,
         wait: bool,
+        enrich: bool = False,
     ) -> EnrollmentReport:
         from tqdm.auto import tqdm
 
         engine = self._session.engine
         table = people_rows.open_table(path, mapping=mapping)
-        options = {"paused": paused, "override": sorted(override), "mapping": table.mapping}
+        options = {"paused": paused, "override": sorted(override), "mapping": table.mapping, "enrich": enrich}
         import_id, holder = imports.new_import(
             engine,
             self._row(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import dispatch, lifecycle
+from outreach_sdk.engine import credits, dispatch, lifecycle
 from outreach_sdk.errors import NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
@@ -47,7 +47,8 @@ class Workspace:
         while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
         where OPENAI_API_KEY is set (True), else by rules alone. ai_monthly_limit: dollars a calendar month (UTC)
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
-        for those who haven't set their own. InvalidInput names what it can't take.
+        for those who haven't set their own. enrich_email, enrich_phone, enrich_verify: which providers are asked
+        for addresses, for numbers, and to verify, in this order. InvalidInput names what it can't take.
         """
         store = self._session.store
         checked = {name: checked_setting(name, value) for name, value in changes.items()}
@@ -57,6 +58,16 @@ class Workspace:
                 json.dumps({**self.settings, **checked}),
                 self._session.workspace_id,
             )
+
+    def set_plan(self, *, monthly_credits: int) -> None:
+        """Enrichment credits a month; admins only. More than before counts at once, less from the next month on.
+        What is left at the month's end (UTC) expires; top-ups never do."""
+        session = self._session
+        if session.user["role"] != "admin":
+            raise NotFound("Only an admin sets the plan: ask yours.")
+        credits.set_plan(
+            session.store, session.workspace_id, monthly_credits, session.now(), user_id=session.user["id"]
+        )
 
     def ai_spend(self) -> pl.DataFrame:
         """Frame, newest first: day (UTC), calls, tokens, dollars spent on the model; a call under way counts at
