@@ -176,8 +176,11 @@ def waiting(engine: Engine) -> bool:
             f"WHERE i.next_at <= ? AND {_OPEN} LIMIT 1",
             now,
         )
-        or store.value(
-            "SELECT 1 FROM enrichment_runs WHERE state = 'paused' AND reason = 'no_providers' LIMIT 1"
+        or (
+            engine.enrichers().finders
+            and store.value(
+                "SELECT 1 FROM enrichment_runs WHERE state = 'paused' AND reason = 'no_providers' LIMIT 1"
+            )
         )
         or credits.renew_due(store, now)
     )

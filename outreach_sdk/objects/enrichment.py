@@ -94,7 +94,8 @@ class Enrichment:
         until = None if timeout is None else time.monotonic() + timeout
         with tqdm(total=self._total(), unit=" fields", desc="looking", delay=1.0, leave=False) as bar:
             while self.status == "running":
-                if engine.enrichers().finders or not dispatch.alive(engine).get("send"):
+                here = engine.enrichers().finders or not dispatch.alive(engine).get("send")
+                if here and self._due():
                     enrich.drain(engine, run_id=self.id, seconds=5.0)
                 bar.update(self._done() - bar.n)
                 if self.status != "running" or (until is not None and time.monotonic() >= until):
@@ -115,6 +116,15 @@ class Enrichment:
         return int(
             self._session.store.value(
                 "SELECT COUNT(*) FROM enrichment_items WHERE run_id = ? AND state = 'done'", self.id
+            )
+        )
+
+    def _due(self) -> bool:
+        return bool(
+            self._session.store.value(
+                "SELECT 1 FROM enrichment_items WHERE run_id = ? AND next_at <= ? LIMIT 1",
+                self.id,
+                self._session.now(),
             )
         )
 

@@ -85,12 +85,52 @@ def test_roles_and_other_peoples_addresses_are_no_finds(opened: Open, world: Wor
     opened("hunter", "prospeo")
     Enrichment.top_up(50)
     Candidate.create(email="taken@acme.example", first_name="Other")
-    world.people["hunter"] = {"pat-1-li": Known("info@acme.example"), "pat-2-li": Known("taken@acme.example")}
-    world.people["prospeo"]["pat-1-li"] = Known("pat@acme.example")
-    run = Enrichment.run([person(1), person(2)])
-    assert outcomes(run) == ["found", "not_usable"]
-    assert run.results["value"].to_list()[0] == "pat@acme.example"
-    assert run.cost == 3
+    taken = Known("taken@acme.example")
+    world.people["hunter"] = {"pat-1-li": Known("info@acme.example"), "pat-2-li": taken, "pat-3-li": taken}
+    world.people["prospeo"] = {"pat-1-li": Known("pat@acme.example"), "pat-3-li": Known("bo@acme.example")}
+    run = Enrichment.run([person(1), person(2), person(3)])
+    assert outcomes(run) == ["found", "not_usable", "found"]
+    assert run.results["value"].to_list() == ["pat@acme.example", None, "bo@acme.example"]
+    assert run.cost == 6
+
+
+@pytest.mark.rule(25, 18)
+def test_one_that_bounced_is_replaced_for_nothing(opened: Open, world: World) -> None:
+    house = opened("hunter", "prospeo")
+    Enrichment.top_up(3)
+    cand = person()
+    world.people["hunter"]["pat-1-li"] = Known("pat@acme.example")
+    cand.enrich()
+    house.engine.store.write("UPDATE candidate_emails SET invalid = ?", True)
+    world.people["prospeo"]["pat-1-li"] = Known("pat@new.example")
+    run = cand.enrich()
+    assert (outcomes(run), run.cost) == (["found"], 0)
+    assert cand.emails["address"].to_list() == ["pat@acme.example", "pat@new.example"]
+    assert Enrichment.credits().balance == 0
+    # The answer that was paid for before is used again: the first provider isn't asked twice.
+    assert len(world.asked("hunter")) == 1
+
+
+@pytest.mark.rule(25, 19)
+def test_a_found_address_that_wants_no_mail_is_not_used(opened: Open, world: World) -> None:
+    house = opened("hunter")
+    Enrichment.top_up(3)
+    house.engine.store.insert(
+        "suppressions",
+        {
+            "workspace_id": 1,
+            "owner_id": 1,
+            "kind": "domain",
+            "value": "acme.example",
+            "reason": "client",
+            "source": "",
+            "created_at": house.engine.now(),
+        },
+    )
+    world.people["hunter"]["pat-1-li"] = Known("pat@acme.example")
+    cand = person()
+    assert outcomes(cand.enrich()) == ["not_usable"]
+    assert (cand.emails.height, Enrichment.credits().balance) == (0, 3)
 
 
 @pytest.mark.rule(25, 21)
