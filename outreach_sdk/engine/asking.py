@@ -223,6 +223,8 @@ def _call(engine: Engine, item: dict[str, Any], provider: Any, ask: dict[str, An
     now = engine.now()
     turn = gates.take_turn(engine, provider.name, provider.pace)
     told = (ask["role"], provider.name, ask["question"])
+    if turn.shut is not None and ask["request_id"]:
+        _put_back(engine, item, now + dt.timedelta(seconds=60), "pending")
     if turn.shut is not None:
         _note(engine, item, *told, "skipped", detail=turn.shut)
         return
@@ -259,11 +261,13 @@ def _failed(
 ) -> None:
     told = (ask["role"], provider, ask["question"])
     wait = why.retry_after or 5.0
+    again = engine.now() + dt.timedelta(seconds=wait)
+    if ask["request_id"] and type(why) in TRIES:  # it is being worked on there, and perhaps paid for: ask on
+        _note(engine, item, *told, "pending", detail=str(why), request_id=ask["request_id"])
+        _put_back(engine, item, again, "pending")
     if ask["tries"] + 1 < TRIES.get(type(why), 0) and wait <= LONGEST_DELAY:
-        # `pending` keeps the request's id where there is one: it is asked about again, not anew.
-        state = "pending" if ask["request_id"] else "asking"
-        _note(engine, item, *told, state, detail=str(why), request_id=ask["request_id"])
-        _put_back(engine, item, engine.now() + dt.timedelta(seconds=wait))
+        _note(engine, item, *told, "asking", detail=str(why))
+        _put_back(engine, item, again)
     _note(engine, item, *told, "failed", detail=str(why))
 
 

@@ -80,7 +80,7 @@ class Vendor:
         self._key = key
         self._base = (endpoint or self.base).rstrip("/")
         self._session = session or requests.Session()
-        self._session.trust_env = False  # a .netrc must not replace our Authorization
+        self._session.auth = lambda request: request  # else a .netrc would replace our Authorization
         self._timeout = timeout
         self._callback_url = callback_url
 

@@ -250,6 +250,21 @@ def test_one_that_never_gets_ready_is_given_up(opened: Open, world: World, clock
     assert "in time" in str(run.attempts["detail"][0])
 
 
+def test_a_request_under_way_outlives_bad_moments(opened: Open, world: World, clock: Clock) -> None:
+    house = opened("rocketreach")
+    Enrichment.top_up(10)
+    world.rounds = 3
+    world.people["rocketreach"]["pat-1-li"] = Known("pat@acme.example")
+    run = Enrichment.run(person(), wait=False)
+    enrich.drain(house.engine)
+    world.faults["rocketreach"] = [(500, {}, b""), (429, {"Retry-After": "5"}, b""), (503, {}, b"")] * 2
+    for _ in range(15):
+        clock.forward(seconds=70)
+        enrich.drain(house.engine)
+    assert outcomes(run) == ["found"]
+    assert [c.path for c in world.asked("rocketreach")].count("/api/v2/person/lookup") == 1
+
+
 def test_not_now_makes_everybody_wait_as_long_as_it_said(opened: Open, world: World, clock: Clock) -> None:
     house = opened("pdl")
     Enrichment.top_up(20)
