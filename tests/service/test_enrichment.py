@@ -40,7 +40,9 @@ def test_a_signed_callback_has_the_answer_asked_for_at_once(tmp_path: Path) -> N
         service.start()
         try:
             url = f"{service.base}/webhooks/enrichment"
-            body = json.dumps({"enrichment_id": "req-0", "status": "FINISHED", "data": []}).encode()
+            body = json.dumps(
+                {"enrichment_id": "req-0", "status": "FINISHED", "data": [{"email": "pat@acme.example"}]}
+            ).encode()
             forged = service.http.post(
                 f"{url}/fullenrich", data=body, headers=signed(body, "wrong"), timeout=9
             )
@@ -54,6 +56,8 @@ def test_a_signed_callback_has_the_answer_asked_for_at_once(tmp_path: Path) -> N
                     f"{url}/fullenrich", data=body, headers=signed(body, KEYS["fullenrich"]), timeout=9
                 )
                 assert right.status_code == 200
+            kept = bytes(engine.store.value("SELECT body FROM deliveries"))
+            assert json.loads(kept) == {"enrichment_id": "req-0"}  # nothing of whom it found
             assert service.act() == 1
             assert enrich.waiting(engine)
             enrich.drain(engine)
