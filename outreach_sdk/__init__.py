@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from outreach_sdk.errors import OutreachError
     from outreach_sdk.objects.candidate import Candidate
     from outreach_sdk.objects.engine import down, up
+    from outreach_sdk.objects.enrichment import Enrichment
     from outreach_sdk.objects.inbox import inbox
     from outreach_sdk.objects.journey import Journey, Task
     from outreach_sdk.objects.mailbox import Mailbox
@@ -46,6 +47,7 @@ _HOMES = {
     "outreach_sdk.errors": ("OutreachError",),
     "outreach_sdk.objects.candidate": ("Candidate",),
     "outreach_sdk.objects.engine": ("down", "up"),
+    "outreach_sdk.objects.enrichment": ("Enrichment",),
     "outreach_sdk.objects.inbox": ("inbox",),
     "outreach_sdk.objects.journey": ("Journey", "Task"),
     "outreach_sdk.objects.mailbox": ("Mailbox",),
@@ -69,6 +71,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "CancelReason",
     "Candidate",
+    "Enrichment",
     "EnrollmentReport",
     "Instant",
     "Journey",

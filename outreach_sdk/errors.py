@@ -25,10 +25,16 @@
     │   ├── SignInRefused         connecting ended without a mailbox: denied, wrong account, too late
     │   ├── MailNotFound          the draft or message isn't there
     │   └── MailOutcomeUnknown    nobody can say whether it was accepted: never repeat blindly
-    └── AiError                   the model gave nothing that can be used; the rules do
-        ├── AiUnusable            it answered, but not what was asked (permanent)
-        ├── AiUnavailable         it said "not now", or nothing
-        └── AiDenied              it refuses the key, the account or the model (permanent)
+    ├── AiError                   the model gave nothing that can be used; the rules do
+    │   ├── AiUnusable            it answered, but not what was asked (permanent)
+    │   ├── AiUnavailable         it said "not now", or nothing
+    │   └── AiDenied              it refuses the key, the account or the model (permanent)
+    └── ProviderError             an enrichment provider gave no answer; the next one is asked
+        ├── ProviderUnusable      it can't take the question, or its answer can't be read (permanent)
+        ├── ProviderUnavailable   it is out of order, or says nothing
+        ├── ProviderBusy          it said "not now" (`retry_after` seconds)
+        ├── ProviderSpent         the account with it has no credits left (permanent)
+        └── ProviderDenied        it refuses the key or the account (permanent)
 
 Every error has `permanent` (trying the same again can't help) and `retry_after`
 (seconds after which trying again may help, or None).
@@ -64,6 +70,12 @@ __all__ = [
     "NotFound",
     "NotReady",
     "OutreachError",
+    "ProviderBusy",
+    "ProviderDenied",
+    "ProviderError",
+    "ProviderSpent",
+    "ProviderUnavailable",
+    "ProviderUnusable",
     "SignInRefused",
     "StorageError",
     "TemplateError",
@@ -251,3 +263,33 @@ class AiUnavailable(AiError):
 
 class AiDenied(AiError):
     """It refuses the key, the account or the model: nothing will come until that is changed."""
+
+
+class ProviderError(OutreachError):
+    """An enrichment provider gave no answer. Its text holds neither the key nor whom was asked about."""
+
+
+class ProviderUnusable(ProviderError):
+    """It can't take the question, or what it answered can't be read."""
+
+
+class ProviderUnavailable(ProviderError):
+    """It can't be reached or is out of order."""
+
+    permanent = False
+    retry_after = 30.0
+
+
+class ProviderBusy(ProviderError):
+    """It said "not now"; `retry_after` may be its own figure."""
+
+    permanent = False
+    retry_after = 30.0
+
+
+class ProviderSpent(ProviderError):
+    """The account with it has no credits left."""
+
+
+class ProviderDenied(ProviderError):
+    """It refuses the key or the account: nothing will come until that is changed."""

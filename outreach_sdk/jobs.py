@@ -26,6 +26,7 @@ __all__ = [
     "Beating",
     "drain_checks",
     "drain_deliveries",
+    "drain_enrichment",
     "drain_imports",
     "drain_kinds",
     "drain_polls",
@@ -86,6 +87,13 @@ def drain_shortlists(*_bucket: Any) -> int:
     return shortlists.drain(shared_engine())
 
 
+def drain_enrichment(*_bucket: Any) -> int:
+    """Go on with looking for addresses and numbers; how many fields of people were settled."""
+    from outreach_sdk.engine import enrich  # the sending workers need not carry it
+
+    return enrich.drain(shared_engine(), stop=stopping)
+
+
 def drain_kinds(*_bucket: Any) -> dict[str, int]:
     """Have the model say of what kind answers are."""
     from outreach_sdk.engine import judging
@@ -119,6 +127,7 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_polls,
         drain_checks,
         drain_imports,
+        drain_enrichment,
         drain_kinds,
         drain_shortlists,
         drain_notices,

@@ -40,6 +40,7 @@ __all__ = [
     "secrets",
     "unsubscribe",
     "unsubscribe_known",
+    "vendor_key",
     "waiting",
 ]
 
@@ -58,6 +59,12 @@ def secrets(source: str) -> tuple[str, ...]:
     """The signing secrets of a source (`calendly`, `greenhouse`, …, or a generic one's name), newest first; none:
     it isn't set up."""
     return tuple(s.reveal() for s in settings().webhook_secrets.get(source, ()))
+
+
+def vendor_key(provider: str) -> str | None:
+    """The key of an enrichment provider, for those that sign with it; None: it isn't set up."""
+    key = settings().vendor_keys.get(provider)
+    return None if key is None else key.reveal()
 
 
 def generic_signature(name: str) -> Mapping[str, str] | None:

@@ -17,6 +17,7 @@ from outreach_sdk.ats.port import Reader
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import Notices
+from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
 from outreach_sdk.mail.port import MailTransport, SignIn
 from outreach_sdk.storage.store import Store, open_store
@@ -26,6 +27,7 @@ __all__ = [
     "ATS",
     "Transports",
     "Vault",
+    "enrichers",
     "event_reader",
     "installation_sign_in",
     "notices",
@@ -262,6 +264,10 @@ def event_reader(settings: Settings, source: str) -> Reader | None:
 
         config = settings.webhook_fields.get(source.removeprefix("generic:"))
         return None if config is None else GenericReader(config)
+    if source == "enrichment:fullenrich":
+        from outreach_sdk.enrichment.fullenrich import read as read_ready
+
+        return read_ready
     if source == "calendly":
         from outreach_sdk.calendars.calendly import read
 
@@ -270,6 +276,42 @@ def event_reader(settings: Settings, source: str) -> Reader | None:
         reader: Reader = import_module(f"outreach_sdk.ats.{source}").read
         return reader
     return None
+
+
+ENRICHMENT = {
+    "hunter": "Hunter",
+    "pdl": "PeopleDataLabs",
+    "apollo": "Apollo",
+    "prospeo": "Prospeo",
+    "contactout": "ContactOut",
+    "rocketreach": "RocketReach",
+    "dropcontact": "Dropcontact",
+    "lusha": "Lusha",
+    "fullenrich": "FullEnrich",
+    "zerobounce": "ZeroBounce",
+    "neverbounce": "NeverBounce",
+}
+"""Enrichment providers by the name in OUTREACH_<PROVIDER>_API_KEY, with their classes."""
+
+
+def enrichers(settings: Settings) -> Enrichers:
+    """The providers that have a key."""
+    found: dict[str, Any] = {}
+    for name, kind in ENRICHMENT.items():
+        key = settings.vendor_keys.get(name)
+        if key is not None:
+            make = getattr(import_module(f"outreach_sdk.enrichment.{name}"), kind)
+            callback = settings.public_url and f"{settings.public_url}/webhooks/enrichment/{name}"
+            found[name] = make(
+                key.reveal,
+                endpoint=settings.vendor_endpoints.get(name),
+                timeout=settings.send_timeout,
+                callback_url=callback,
+            )
+    return Enrichers(
+        finders={n: v for n, v in found.items() if v.fields},
+        verifiers={n: v for n, v in found.items() if hasattr(v, "check")},
+    )
 
 
 def notices(settings: Settings) -> Notices | None:
@@ -309,6 +351,7 @@ def open_engine(settings: Settings, store: Store | None = None) -> Engine:
         poll_every=dt.timedelta(seconds=settings.poll_seconds),
         drain_for=dt.timedelta(seconds=settings.drain_seconds),
         reader=functools.partial(event_reader, settings),
+        enrichers=functools.cache(lambda: enrichers(settings)),
         public_url=settings.public_url,
         push_topic=settings.gmail_push_topic,
     )

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from outreach_sdk.errors import OutreachError
 from webhook_service import connect
+from webhook_service.enrichment import callbacks
 from webhook_service.operations import operations, watch_requests
 from webhook_service.push import pushes
 from webhook_service.receive import hooks, unavailable
@@ -23,7 +24,7 @@ def create_app() -> Flask:
     """The service, reading its settings from the environment at first use."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_FORM_MEMORY_SIZE"] = 64 * 1024
-    for blueprint in (operations, connect.pages, hooks, pushes, leaving):
+    for blueprint in (operations, connect.pages, hooks, callbacks, pushes, leaving):
         app.register_blueprint(blueprint)
     watch_requests(app)
 

@@ -91,6 +91,9 @@ DOCUMENT: Part = {
         "/webhooks/ats/{vendor}": _post("An applicant tracking system", "ats", VENDOR),
         "/webhooks/generic/{name}": _post("Any configured source", "generic", _parameter("name")),
         "/webhooks/shortlist/{name}": _post("People for a shortlist", "shortlist", _parameter("name")),
+        "/webhooks/enrichment/{provider}": _post(
+            "A provider's signed callback", "enrichment", _parameter("provider")
+        ),
         "/webhooks/gmail": _post("Gmail by Pub/Sub push", "gmail"),
         "/webhooks/outlook": OUTLOOK,
         "/unsubscribe/{token}": _leaving(),

@@ -8,6 +8,7 @@ import sys
 import click
 
 from outreach_sdk.cli import engine as _engine
+from outreach_sdk.cli import enrichment as _enrichment
 from outreach_sdk.cli import keys as _keys
 from outreach_sdk.cli import people as _people
 from outreach_sdk.cli import webhooks as _webhooks
@@ -16,7 +17,7 @@ from outreach_sdk.errors import OutreachError
 
 __all__ = ["main"]
 
-COMMANDS = (_engine, _keys, _people, _webhooks)
+COMMANDS = (_engine, _enrichment, _keys, _people, _webhooks)
 """Importing them hangs their commands on the group."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "Appointment",
+    "EnrichmentReady",
     "Event",
     "InterviewCanceled",
     "InterviewScheduled",
@@ -90,4 +91,20 @@ class NotForUs:
     why: str
 
 
-Event = MeetingBooked | MeetingCanceled | InterviewScheduled | InterviewCanceled | NeedsLookup | NotForUs
+@dataclass(frozen=True, slots=True)
+class EnrichmentReady:
+    """A provider is done with a request of ours: it can be asked for what it found."""
+
+    provider: str
+    request_id: str
+
+
+Event = (
+    MeetingBooked
+    | MeetingCanceled
+    | InterviewScheduled
+    | InterviewCanceled
+    | NeedsLookup
+    | NotForUs
+    | EnrichmentReady
+)

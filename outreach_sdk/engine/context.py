@@ -10,6 +10,7 @@ from typing import Any
 
 from outreach_sdk.ai.port import ReplyJudge
 from outreach_sdk.domain.events import Event, Received
+from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store
 
@@ -46,6 +47,8 @@ class Engine:
     unknown_for: dt.timedelta = dt.timedelta(hours=2)
     reader: Callable[[str], Callable[[Received], list[Event]] | None] = lambda source: None
     """What reads a source's deliveries; None where nothing does."""
+    enrichers: Callable[[], Enrichers] = Enrichers
+    """Whoever can be asked for addresses and numbers: those that have a key."""
     public_url: str | None = None
     push_topic: str | None = None
     """Where the web service is reached from outside, and Google's topic for news of mailboxes."""

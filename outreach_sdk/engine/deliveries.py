@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from outreach_sdk.domain.events import Event, NeedsLookup, NotForUs, Received, Unreadable
-from outreach_sdk.engine import bookings, shortlists
+from outreach_sdk.domain.events import EnrichmentReady, Event, NeedsLookup, NotForUs, Received, Unreadable
+from outreach_sdk.engine import bookings, enrich, shortlists
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import DatabaseUnavailable, InvalidInput, NotFound, OutreachError
 
@@ -203,6 +203,10 @@ _ORDER = ("done", "lookup", "ignored")
 def _one(engine: Engine, row: dict[str, Any], event: Event) -> Explained:
     if isinstance(event, NotForUs):
         return Explained("ignored", f"{event.why}.")
+    if isinstance(event, EnrichmentReady):
+        if enrich.ready(engine, event.provider, event.request_id):
+            return Explained("done", "What it found is asked for.")
+        return Explained("ignored", "Nobody waits for it.")
     if isinstance(event, NeedsLookup):
         return Explained(
             "lookup", f"{event.why}: {row['source']} has to be asked about {event.what} {event.id}."

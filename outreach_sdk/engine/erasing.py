@@ -116,6 +116,12 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         raise TransitionRefused(
             "An e-mail to them is under way. They are written to no more; erase them again in a few minutes."
         )
+    if store.value(
+        "SELECT 1 FROM enrichment_items WHERE candidate_id = ? AND state <> 'done' LIMIT 1", candidate_id
+    ):
+        raise TransitionRefused(
+            "An address or number of theirs is being looked for. Erase them again when that run is done."
+        )
     journeys = [r["id"] for r in store.rows("SELECT id FROM journeys WHERE candidate_id = ?", candidate_id)]
     addresses = _addresses(store, candidate_id)
     _remember(store, person, addresses, now)
@@ -132,6 +138,9 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "DELETE FROM candidate_emails WHERE candidate_id = ?",
         "DELETE FROM contacted WHERE candidate_id = ?",
         "DELETE FROM shortlist_members WHERE candidate_id = ?",
+        "DELETE FROM candidate_phones WHERE candidate_id = ?",
+        "UPDATE enrichment_items SET value = NULL, source = NULL WHERE candidate_id = ?",
+        "UPDATE enrichment_asks SET points = '[]', detail = NULL, request_id = NULL WHERE candidate_id = ?",
         "UPDATE import_rows SET email = NULL WHERE candidate_id = ?",
         "UPDATE bookings SET title = '', link = '' WHERE id IN (SELECT booking_id FROM booking_people WHERE "
         "candidate_id = ?)",

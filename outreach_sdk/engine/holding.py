@@ -53,6 +53,16 @@ _ROWS: tuple[tuple[str, str], ...] = (
         "SELECT i.source, i.created_at, r.row, r.outcome, r.reason FROM import_rows r JOIN imports i ON i.id = r.import_id "
         "WHERE r.candidate_id = ?",
     ),
+    ("phones", "SELECT number, kind, verified, source, created_at FROM candidate_phones WHERE candidate_id = ?"),
+    (
+        "looked_for",
+        "SELECT field, outcome, value, kind, verified, source, finished_at FROM enrichment_items WHERE candidate_id = ?",
+    ),
+    (
+        "shortlists",
+        "SELECT s.name, m.source, m.added_at, m.removed_at FROM shortlist_members m JOIN shortlists s ON s.id = "
+        "m.shortlist_id WHERE m.candidate_id = ?",
+    ),
     (
         "suppressions",
         "SELECT s.kind, s.value, s.reason, s.source, s.created_at FROM suppressions s JOIN candidate_emails e ON "

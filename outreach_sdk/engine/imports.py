@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.engine import enrich as enriching
 from outreach_sdk.engine import erasing
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.failpoints import hit
@@ -58,12 +59,18 @@ def enroll(
     override: Iterable[str] = (),
     prefer: str | None = None,
     source: str = "notebook",
+    enrich: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[int, list[dict[str, Any]] | None]:
     """Enrol every row of `table`; the import's id, and for a dry run, which leaves nothing behind, what
     would become of each row."""
     told: list[dict[str, Any]] = []
-    options = {"paused": paused, "override": sorted(override), "prefer": prefer}
+    options = {
+        "paused": paused,
+        "override": sorted(override),
+        "prefer": prefer,
+        "enrich": enrich and not dry_run,
+    }
 
     def rehearse() -> None:
         import_id, holder = new_import(engine, sequence, owner_id, source, options)
@@ -184,6 +191,8 @@ def run_import(
         if finished != 1:
             raise TakenOver
         store.write("DELETE FROM import_parts WHERE import_id = ?", import_id)
+        if json.loads(job["options"]).get("enrich"):
+            enriching.start_for_import(engine, job)
 
     store.run(done)
 

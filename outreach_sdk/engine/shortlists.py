@@ -99,7 +99,15 @@ def _add_chunk(
         return store.run(work)
 
 
-def link(engine: Engine, shortlist_id: int, sequence: dict[str, Any], *, paused: bool, backfill: bool) -> int:
+def link(
+    engine: Engine,
+    shortlist_id: int,
+    sequence: dict[str, Any],
+    *,
+    paused: bool,
+    backfill: bool,
+    enrich: bool,
+) -> int:
     """Let its people flow into the sequence; the link's id. Linked already, it takes the new options."""
     store, now = engine.store, engine.now()
 
@@ -113,7 +121,9 @@ def link(engine: Engine, shortlist_id: int, sequence: dict[str, Any], *, paused:
             sequence["id"],
         )
         if there is not None:
-            store.write("UPDATE shortlist_links SET paused = ? WHERE id = ?", paused, there)
+            store.write(
+                "UPDATE shortlist_links SET paused = ?, enrich = ? WHERE id = ?", paused, enrich, there
+            )
             return int(there)
         return store.insert(
             "shortlist_links",
@@ -122,6 +132,7 @@ def link(engine: Engine, shortlist_id: int, sequence: dict[str, Any], *, paused:
                 "shortlist_id": shortlist_id,
                 "sequence_id": sequence["id"],
                 "paused": paused,
+                "enrich": enrich,
                 "done_id": 0 if backfill else int(last or 0),
                 "created_at": now,
             },
@@ -191,6 +202,7 @@ def flow_of(engine: Engine, link_id: int) -> int:
                 sequence["owner_id"],
                 table,
                 paused=bool(row["paused"]),
+                enrich=bool(row["enrich"]),
                 source=f"shortlist {row['name']}",
             )
         count += len(people)

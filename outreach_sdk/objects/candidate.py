@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
@@ -18,6 +19,8 @@ from outreach_sdk.storage.transitions import move_journeys
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from outreach_sdk.objects.enrichment import Enrichment
 
 __all__ = ["Candidate"]
 
@@ -190,7 +193,8 @@ class Candidate:
 
     def export(self) -> dict[str, Any]:
         """Everything held of them, whoever's sequence it is from: {"person", "emails", "journeys", "sent", "received",
-        "tasks", "bookings", "events", "imports", "suppressions"}, lists of dicts with aware times."""
+        "tasks", "bookings", "events", "imports", "phones", "looked_for", "shortlists", "suppressions"}, lists of dicts
+        with aware times."""
         return holding.held(self._session.store, self._session.scope.get("candidates", self.id, "candidate"))
 
     def erase(self) -> None:
@@ -200,6 +204,23 @@ class Candidate:
         TransitionRefused while an e-mail to them is under way."""
         self._session.scope.get("candidates", self.id, "candidate")
         erasing.erase(self._session.engine, self.id)
+
+    @property
+    def phones(self) -> pl.DataFrame:
+        """Frame: number (E.164), kind (work|personal|other), verified, source."""
+        rows = self._session.store.rows(
+            "SELECT phone AS number, 'other' AS kind, source FROM candidates WHERE id = ? AND phone IS NOT NULL",
+            self.id,
+        ) + self._session.store.rows(
+            "SELECT * FROM candidate_phones WHERE candidate_id = ? ORDER BY id", self.id
+        )
+        return frame(rows, number="str", kind="str", verified="bool", source="str")
+
+    def enrich(self, fields: Iterable[str] = ("email",), *, wait: bool = True) -> Enrichment:
+        """Look for what is missing of them; see Enrichment.run."""
+        from outreach_sdk.objects.enrichment import Enrichment
+
+        return Enrichment.run(self, fields, wait=wait)
 
     @property
     def journeys(self) -> pl.DataFrame:

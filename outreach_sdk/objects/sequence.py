@@ -210,6 +210,7 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         self,
         people: Any,
         *,
+        enrich: bool = False,
         paused: bool = False,
         mapping: Mapping[str, str | None] | None = None,
         prefer: str | None = None,
@@ -219,14 +220,15 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         """Enrol a frame, dicts or a file. `prefer`: "work" | "personal", which of a candidate's addresses to use
         (default: the sequence's, one's own, the workspace's preference, else the address the row names). `dry_run`
         writes nothing. `override` lifts hold-backs by name (contacted_by_colleague, in_another_sequence,
-        invalid_address, interview_ahead). ImportRefused where it can't be read as people."""
+        invalid_address, interview_ahead). `enrich` has missing addresses found by the engine's
+        workers; their journeys go on with them. ImportRefused where it can't be read as people."""
         lifted = tuple(override)
         may = [name for name in HOLD_BACKS if name not in FIRM]
         if wrong := set(lifted) - set(may):
             raise InvalidInput("override", sorted(wrong), f"Use {', '.join(may)}.")
         preferred("prefer", prefer)
         if isinstance(people, (str, Path)) and not dry_run:
-            return self._import_file(Path(people), mapping, paused, lifted, prefer, wait=True)
+            return self._import_file(Path(people), mapping, paused, lifted, prefer, wait=True, enrich=enrich)
         table = people_rows.open_table(people, mapping=mapping)
         import_id, rehearsed = imports.enroll(
             self._session.engine,
@@ -237,6 +239,7 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
             dry_run=dry_run,
             override=lifted,
             prefer=prefer,
+            enrich=enrich,
         )
         return EnrollmentReport(
             self._session.engine, import_id, self.notice, table.mapping, rehearsed=rehearsed
@@ -265,12 +268,19 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         prefer: str | None,
         *,
         wait: bool,
+        enrich: bool = False,
     ) -> EnrollmentReport:
         from tqdm.auto import tqdm
 
         engine = self._session.engine
         table = people_rows.open_table(path, mapping=mapping)
-        options = {"paused": paused, "override": sorted(override), "prefer": prefer, "mapping": table.mapping}
+        options = {
+            "paused": paused,
+            "override": sorted(override),
+            "prefer": prefer,
+            "mapping": table.mapping,
+            "enrich": enrich,
+        }
         import_id, holder = imports.new_import(
             engine,
             self._row(),
@@ -316,9 +326,12 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
             return f"{box['address']} sends again after {box['wait_until']:%d %b, %H:%M} UTC: {box['wait_reason']}."
         return None
 
-    def link(self, shortlist: Shortlist, *, paused: bool = False, backfill: bool = True) -> None:
-        """Let whoever is put on the shortlist flow in, live or `paused`; with `backfill` those on it already too."""
-        shortlist.link(self, paused=paused, backfill=backfill)
+    def link(
+        self, shortlist: Shortlist, *, enrich: bool = False, paused: bool = False, backfill: bool = True
+    ) -> None:
+        """Let whoever is put on the shortlist flow in, live or `paused`; with `backfill` those on it already too.
+        `enrich` has missing addresses found, for credits."""
+        shortlist.link(self, enrich=enrich, paused=paused, backfill=backfill)
 
     def unlink(self, shortlist: Shortlist) -> None:
         """Stop that flow; who is enrolled stays. NotFound where they aren't linked."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from outreach_sdk.domain.waterfall import EMAIL_ORDER, PHONE_ORDER, VERIFIERS
 from outreach_sdk.domain.windows import SendingWindow, days_off
 from outreach_sdk.engine.contact_points import PREFERENCES
 from outreach_sdk.engine.kinds import MONTHLY_LIMIT
@@ -30,6 +31,9 @@ DEFAULTS: dict[str, Any] = {
     "prefer": None,
     "sequences": True,
     "one_sequence": False,
+    "enrich_email": list(EMAIL_ORDER),
+    "enrich_phone": list(PHONE_ORDER),
+    "enrich_verify": list(VERIFIERS),
 }
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -141,6 +145,16 @@ def booking_page(name: str, value: Any) -> str | None:
     return str(value)
 
 
+def _providers(known: tuple[str, ...]) -> Callable[[str, Any], list[str]]:
+    def check(name: str, value: Any) -> list[str]:
+        given = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else []
+        if not given or set(given) - set(known) or len(set(given)) < len(given):
+            raise InvalidInput(name, value, f"Give some of {', '.join(known)}, each once.")
+        return given
+
+    return check
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "colleague_days": _days,
     "reply_stops": _whose,
@@ -156,4 +170,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "prefer": preferred,
     "sequences": _switch,
     "one_sequence": _switch,
+    "enrich_email": _providers(EMAIL_ORDER),
+    "enrich_phone": _providers(PHONE_ORDER),
+    "enrich_verify": _providers(VERIFIERS),
 }

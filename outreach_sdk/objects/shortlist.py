@@ -132,11 +132,20 @@ class Shortlist:
             row["since"] = from_us(row["since"]) if isinstance(row["since"], int) else row["since"]
         return frame(rows, sequence="str", paused="bool", since="time", waiting="int")
 
-    def link(self, sequence: Sequence, *, paused: bool = False, backfill: bool = True) -> None:
+    def link(
+        self, sequence: Sequence, *, enrich: bool = False, paused: bool = False, backfill: bool = True
+    ) -> None:
         """Let whoever is put on it flow into the sequence, live or `paused`; with `backfill` those on it already
-        too. Linked already, it takes the new options."""
+        too. `enrich` has missing addresses found, for credits. Linked already, it takes the new options."""
         self._row()
-        shortlists.link(self._session.engine, self.id, sequence._row(), paused=paused, backfill=backfill)
+        shortlists.link(
+            self._session.engine,
+            self.id,
+            sequence._row(),
+            paused=paused,
+            backfill=backfill,
+            enrich=enrich,
+        )
 
     def unlink(self, sequence: Sequence) -> None:
         """Stop the flow; who is enrolled stays. NotFound where they aren't linked."""

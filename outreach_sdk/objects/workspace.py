@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import dispatch, lifecycle
+from outreach_sdk.engine import credits, dispatch, lifecycle
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
@@ -52,7 +52,8 @@ class Workspace(SuppressionList):
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
         (False). sequences: whether Sequences are there at all (True; only an admin changes it, and what
-        runs goes on). InvalidInput names what it can't take.
+        runs goes on). enrich_email, enrich_phone, enrich_verify: which providers are asked for addresses, for
+        numbers, and to verify, in this order. InvalidInput names what it can't take.
         """
         if "sequences" in changes:
             self._only_admins("switches Sequences on or off")
@@ -64,6 +65,16 @@ class Workspace(SuppressionList):
                 json.dumps({**self.settings, **checked}),
                 self._session.workspace_id,
             )
+
+    def set_plan(self, *, monthly_credits: int) -> None:
+        """Enrichment credits a month; admins only. More than before counts at once, less from the next month on.
+        What is left at the month's end (UTC) expires; top-ups never do."""
+        session = self._session
+        if session.user["role"] != "admin":
+            raise NotFound("Only an admin sets the plan: ask yours.")
+        credits.set_plan(
+            session.store, session.workspace_id, monthly_credits, session.now(), user_id=session.user["id"]
+        )
 
     def ai_spend(self) -> pl.DataFrame:
         """Frame, newest first: day (UTC), calls, tokens, dollars spent on the model; a call under way counts at

@@ -6,17 +6,20 @@ import datetime as dt
 from collections.abc import Callable
 
 from outreach_sdk.errors import StorageError
-from outreach_sdk.storage import arrivals, models
+from outreach_sdk.storage import arrivals, enriching, lists, models
 from outreach_sdk.storage.store import Store
 
-__all__ = ["LATEST", "migrate", "version"]
+__all__ = ["LATEST", "PARTS", "migrate", "version"]
+
+PARTS = (models, arrivals, enriching, lists)
+"""The modules that describe tables."""
 
 
 def _first(store: Store) -> None:
-    for model in (*models.TABLES, *arrivals.TABLES):
+    for model in (t for part in PARTS for t in part.TABLES):
         with model.bind_ctx(store.writer, bind_refs=False, bind_backrefs=False):
             model.create_table(safe=False)
-    for sql in (*models.PARTIAL_INDEXES, *arrivals.PARTIAL_INDEXES):
+    for sql in (s for part in PARTS for s in part.PARTIAL_INDEXES):
         store.write(sql)
     store.write("INSERT INTO installation (armed) VALUES (?)", True)
 

@@ -152,68 +152,6 @@ class CandidateEmail(Owned):
         indexes = ((("workspace", "address"), True),)
 
 
-class Shortlist(Owned):
-    name = pw.TextField()
-    last_member_id = pw.BigIntegerField(default=0)
-    created_at = UtcField()
-
-    class Meta:
-        table_name = "shortlists"
-        indexes = ((("workspace", "name"), True),)
-
-
-class ShortlistMember(Row):
-    workspace = pw.BigIntegerField(column_name="workspace_id")
-    shortlist = pw.BigIntegerField(column_name="shortlist_id")
-    candidate = pw.BigIntegerField(column_name="candidate_id", index=True)
-    source = pw.TextField(default="")
-    added_at = UtcField()
-    removed_at = UtcField(null=True)
-
-    class Meta:
-        table_name = "shortlist_members"
-        indexes = ((("shortlist", "candidate"), True),)
-
-
-class ShortlistLink(Row):
-    """Members up to `done_id` have flowed into the sequence."""
-
-    workspace = pw.BigIntegerField(column_name="workspace_id")
-    shortlist = pw.BigIntegerField(column_name="shortlist_id")
-    sequence = pw.BigIntegerField(column_name="sequence_id")
-    paused = pw.BooleanField(default=False)
-    done_id = pw.BigIntegerField(default=0)
-    created_at = UtcField()
-    ended_at = UtcField(null=True)
-
-    class Meta:
-        table_name = "shortlist_links"
-
-
-class Erased(Row):
-    """A keyed hash of an address or profile of somebody who was erased: all that is left of them."""
-
-    workspace = pw.BigIntegerField(column_name="workspace_id")
-    digest = pw.TextField()
-    created_at = UtcField()
-
-    class Meta:
-        table_name = "erased"
-        indexes = ((("workspace", "digest"), True),)
-
-
-class Erasing(Row):
-    """An address that webhook deliveries must still be searched for; gone within the same call, or the next."""
-
-    workspace = pw.BigIntegerField(column_name="workspace_id")
-    candidate = pw.BigIntegerField(column_name="candidate_id")
-    address = pw.TextField()
-
-    class Meta:
-        table_name = "erasing"
-        indexes = ((("candidate", "address"), True),)
-
-
 class Contacted(Row):
     """Who wrote to whom, when last: for the colleague rule and the last look."""
 
@@ -240,19 +178,6 @@ class Sequence(Owned):
     class Meta:
         table_name = "sequences"
         indexes = ((("workspace", "owner"), False),)
-
-
-class SequenceShare(Row):
-    """Whom, besides its owner, a sequence is there for."""
-
-    workspace = pw.BigIntegerField(column_name="workspace_id")
-    sequence = pw.BigIntegerField(column_name="sequence_id")
-    user = pw.BigIntegerField(column_name="user_id", index=True)
-    created_at = UtcField()
-
-    class Meta:
-        table_name = "sequence_shares"
-        indexes = ((("sequence", "user"), True),)
 
 
 class Step(Owned):
@@ -557,14 +482,13 @@ class Installation(Row):
 
 
 TABLES: tuple[type[pw.Model], ...] = (
-    Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted, Erased, Erasing,
-    Shortlist, ShortlistMember, ShortlistLink, Sequence, SequenceShare, Step, Journey, JourneyStep,
+    Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted,
+    Sequence, Step, Journey, JourneyStep,
     Outbox, Inbound, AiSpend, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage,
     Installation,
 )  # fmt: skip
 
 PARTIAL_INDEXES = (
-    "CREATE UNIQUE INDEX shortlist_links_open ON shortlist_links (shortlist_id, sequence_id) WHERE ended_at IS NULL",
     "CREATE UNIQUE INDEX mailboxes_default ON mailboxes (owner_id) WHERE is_default",
     # A mailbox's due e-mails, in the order of rule 7; and any due journey at all.
     "CREATE INDEX journeys_lane_due ON journeys (lane, priority, next_due_at, id) "

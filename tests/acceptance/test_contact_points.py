@@ -12,8 +12,9 @@ from outreach_sdk.engine import dispatch, sync
 from outreach_sdk.errors import InvalidInput, TransitionRefused
 from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.workspace import Workspace
-from outreach_sdk.storage.models import TABLES
+from outreach_sdk.storage.migrations import PARTS
 from outreach_sdk.storage.store import Store
 from tests.acceptance.scenarios import Clock, address, provider_of
 from tests.harness import House
@@ -122,14 +123,45 @@ def test_a_list_of_addresses_and_domains_goes_in_and_comes_out(house: House, tmp
 
 def everything(store: Store) -> str:
     """Every value of every table, as text."""
-    from outreach_sdk.storage import arrivals
-
     found = []
-    for model in (*TABLES, *arrivals.TABLES):
+    for model in (t for part in PARTS for t in part.TABLES):
         name = model._meta.table_name  # type: ignore[attr-defined]
         for line in store.rows(f"SELECT * FROM {name}"):
             found += [f"{name}.{k}={bytes(v) if isinstance(v, memoryview) else v}" for k, v in line.items()]
     return "\n".join(found).lower()
+
+
+def found_by_a_provider(house: House, person: Candidate) -> None:
+    """As enrichment leaves it: a number, what was asked, and what came of it."""
+    store, now = house.engine.store, house.engine.now()
+    own = {"workspace_id": house.session.workspace_id, "owner_id": house.session.user["id"]}
+    store.insert(
+        "candidate_phones",
+        {
+            **own,
+            "candidate_id": person.id,
+            "number": "+1202navy.example",
+            "kind": "work",
+            "source": "x",
+            "created_at": now,
+        },
+    )
+    run = store.insert(
+        "enrichment_runs", {**own, "fields": "[]", "state": "done", "hold": False, "created_at": now}
+    )
+    about = {"run_id": run, "candidate_id": person.id, "field": "email", "state": "done"}
+    item = store.insert(
+        "enrichment_items",
+        {**own, **about, "generation": 1, "reserved": 0, "credits": 3, "value": "hopper@navy.example"},
+    )
+    store.insert(
+        "enrichment_asks",
+        {
+            "workspace_id": own["workspace_id"], **about, "item_id": item, "role": "find", "provider": "hunter",
+            "question": "digest", "points": '["hopper@navy.example"]', "detail": "for Grace", "tries": 1, "cached": False,
+            "asked_at": now,
+        },
+    )  # fmt: skip
 
 
 @pytest.mark.rule(19)
@@ -159,6 +191,9 @@ def test_who_is_erased_is_nowhere_and_never_comes_back(house: House) -> None:
         b'{"email": "Grace@Navy.example"}',
         clock.now,
     )
+    shortlist = Shortlist.create("Admirals")
+    shortlist.add([GRACE])
+    found_by_a_provider(house, grace)
     held = grace.export()
     assert held["person"]["first_name"] == "Grace"
     assert held["received"][0]["body_text"].startswith("Write to Commander")

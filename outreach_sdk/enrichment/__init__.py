@@ -1,0 +1,1 @@
+"""Whoever knows people's addresses and numbers."""
