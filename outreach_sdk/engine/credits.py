@@ -41,6 +41,12 @@ class Balance:
     monthly: int
     renews_at: dt.datetime
 
+    def __getitem__(self, name: str) -> Any:
+        """Also by name, as from a row."""
+        if name not in self.__slots__:
+            raise KeyError(name)
+        return getattr(self, name)
+
 
 def _month(now: dt.datetime) -> str:
     return f"{now.astimezone(dt.UTC):%Y-%m}"

@@ -96,7 +96,10 @@ def use_email(engine: Engine, journey_id: int, address: str, user_id: int) -> No
                 "thread_refs = '[]' WHERE id = ?",
                 journey_id,
             )
-        if row["status"] == JourneyStatus.PAUSED and row["reason"] == PauseReason.NO_EMAIL:
+        if row["status"] == JourneyStatus.PAUSED and row["reason"] in (
+            PauseReason.NO_EMAIL,
+            PauseReason.NO_CREDITS,
+        ):
             lifecycle.resume(engine, journey_id)
         elif row["status"] == JourneyStatus.CANCELLED and row["reason"] == "bounced":
             _after_bounce(engine, row, address, now)

@@ -70,9 +70,13 @@ def test_without_credits_they_wait_as_such(opened: Open, world: World) -> None:
     assert states(seq) == [("paused", "no_credits")] * 2
     told = house.engine.store.value("SELECT text FROM notifications WHERE kind = 'no_credits'")
     assert "top_up" in told
+    # A person who knows the address need not wait for credits, and it costs none.
+    seq.journey(2).use_email("p2@acme.example")
+    assert states(seq) == [("paused", "no_credits"), ("active", None)]
     Enrichment.top_up(20)
     enrich.drain(house.engine)
-    assert states(seq) == [("active", None), ("paused", "no_email")]
+    assert states(seq) == [("active", None), ("active", None)]
+    assert Enrichment.credits()["balance"] == 17
 
 
 @pytest.mark.rule(25)
