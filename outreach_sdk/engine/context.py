@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.ai.port import ReplyJudge
+from outreach_sdk.ats.port import Asker
 from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store
@@ -46,6 +47,9 @@ class Engine:
     unknown_for: dt.timedelta = dt.timedelta(hours=2)
     reader: Callable[[str], Callable[[Received], list[Event]] | None] = lambda source: None
     """What reads a source's deliveries; None where nothing does."""
+    asker: Callable[[str], Asker | None] = lambda source: None
+    askable: tuple[str, ...] = ()
+    """Who asks a source's system, and the sources whose system can be asked."""
     public_url: str | None = None
     push_topic: str | None = None
     """Where the web service is reached from outside, and Google's topic for news of mailboxes."""
