@@ -25,6 +25,10 @@
     │   ├── SignInRefused         connecting ended without a mailbox: denied, wrong account, too late
     │   ├── MailNotFound          the draft or message isn't there
     │   └── MailOutcomeUnknown    nobody can say whether it was accepted: never repeat blindly
+    ├── AtsError                  an applicant tracking system gave no answer that can be used
+    │   ├── AtsDenied             it refuses the key (looked at again now and then)
+    │   ├── AtsNotFound           it knows no such thing (permanent)
+    │   └── AtsUnavailable        it said "not now", or nothing
     ├── AiError                   the model gave nothing that can be used; the rules do
     │   ├── AiUnusable            it answered, but not what was asked (permanent)
     │   ├── AiUnavailable         it said "not now", or nothing
@@ -51,6 +55,10 @@ __all__ = [
     "AiError",
     "AiUnavailable",
     "AiUnusable",
+    "AtsDenied",
+    "AtsError",
+    "AtsNotFound",
+    "AtsUnavailable",
     "ConfigError",
     "DatabaseUnavailable",
     "EngineError",
@@ -230,6 +238,28 @@ class MailOutcomeUnknown(MailError):
     """The send may or may not have been accepted. Look it up; never repeat it blindly."""
 
     permanent = False
+
+
+class AtsError(OutreachError):
+    """An applicant tracking system gave no answer that can be used."""
+
+
+class AtsDenied(AtsError):
+    """It refuses the key. Somebody may put that right, so it is asked again later."""
+
+    permanent = False
+    retry_after = 1800.0
+
+
+class AtsNotFound(AtsError):
+    """It knows nothing by that id."""
+
+
+class AtsUnavailable(AtsError):
+    """It can't be reached, is out of order, or says "not now"."""
+
+    permanent = False
+    retry_after = 30.0
 
 
 class AiError(OutreachError):

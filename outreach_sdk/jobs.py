@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import deliveries, dispatch, kinds
+from outreach_sdk.engine import deliveries, dispatch, kinds, looking
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -29,6 +29,7 @@ __all__ = [
     "drain_enrichment",
     "drain_imports",
     "drain_kinds",
+    "drain_lookups",
     "drain_polls",
     "drain_sends",
     "drain_shortlists",
@@ -106,6 +107,11 @@ def drain_deliveries(*_bucket: Any) -> int:
     return deliveries.drain(shared_engine())
 
 
+def drain_lookups(*_bucket: Any) -> int:
+    """Ask applicant tracking systems what deliveries didn't tell; how many deliveries."""
+    return looking.drain(shared_engine())
+
+
 def drain_upkeep(*_bucket: Any) -> dict[str, int]:
     """Forget what has been kept long enough, and renew what watches mailboxes."""
     from outreach_sdk.engine import upkeep  # rare: the sending workers need not carry it
@@ -132,6 +138,7 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_shortlists,
         drain_notices,
         drain_deliveries,
+        drain_lookups,
         drain_upkeep,
     )
 }
@@ -192,6 +199,8 @@ def run_clock(
                 wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
             if settings.openai_api_key is not None and kinds.waiting(engine):
                 wake.enqueue("bulk", "drain_kinds", int(time.time() // 2))
+            if looking.waiting(engine):
+                wake.enqueue("bulk", "drain_lookups", int(time.time() // 2))
             if dispatch.upkeep_due(engine):
                 wake.enqueue("bulk", "drain_upkeep", int(time.time() // 10))
             workers = max(1, dispatch.alive(engine).get("send", 1))

@@ -13,7 +13,7 @@ from typing import Any
 
 from outreach_sdk.ai.offline import OfflineJudge
 from outreach_sdk.ai.port import ReplyJudge
-from outreach_sdk.ats.port import Reader
+from outreach_sdk.ats.port import Asker, Reader
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import Notices
@@ -314,6 +314,31 @@ def enrichers(settings: Settings) -> Enrichers:
     )
 
 
+ASKABLE = ("ashby", "lever")
+
+
+def event_asker(settings: Settings, source: str) -> Asker | None:
+    """Who asks a source's system; None without OUTREACH_<SOURCE>_API_KEY."""
+    key = settings.vendor_keys.get(source)
+    if key is None or source not in ASKABLE:
+        return None
+    import requests
+
+    from outreach_sdk.ats.ashby_api import ASHBY, AshbyAsker
+    from outreach_sdk.ats.http import HttpApi
+    from outreach_sdk.ats.lever_api import LEVER, LeverAsker
+
+    official = {"ashby": ASHBY, "lever": LEVER}[source]
+    api = HttpApi(
+        source.capitalize(),
+        settings.vendor_endpoints.get(source, official),
+        key.reveal(),
+        session=requests.Session(),
+        timeout=settings.send_timeout,
+    )
+    return AshbyAsker(api) if source == "ashby" else LeverAsker(api)
+
+
 def notices(settings: Settings) -> Notices | None:
     """What mails notices to owners, or None without OUTREACH_SMTP_URL."""
     if settings.smtp_url is None:
@@ -352,6 +377,8 @@ def open_engine(settings: Settings, store: Store | None = None) -> Engine:
         drain_for=dt.timedelta(seconds=settings.drain_seconds),
         reader=functools.partial(event_reader, settings),
         enrichers=functools.cache(lambda: enrichers(settings)),
+        asker=functools.cache(functools.partial(event_asker, settings)),
+        askable=tuple(name for name in ASKABLE if name in settings.vendor_keys),
         public_url=settings.public_url,
         push_topic=settings.gmail_push_topic,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.ai.port import ReplyJudge
+from outreach_sdk.ats.port import Asker
 from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.mail.port import MailTransport
@@ -49,6 +50,9 @@ class Engine:
     """What reads a source's deliveries; None where nothing does."""
     enrichers: Callable[[], Enrichers] = Enrichers
     """Whoever can be asked for addresses and numbers: those that have a key."""
+    asker: Callable[[str], Asker | None] = lambda source: None
+    askable: tuple[str, ...] = ()
+    """Who asks a source's system, and the sources whose system can be asked."""
     public_url: str | None = None
     push_topic: str | None = None
     """Where the web service is reached from outside, and Google's topic for news of mailboxes."""

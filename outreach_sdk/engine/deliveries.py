@@ -15,7 +15,18 @@ from outreach_sdk.engine import bookings, enrich, shortlists
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import DatabaseUnavailable, InvalidInput, NotFound, OutreachError
 
-__all__ = ["DEAD_AFTER", "Explained", "drain", "explain", "process", "record", "refused", "replay", "waiting"]
+__all__ = [
+    "DEAD_AFTER",
+    "Explained",
+    "act",
+    "drain",
+    "explain",
+    "process",
+    "record",
+    "refused",
+    "replay",
+    "waiting",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +60,8 @@ def record(
     OutreachError where there is no workspace yet."""
     now = engine.now()
     number = engine.store.write_one(
-        "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries, "
-        "lease_until) SELECT id, ?, ?, ?, ?, CAST(? AS BIGINT), 'received', 0, CAST(? AS BIGINT) FROM workspace "
+        "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries, looks, "
+        "lease_until) SELECT id, ?, ?, ?, ?, CAST(? AS BIGINT), 'received', 0, 0, CAST(? AS BIGINT) FROM workspace "
         "WHERE id = (SELECT MIN(id) FROM workspace) ON CONFLICT (source, delivery_id) DO NOTHING RETURNING id",
         source,
         delivery_id,
@@ -122,11 +133,12 @@ def process(engine: Engine, row: dict[str, Any]) -> Explained | None:
     def work() -> Explained:
         end = _act(engine, row)
         settled = store.write(
-            "UPDATE deliveries SET state = ?, outcome = ?, processed_at = ?, lease_until = NULL "
-            "WHERE id = ? AND tries = ? AND lease_until IS NOT NULL",
+            "UPDATE deliveries SET state = ?, outcome = ?, processed_at = ?, lease_until = NULL, "
+            "look_at = CAST(? AS BIGINT), looks = 0 WHERE id = ? AND tries = ? AND lease_until IS NOT NULL",
             end.state,
             end.outcome,
             engine.now(),
+            engine.now() if end.state == "lookup" else None,
             row["id"],
             row["tries"],
         )
@@ -187,6 +199,11 @@ def _act(engine: Engine, row: dict[str, Any]) -> Explained:
         told = read(received)
     except Unreadable as exc:
         return Explained("dead", f"It can't be read: {exc}.")
+    return act(engine, row, told)
+
+
+def act(engine: Engine, row: dict[str, Any], told: list[Event]) -> Explained:
+    """Act on what a delivery tells. In a transaction."""
     ends = [_one(engine, row, event) for event in told]
     if not ends:
         return Explained("ignored", "It says nothing about interviews or meetings.")
@@ -250,7 +267,8 @@ def replay(engine: Engine, delivery: int) -> Explained:
     _row(engine, delivery)
     with engine.store.tx():
         taken = engine.store.rows(
-            "UPDATE deliveries SET state = 'received', tries = tries + 1, lease_until = ?, outcome = NULL "
+            "UPDATE deliveries SET state = 'received', tries = tries + 1, lease_until = ?, outcome = NULL, "
+            "look_at = NULL "
             "WHERE id = ? RETURNING *",
             engine.now() + LEASE,
             delivery,

@@ -24,6 +24,8 @@ class Delivery(Row):
     tries = pw.IntegerField(default=0)
     lease_until = UtcField(null=True)
     processed_at = UtcField(null=True)
+    look_at = UtcField(null=True)  # when its own system may be asked next; null: it needn't be
+    looks = pw.IntegerField(default=0)
     outcome = pw.TextField(null=True)  # a sentence without personal data
 
     class Meta:
@@ -112,6 +114,7 @@ TABLES: tuple[type[pw.Model], ...] = (Delivery, Refusal, Booking, BookingPerson,
 
 PARTIAL_INDEXES = (
     "CREATE INDEX deliveries_open ON deliveries (lease_until) WHERE lease_until IS NOT NULL",
+    "CREATE INDEX deliveries_look ON deliveries (look_at) WHERE look_at IS NOT NULL",
     "CREATE INDEX booking_people_waiting ON booking_people (workspace_id, address) WHERE candidate_id IS NULL",
     "CREATE UNIQUE INDEX booking_people_waiting_once ON booking_people (booking_id, address) WHERE candidate_id IS NULL",
     "CREATE INDEX booking_people_due ON booking_people (id) WHERE acted_at IS NULL AND candidate_id IS NOT NULL",

@@ -186,8 +186,8 @@ def test_who_is_erased_is_nowhere_and_never_comes_back(house: House) -> None:
     grace.add_email("amazing@home.example")
     grace.record_interview(clock.now + dt.timedelta(days=3), title="Grace Hopper and the board")
     house.engine.store.write(
-        "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries) "
-        "VALUES (1, 'lever', 'd1', '{}', ?, ?, 'done', 0)",
+        "INSERT INTO deliveries (workspace_id, source, delivery_id, headers, body, received_at, state, tries, looks) "
+        "VALUES (1, 'lever', 'd1', '{}', ?, ?, 'done', 0, 0)",
         b'{"email": "Grace@Navy.example"}',
         clock.now,
     )
