@@ -1,13 +1,59 @@
-"""Tables of shortlists, of whom a sequence is shared with, and of who was erased."""
+"""Tables of imports and shortlists, of whom a sequence is shared with, and of who was erased."""
 
 from __future__ import annotations
 
 import peewee as pw
 
-from outreach_sdk.storage.fields import UtcField
+from outreach_sdk.storage.fields import JsonField, UtcField
 from outreach_sdk.storage.models import Owned, Row
 
 __all__ = ["PARTIAL_INDEXES", "TABLES"]
+
+
+class Import(Owned):
+    """A job that enrols a file or frame; `progress` counts rows done."""
+
+    sequence = pw.BigIntegerField(column_name="sequence_id")
+    source = pw.TextField()
+    state = pw.TextField()  # copying | waiting | running | done | failed
+    options = JsonField(default=dict)
+    rows = pw.BigIntegerField(default=0)
+    progress = pw.BigIntegerField(default=0)
+    error = pw.TextField(null=True)
+    holder = pw.TextField(null=True)
+    lease_until = UtcField(null=True)
+    created_at = UtcField()
+    finished_at = UtcField(null=True)
+
+    class Meta:
+        table_name = "imports"
+
+
+class ImportPart(pw.Model):
+    """A file being imported, a part a row, so that any worker can go on with it. Gone when it is done."""
+
+    import_id = pw.BigIntegerField()
+    part = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:
+        table_name = "import_parts"
+        primary_key = pw.CompositeKey("import_id", "part")
+
+
+class ImportRow(pw.Model):
+    """What became of one row, by name."""
+
+    import_id = pw.BigIntegerField()
+    row = pw.BigIntegerField()
+    email = pw.TextField(null=True)
+    candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
+    outcome = pw.TextField()
+    reason = pw.TextField(null=True)
+
+    class Meta:
+        table_name = "import_rows"
+        primary_key = pw.CompositeKey("import_id", "row")
 
 
 class Shortlist(Owned):
@@ -87,14 +133,10 @@ class SequenceShare(Row):
 
 
 TABLES: tuple[type[pw.Model], ...] = (
-    Shortlist,
-    ShortlistMember,
-    ShortlistLink,
-    SequenceShare,
-    Erased,
-    Erasing,
-)
+    Import, ImportPart, ImportRow, Shortlist, ShortlistMember, ShortlistLink, SequenceShare, Erased, Erasing,
+)  # fmt: skip
 
 PARTIAL_INDEXES = (
+    "CREATE INDEX imports_lease ON imports (lease_until) WHERE lease_until IS NOT NULL",
     "CREATE UNIQUE INDEX shortlist_links_open ON shortlist_links (shortlist_id, sequence_id) WHERE ended_at IS NULL",
 )

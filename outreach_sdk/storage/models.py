@@ -396,52 +396,6 @@ class Event(Owned):
         indexes = ((("journey", "at"), False),)
 
 
-class Import(Owned):
-    """A job that enrols a file or frame; `progress` counts rows done."""
-
-    sequence = pw.BigIntegerField(column_name="sequence_id")
-    source = pw.TextField()
-    state = pw.TextField()  # copying | waiting | running | done | failed
-    options = JsonField(default=dict)
-    rows = pw.BigIntegerField(default=0)
-    progress = pw.BigIntegerField(default=0)
-    error = pw.TextField(null=True)
-    holder = pw.TextField(null=True)
-    lease_until = UtcField(null=True)
-    created_at = UtcField()
-    finished_at = UtcField(null=True)
-
-    class Meta:
-        table_name = "imports"
-
-
-class ImportPart(pw.Model):
-    """A file being imported, a part a row, so that any worker can go on with it. Gone when it is done."""
-
-    import_id = pw.BigIntegerField()
-    part = pw.IntegerField()
-    data = pw.BlobField()
-
-    class Meta:
-        table_name = "import_parts"
-        primary_key = pw.CompositeKey("import_id", "part")
-
-
-class ImportRow(pw.Model):
-    """What became of one row, by name."""
-
-    import_id = pw.BigIntegerField()
-    row = pw.BigIntegerField()
-    email = pw.TextField(null=True)
-    candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
-    outcome = pw.TextField()
-    reason = pw.TextField(null=True)
-
-    class Meta:
-        table_name = "import_rows"
-        primary_key = pw.CompositeKey("import_id", "row")
-
-
 class Heartbeat(Row):
     """Who is alive: clock, workers, web. In the database, since Redis may be lost."""
 
@@ -484,7 +438,7 @@ class Installation(Row):
 TABLES: tuple[type[pw.Model], ...] = (
     Workspace, User, Mailbox, Grant, ConnectLink, Candidate, CandidateEmail, Contacted,
     Sequence, Step, Journey, JourneyStep,
-    Outbox, Inbound, AiSpend, Suppression, Notification, Event, Import, ImportPart, ImportRow, Heartbeat, Outage,
+    Outbox, Inbound, AiSpend, Suppression, Notification, Event, Heartbeat, Outage,
     Installation,
 )  # fmt: skip
 
@@ -502,7 +456,6 @@ PARTIAL_INDEXES = (
     "CREATE INDEX outbox_lease ON outbox (state, lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX journey_steps_skip ON journey_steps (skip_at) WHERE skip_at IS NOT NULL",
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
-    "CREATE INDEX imports_lease ON imports (lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",
     "CREATE INDEX inbound_kind_due ON inbound (kind_due_at) WHERE kind_due_at IS NOT NULL",
     "CREATE INDEX notifications_unsent ON notifications (id) WHERE mailed_at IS NULL",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import datetime as dt
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -50,31 +51,32 @@ def incoming(
     return message.as_bytes()
 
 
-class World:
+class World(abc.ABC):
     """A mailbox seen from outside: what a person or another program would see and do."""
 
+    @abc.abstractmethod
     def transport(self) -> MailTransport:
         """Another transport onto the same mailbox, as another process would open it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def deliver(self, raw: bytes) -> str:
-        raise NotImplementedError
+        """A message comes in; its provider_message_id."""
 
+    @abc.abstractmethod
     def sent(self) -> list[bytes]:
         """The witness: what is in Sent, in no promised order."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def send_unmarked(self, message: OutgoingMessage) -> str:
         """Sent, but the marker was dropped on the way; its provider_message_id."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def expire(self, cursor: str) -> str:
         """Make the cursor one that is too old."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def calls_of_poll(self) -> int | None:
         """Calls a poll has made on the provider so far; None where there is nothing to count."""
-        raise NotImplementedError
 
 
 class LocalWorld(World):
