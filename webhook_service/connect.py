@@ -6,12 +6,12 @@ beside the state, so that nobody can end a sign-in that another browser began.
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, redirect, render_template_string, request
+from flask import Blueprint, Response, redirect, render_template_string, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from outreach_sdk import consent
 from outreach_sdk.errors import ConfigError, MailError, NotFound, OutreachError
-from webhook_service.pages import STYLE, harden
+from webhook_service.pages import page
 
 __all__ = ["pages"]
 
@@ -19,31 +19,21 @@ pages = Blueprint("connect", __name__)
 
 COOKIE = "outreach_connect"
 
-LAYOUT = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">
-<title>{{ title }}</title>
-<style>{{ style | safe }}</style>
-</head>
-<body><main><h1>{{ title }}</h1>
-{% if opening %}
+OPENING = """
 <p>This link was made by <strong>{{ opening.maker }}</strong>{% if opening.address %} for the mailbox
 <strong>{{ opening.address }}</strong>{% endif %}. Go on only if that is you and you made it yourself: e-mails of
 {{ opening.maker }} will leave from the account you choose.</p>
 <p>{{ provider }} will ask you to allow, and nothing beyond that:</p>
 <ul>{% for scope, why in opening.permissions %}<li>{{ why }} <code class="soft">{{ scope }}</code></li>{% endfor %}</ul>
 <form method="post"><input type="hidden" name="link" value="{{ link }}"><button>Go on to {{ provider }}</button></form>
-<p class="soft">It works once, until {{ opening.expires_at.strftime("%H:%M") }} UTC.</p>
-{% else %}<p>{{ text }}</p>{% endif %}
-</main></body></html>"""
+<p class="soft">It works once, until {{ opening.expires_at.strftime("%H:%M") }} UTC.</p>"""
 
 
-def _page(title: str, status: int = 200, **values: object) -> Response:
-    made = make_response(render_template_string(LAYOUT, title=title, style=STYLE, **values), status)
+def _page(
+    title: str, status: int = 200, *, template: str = "<p>{{ text }}</p>", **values: object
+) -> Response:
     # Where forms lead isn't limited: the answer to this one is the provider.
-    return harden(made, forms="*")
+    return page(title, render_template_string(template, **values), status, forms="*")
 
 
 def _sorry(error: OutreachError) -> Response:
@@ -66,7 +56,7 @@ def show(provider: str) -> Response:
     except OutreachError as exc:
         return _sorry(exc)
     name = consent.PROVIDERS[provider]
-    return _page("Connect a mailbox", opening=opening, provider=name, link=secret)
+    return _page("Connect a mailbox", template=OPENING, opening=opening, provider=name, link=secret)
 
 
 @pages.post("/connect/<provider>")

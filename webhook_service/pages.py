@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, make_response, render_template_string
 
-__all__ = ["STYLE", "harden", "page"]
+__all__ = ["page"]
 
 STYLE = """
 :root { --ink: #1c1e21; --paper: #f5f6f8; --card: #fff; --soft: #5c636e; --edge: #dfe3e8; --act: #1a56c4; --on: #fff }
@@ -31,7 +31,7 @@ LAYOUT = """<!doctype html>
 </main></body></html>"""
 
 
-def harden(made: Response, *, forms: str = "'self'") -> Response:
+def _harden(made: Response, *, forms: str = "'self'") -> Response:
     """With the headers every page bears."""
     made.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action {forms}"
@@ -42,7 +42,7 @@ def harden(made: Response, *, forms: str = "'self'") -> Response:
     return made
 
 
-def page(title: str, inside: str, status: int = 200) -> Response:
-    """A page of our own words: `inside` is HTML and never holds anybody else's."""
+def page(title: str, inside: str, status: int = 200, *, forms: str = "'self'") -> Response:
+    """A page: `inside` is HTML in which whatever isn't ours is escaped."""
     html = render_template_string(LAYOUT, title=title, inside=inside, style=STYLE)
-    return harden(make_response(html, status))
+    return _harden(make_response(html, status), forms=forms)

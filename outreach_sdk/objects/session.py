@@ -43,8 +43,10 @@ class Session:
             "SELECT u.sequences_access, w.settings FROM users u JOIN workspace w ON w.id = u.workspace_id WHERE u.id = ?",
             self.user["id"],
         )
-        on = row is not None and json.loads(row["settings"] or "{}").get("sequences", True)
-        if row is not None and on and row["sequences_access"]:
+        if row is None:  # a user who is gone owns nothing, and so finds nothing
+            return
+        on = json.loads(row["settings"] or "{}").get("sequences", True)
+        if on and row["sequences_access"]:
             return
         admins = [
             str(r["name"])
