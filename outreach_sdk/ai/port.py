@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from outreach_sdk.domain.reply_kind import Kind
+if TYPE_CHECKING:
+    from outreach_sdk.domain.reply_kind import Kind
 
 __all__ = ["Judgement", "ReplyJudge"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.domain.events import EnrichmentReady, Event, NeedsLookup, NotForUs, Received, Unreadable
-from outreach_sdk.engine import bookings, enrich, shortlists
+from outreach_sdk.engine import bookings, enrich
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import DatabaseUnavailable, InvalidInput, NotFound, OutreachError
 
@@ -180,6 +180,8 @@ def _act(engine: Engine, row: dict[str, Any]) -> Explained:
     if row["body"] is None:
         return Explained(row["state"], "Its body was removed by retention.")
     if row["source"].startswith(SHORTLIST):
+        from outreach_sdk.engine import shortlists  # reads files: the sending workers need not carry it
+
         name = row["source"].removeprefix(SHORTLIST)
         try:
             return Explained(

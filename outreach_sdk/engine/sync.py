@@ -11,7 +11,6 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.schedule import out_of_office_until
 from outreach_sdk.domain.sequence import zone
-from outreach_sdk.domain.visible import visible_text
 from outreach_sdk.engine import kinds
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
@@ -25,6 +24,7 @@ from outreach_sdk.storage.transitions import event, move_journey, move_journeys
 
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
+    from outreach_sdk.domain.visible import visible_text
 
 __all__ = ["kind_changed", "opted_out", "poll_mailbox", "process_open", "take_in", "with_journey"]
 

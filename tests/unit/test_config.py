@@ -183,6 +183,14 @@ def test_importing_settings_is_light() -> None:
     assert not {"redis", "rq", "peewee", "polars", "requests", "click"} & set(ran.stdout.split())
 
 
+def test_what_sends_carries_nothing_of_what_reads_files_and_answers() -> None:
+    heavy = "import sys, outreach_sdk.engine.dispatch, outreach_sdk.wiring; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
+    idle = {"phonenumbers", "email_validator", "rapidfuzz", "holidays", "polars", "openai", "googleapiclient"}
+    idle |= {"flufl", "quotequail", "charset_normalizer", "requests", "outreach_sdk.domain.classify"}
+    assert not idle & set(ran.stdout.split())
+
+
 @pytest.mark.parametrize(
     "text",
     [
