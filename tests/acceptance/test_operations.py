@@ -89,6 +89,19 @@ def test_a_rolled_back_database_starts_disarmed(plain: House) -> None:
     assert "rolled back" in (check_identity(plain.engine, plain.home) or ""), "until somebody arms it"
 
 
+@pytest.mark.rule(14)
+def test_a_clock_killed_before_its_first_tick_leaves_a_database_that_sends(plain: House) -> None:
+    assert check_identity(plain.engine, plain.home) is None
+    note_seen(plain.engine, plain.home)  # and here it is killed: the database knows of no clock yet
+    assert check_identity(plain.engine, plain.home) is None
+    dispatch.start_clock(plain.engine)
+    plain.engine.store.write(
+        "UPDATE installation SET clock_seen_at = ?", plain.engine.now() - dt.timedelta(hours=5)
+    )
+    note_seen(plain.engine, plain.home)  # killed again, before the tick after an outage
+    assert check_identity(plain.engine, plain.home) is None
+
+
 def test_postgresql_knows_itself(tmp_path: Path, postgres_url: str) -> None:
     house = House(tmp_path / "home", postgres_url)
     assert check_identity(house.engine, house.home) is None
