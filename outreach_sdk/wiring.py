@@ -15,7 +15,7 @@ from outreach_sdk.ai.offline import OfflineJudge
 from outreach_sdk.ai.port import ReplyJudge
 from outreach_sdk.ats.port import Asker, Reader
 from outreach_sdk.config import Settings
-from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.context import Engine, utc_now
 from outreach_sdk.engine.notify import Notices
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
@@ -132,7 +132,7 @@ class Transports:
 
         return OutlookTransport(
             box["address"],
-            Tokens(kept.load, kept.save, exchange),
+            Tokens(kept.load, kept.save, exchange, begin=kept.begin, end=kept.end),
             session=requests.Session(),
             endpoint=self._settings.graph_endpoint or GRAPH,
             timeout=self._settings.send_timeout,
@@ -157,12 +157,33 @@ class _KeptTokens:
         sealed = self._vault.seal(tokens, bound_to=self._bound_to)
         return (
             self._store.write(
-                "UPDATE mailboxes SET credentials = ? WHERE id = ? AND credentials = ?",
+                "UPDATE mailboxes SET credentials = ?, renewing_until = NULL WHERE id = ? AND credentials = ?",
                 sealed,
                 self._id,
                 version,
             )
             == 1
+        )
+
+    def begin(self, version: str) -> bool:
+        from outreach_sdk.mail.outlook.tokens import RENEWING
+
+        now = utc_now()
+        return (
+            self._store.write(
+                "UPDATE mailboxes SET renewing_until = ? WHERE id = ? AND credentials = ? "
+                "AND (renewing_until IS NULL OR renewing_until <= ?)",
+                now + dt.timedelta(seconds=RENEWING),
+                self._id,
+                version,
+                now,
+            )
+            == 1
+        )
+
+    def end(self, version: str) -> None:
+        self._store.write(
+            "UPDATE mailboxes SET renewing_until = NULL WHERE id = ? AND credentials = ?", self._id, version
         )
 
 

@@ -24,7 +24,6 @@ from outreach_sdk.storage.transitions import event, move_journey, move_journeys
 
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
-    from outreach_sdk.domain.visible import visible_text
 
 __all__ = ["kind_changed", "opted_out", "poll_mailbox", "process_open", "take_in", "with_journey"]
 
@@ -66,6 +65,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
     """Store a message with its journey and its verdict, once; False if it was known."""
     # Its patterns take 3 MiB that a worker without answers can do without.
     from outreach_sdk.domain import classify
+    from outreach_sdk.domain.visible import visible_text
 
     store, now = engine.store, engine.now()
     if store.value(

@@ -57,6 +57,7 @@ class Mailbox(Owned):
     signature = pw.TextField(null=True)
     is_default = pw.BooleanField(default=False)
     identities = JsonField(null=True)  # the addresses it may send as, with the provider's signature of each
+    renewing_until = UtcField(null=True)  # one process renews the tokens until then
     revoking = pw.TextField(null=True)  # encrypted: what the provider must still be told to forget
     checked_at = UtcField(null=True)  # null: nothing leaves until the self-test has passed
     check_failed = pw.TextField(null=True)
