@@ -10,6 +10,7 @@ from outreach_sdk.domain.windows import SendingRules
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import MailError, MailRateLimited
+from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LEFT", "candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "trouble"]
@@ -51,10 +52,20 @@ def candidate_full(
 
 
 def _opens(store: Store, column: str, row_id: int, limit: Limit, now: dt.datetime) -> dt.datetime | None:
-    """When the stretch has room again: as soon as the `most`-th latest e-mail is out of it. Reads no more index
-    entries than were sent in the stretch."""
+    """When the stretch has room again: as soon as the `most`-th latest e-mail (or recipient) is out of it. Reads no
+    more index entries than were sent in the stretch."""
     if limit.most <= 0:
         return now + limit.window
+    if limit.recipients:
+        # The next one's own copies aren't counted: the limit is a hundred times what a stretch of it overshoots.
+        moment = store.value(
+            f"SELECT MAX(sending_at) FROM (SELECT sending_at, SUM(recipients) OVER (ORDER BY sending_at DESC, id DESC) "
+            f"AS reached FROM outbox WHERE {column} = ? AND sending_at > ? AND {LEFT}) AS q WHERE reached >= ?",
+            row_id,
+            now - limit.window,
+            limit.most,
+        )
+        return None if moment is None else from_us(moment) + limit.window
     row = store.one(
         f"SELECT sending_at FROM outbox WHERE {column} = ? AND sending_at > ? AND {LEFT} "
         "ORDER BY sending_at DESC LIMIT 1 OFFSET ?",

@@ -181,7 +181,7 @@ def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
             store,
             box,
             PauseReason.REAUTHORISE,
-            f"{box['address']} has to be connected again: {why}. Its journeys wait until then.",
+            f"{box['address']} has to be connected again: {why.rstrip('.')}. Its journeys wait until then.",
             now,
             detail=why,
         )

@@ -119,6 +119,7 @@ def ensure_draft(
         "content_hash": compose.content_hash(message),
         "cc": json.dumps([str(a) for a in message.cc]),
         "bcc": json.dumps([str(a) for a in message.bcc]),
+        "recipients": len(message.recipients()),
         "drafted_at": engine.now(),
     }
     if not move_outbox(engine.store, entry["id"], entry["generation"], OutboxState.DRAFTED, **columns):

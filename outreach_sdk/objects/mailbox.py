@@ -289,7 +289,9 @@ class Mailbox(SendingAs, MailboxCare):
         while time.monotonic() < deadline:
             row = self._row()
             if row["status"] != "connected":
-                raise MailAuthError(f"{self.address} has to be connected again: {row['status_detail']}.")
+                raise MailAuthError(
+                    f"{self.address} has to be connected again: {str(row['status_detail']).rstrip('.')}."
+                )
             if row["check_asked_at"] is None and row["check_facts"]:
                 return dict(json.loads(row["check_facts"]))
             time.sleep(0.5)

@@ -278,6 +278,7 @@ class Outbox(Owned):
     content_hash = pw.TextField(null=True)
     cc = JsonField(default=list)
     bcc = JsonField(default=list)
+    recipients = pw.IntegerField(default=1, constraints=[pw.SQL("DEFAULT 1")])  # to, cc and bcc
     provider_draft_id = pw.TextField(null=True)
     provider_message_id = pw.TextField(null=True)
     provider_thread_id = pw.TextField(null=True)
