@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 
 score: $(VENV)/.dev
 	PYTHONPATH="$(CURDIR)" $(BIN)/python benchmarks/classify.py $(CORPORA)
+	PYTHONPATH="$(CURDIR)" $(BIN)/python benchmarks/headers.py $(CORPORA)
 
 fuzz: $(VENV)/.dev
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.fuzz_mail $(INPUTS)

@@ -28,7 +28,7 @@ __all__ = [
     "plain_rows",
 ]
 
-CHUNK = 100_000
+CHUNK = 25_000
 """Rows a transaction."""
 PART = 1024 * 1024
 MAX_BYTES = 2 * 1024**3
