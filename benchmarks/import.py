@@ -92,7 +92,7 @@ def raw(home: Path, url: str, path: Path) -> dict[str, float]:
                 copy.write(people.write_csv(include_header=False))
         store.write(
             "INSERT INTO candidates (id, workspace_id, owner_id, first_name, last_name, company, title, linkedin, "
-            "fields, source, created_at) SELECT n, ?, ?, first, last, company, title, url, '{\"connected_on\": \"' || "
+            'fields, source, created_at) SELECT n, ?, ?, first, last, company, title, url, \'{"connected_on": "\' || '
             "since || '\"}', '', CAST(? AS BIGINT) FROM staging ORDER BY n",
             *mine,
             now,

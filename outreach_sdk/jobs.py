@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import deliveries, dispatch, kinds, looking
+from outreach_sdk.engine import deliveries, dispatch, kinds, looking, telling
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
-from outreach_sdk.engine.notify import mail_notices
 from outreach_sdk.engine.queues import Queues
 from outreach_sdk.errors import OutreachError
-from outreach_sdk.wiring import notices, open_engine, revoke_pending
+from outreach_sdk.wiring import channels, notices, open_engine, revoke_pending
 
 __all__ = [
     "ALLOWED",
@@ -120,10 +119,9 @@ def drain_upkeep(*_bucket: Any) -> dict[str, int]:
 
 
 def drain_notices(*_bucket: Any) -> int:
-    """Mail what owners weren't told by e-mail yet."""
-    carrier = notices(Settings.from_env())
-    engine = shared_engine()
-    return 0 if carrier is None else mail_notices(engine.store, carrier, engine.now)
+    """Tell owners by e-mail and by Slack what is due; how many messages."""
+    settings, engine = Settings.from_env(), shared_engine()
+    return sum(telling.tell(engine.store, c, notices(settings, c), engine.now) for c in channels(settings))
 
 
 ALLOWED: dict[str, Callable[..., Any]] = {
@@ -195,7 +193,7 @@ def run_clock(
             if began - marked > 30:
                 note_seen(engine, settings.home)
                 marked = began
-            if settings.smtp_url is not None and dispatch.notices_wait(engine):
+            if any(telling.waiting(engine.store, c, engine.now()) for c in channels(settings)):
                 wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
             if settings.openai_api_key is not None and kinds.waiting(engine):
                 wake.enqueue("bulk", "drain_kinds", int(time.time() // 2))

@@ -16,7 +16,7 @@ from outreach_sdk.ai.port import ReplyJudge
 from outreach_sdk.ats.port import Asker, Reader
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine, utc_now
-from outreach_sdk.engine.notify import Notices
+from outreach_sdk.engine.telling import MAIL, SLACK, Channel, Notices
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
 from outreach_sdk.mail.port import MailTransport, SignIn
@@ -27,6 +27,7 @@ __all__ = [
     "ATS",
     "Transports",
     "Vault",
+    "channels",
     "enrichers",
     "event_reader",
     "installation_sign_in",
@@ -360,10 +361,17 @@ def event_asker(settings: Settings, source: str) -> Asker | None:
     return AshbyAsker(api) if source == "ashby" else LeverAsker(api)
 
 
-def notices(settings: Settings) -> Notices | None:
-    """What mails notices to owners, or None without OUTREACH_SMTP_URL."""
-    if settings.smtp_url is None:
-        return None
+def channels(settings: Settings) -> tuple[Channel, ...]:
+    """How owners can be told outside the product here: by Slack, and where OUTREACH_SMTP_URL is set by mail."""
+    return (SLACK,) if settings.smtp_url is None else (MAIL, SLACK)
+
+
+def notices(settings: Settings, channel: Channel) -> Notices:
+    """What carries notices by a channel that `channels` gave."""
+    if channel is SLACK or settings.smtp_url is None:
+        from outreach_sdk.mail.slack.client import SlackNotices
+
+        return SlackNotices(private_hosts=settings.notice_hosts)
     from outreach_sdk.mail.smtp.client import SmtpNotices
 
     return SmtpNotices(settings.smtp_url.reveal())

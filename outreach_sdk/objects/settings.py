@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from outreach_sdk.domain.outside import check_address
+from outreach_sdk.domain.sequence import zone
 from outreach_sdk.domain.waterfall import EMAIL_ORDER, PHONE_ORDER, VERIFIERS
 from outreach_sdk.domain.windows import SendingWindow, days_off
 from outreach_sdk.engine.contact_points import PREFERENCES
 from outreach_sdk.engine.kinds import MONTHLY_LIMIT
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["DEFAULTS", "booking_page", "checked_setting", "moment_after", "preferred", "window_value"]
+__all__ = ["DEFAULTS", "booking_page", "checked_setting", "mine", "moment_after", "preferred", "window_value"]
 
 DEFAULTS: dict[str, Any] = {
     "colleague_days": 30,
@@ -153,6 +155,36 @@ def _providers(known: tuple[str, ...]) -> Callable[[str, Any], list[str]]:
         return given
 
     return check
+
+
+def _telling(name: str, value: Any) -> str | None:
+    if value not in ("each", "digest", "off"):
+        raise InvalidInput(name, value, 'Use "each", "digest" or "off".')
+    return None if value == "each" else str(value)
+
+
+def _o_clock(name: str, value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value)):
+        raise InvalidInput(name, value, 'Give a time like "08:00".')
+    return value
+
+
+def _zone(name: str, value: Any) -> str | None:
+    return None if value is None else zone(str(value)).key
+
+
+def mine(private_hosts: tuple[str, ...]) -> dict[str, Callable[[str, Any], Any]]:
+    """What a person sets for themselves, with its checks; all stored in their row of users."""
+    return {
+        "booking_url": booking_page,
+        "prefer": preferred,
+        "tell": _telling,
+        "tell_at": _o_clock,
+        "tell_zone": _zone,
+        "slack_url": lambda n, v: (
+            None if v is None else check_address(n, str(v), private_hosts=private_hosts)
+        ),
+    }
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {

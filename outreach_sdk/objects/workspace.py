@@ -14,7 +14,7 @@ from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, colleague, current, open_session, use
-from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting, preferred
+from outreach_sdk.objects.settings import DEFAULTS, checked_setting, mine
 from outreach_sdk.objects.suppressing import SuppressionList
 from outreach_sdk.storage.transitions import event
 
@@ -107,8 +107,10 @@ class Workspace(SuppressionList):
 
     def set_mine(self, **changes: str | None) -> None:
         """Change settings of one's own. booking_url: the page that {{ booking_link }} leads to in one's sequences.
-        prefer: "work" | "personal", as in `set`. None: the workspace's. InvalidInput."""
-        checks = {"booking_url": booking_page, "prefer": preferred}
+        prefer: "work" | "personal", as in `set`. None: the workspace's. tell: how one is told outside the product of what
+        stands in `notifications()`: "each" as it comes, "digest" once a day at tell_at ("08:00") in tell_zone (UTC),
+        "off". slack_url: a Slack-compatible incoming webhook to tell it to, beside the mail. InvalidInput."""
+        checks = mine(self._session.settings.notice_hosts)
         if wrong := set(changes) - set(checks):
             raise InvalidInput("settings", sorted(wrong), f"Use {', '.join(checks)}.")
         checked = {name: checks[name](name, value) for name, value in changes.items()}

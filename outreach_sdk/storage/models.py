@@ -34,6 +34,10 @@ class User(Row):
     sequences_access = pw.BooleanField(default=True)
     booking_url = pw.TextField(null=True)  # where people book time with them; null: the workspace's
     prefer = pw.TextField(null=True)  # work | personal: which address of a candidate comes first
+    tell = pw.TextField(null=True)  # digest | off; null: each notice as it comes
+    tell_at = pw.TextField(null=True)  # when the digest goes out, "08:00", in tell_zone
+    tell_zone = pw.TextField(null=True)
+    slack_url = pw.TextField(null=True)
     created_at = UtcField()
 
     class Meta:
@@ -376,9 +380,14 @@ class Notification(Owned):
     dedupe = pw.TextField(unique=True)
     created_at = UtcField()
     read_at = UtcField(null=True)
+    mail_due_at = UtcField(
+        null=True
+    )  # when to mail it, or the lease of whoever does; null: done, or not wanted
+    mail_tries = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
     mailed_at = UtcField(null=True)
-    mail_lease = UtcField(null=True)
-    mail_tries = pw.IntegerField(default=0)
+    slack_due_at = UtcField(null=True)
+    slack_tries = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
+    slacked_at = UtcField(null=True)
 
     class Meta:
         table_name = "notifications"
@@ -460,5 +469,6 @@ PARTIAL_INDEXES = (
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
     "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",
     "CREATE INDEX inbound_kind_due ON inbound (kind_due_at) WHERE kind_due_at IS NOT NULL",
-    "CREATE INDEX notifications_unsent ON notifications (id) WHERE mailed_at IS NULL",
+    "CREATE INDEX notifications_mail_due ON notifications (mail_due_at, id) WHERE mail_due_at IS NOT NULL",
+    "CREATE INDEX notifications_slack_due ON notifications (slack_due_at, id) WHERE slack_due_at IS NOT NULL",
 )

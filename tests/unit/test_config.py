@@ -40,6 +40,7 @@ EVERYTHING = {
     "OUTREACH_STAGGER_SECONDS": "0",
     "OUTREACH_MAX_PARALLEL_SENDS": "7",
     "OUTREACH_SMTP_URL": "smtp://u:hush-smtp@mail:587",
+    "OUTREACH_NOTICE_HOSTS": "chat.internal, 10.0.0.7",
     "OUTREACH_POLL_SECONDS": "60",
     "OUTREACH_SEND_TIMEOUT": "5",
     "OUTREACH_LEASE_SECONDS": "9",
@@ -130,6 +131,7 @@ def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
     [
         ("OUTREACH_API_KEY", "hush\x00"),
         ("OUTREACH_SMTP_URL", "imap://u:hush@h"),
+        ("OUTREACH_NOTICE_HOSTS", "a b/c"),
         ("DATABASE_URL", "mysql://u:hush@h/x"),
         ("REDIS_URL", "http://u:hush@h"),
     ],
