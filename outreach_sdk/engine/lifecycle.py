@@ -24,8 +24,9 @@ from outreach_sdk.domain.sequence import (
 from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import sender_trouble, sender_troubles
-from outreach_sdk.engine.progress import NEVER, handled, plan_next
+from outreach_sdk.engine.progress import NEVER, handled, has_prompts, plan_next
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
+from outreach_sdk.storage.holds import hold
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import (
     event,
@@ -189,6 +190,7 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
     windowed = rules.window is not None and plan.automatic and not is_set_time(plan.schedule)
     if windowed and isinstance(plan.schedule, Later):
         _plan_each(store, sequence, steps[0]["id"], lane, plan.schedule, rules, now)
+        _hold_first(store, sequence, steps[0], now)
         return
     zones: list[str | None] = [None]
     by_zone = windowed or (
@@ -248,6 +250,23 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
             *moments,
             *params,
         )
+    _hold_first(store, sequence, steps[0], now)
+
+
+def _hold_first(store: Store, sequence: dict[str, Any], step: dict[str, Any], now: dt.datetime) -> None:
+    """First steps that were just planned wait for their passages, and for approval."""
+    where = "sequence_id = ? AND next_step_id = ? AND last_rank = ?"
+    if has_prompts(step):
+        hold(
+            store,
+            f"{where} AND next_due_at IS NOT NULL",
+            sequence["id"],
+            step["id"],
+            NEVER,
+            passages_at=now,
+        )
+    if sequence["review"]:
+        hold(store, where, sequence["id"], step["id"], NEVER)
 
 
 def _plan_each(

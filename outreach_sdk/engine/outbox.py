@@ -48,10 +48,10 @@ def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
     return engine.store.one(
         "SELECT o.*, j.status AS journey_status, j.generation AS current_generation, j.email AS current_email, "
         "j.provider_thread_id AS journey_thread, j.thread_mailbox_id, j.thread_subject, j.thread_refs, "
-        "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.name AS sequence_name, "
+        "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.review, s.name AS sequence_name, "
         "t.rank, t.kind, t.manual, t.thread, t.subject AS step_subject, t.body AS step_body, t.cc AS step_cc, "
-        "t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, c.first_name, c.last_name, "
-        "c.company, c.title, c.linkedin, c.phone, c.fields, m.address AS mailbox_address, m.name AS mailbox_name, "
+        "t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, js.approved_hash, "
+        "c.first_name, c.last_name, c.company, c.title, c.linkedin, c.phone, c.fields, m.address AS mailbox_address, m.name AS mailbox_name, "
         "m.signature, m.polled_at, m.spacing_us, m.troubles, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
         "m.created_at AS connected_at, w.settings AS workspace_settings, s.sending_window AS sequence_window, "
         "s.timezone AS sequence_zone, c.timezone AS candidate_zone, t.schedule AS step_schedule, "

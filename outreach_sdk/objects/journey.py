@@ -74,9 +74,14 @@ class Journey:
         )
         for number, step in enumerate(rows, 1):
             step["step"] = number
-            if step["id"] == row["next_step_id"] and row["next_due_at"] is not None:
+            if step["id"] != row["next_step_id"]:
+                continue
+            if row["next_due_at"] is not None:
                 step["due_at"] = row["next_due_at"]
                 step["status"] = StepStatus.DUE
+            elif row["held_due_at"] is not None:
+                step["due_at"] = row["held_due_at"]
+                step["status"] = StepStatus.PLANNED if row["passages_at"] is not None else StepStatus.REVIEW
         return frame(
             rows,
             step="int",

@@ -15,7 +15,7 @@ from outreach_sdk.domain.sequence import (
     zone,
 )
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, imports, lifecycle
+from outreach_sdk.engine import compose, dispatch, imports, lifecycle, review
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.mailboxes import sender_repaired
@@ -27,6 +27,7 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.owning import SequenceOwning
 from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.results import SequenceResults
+from outreach_sdk.objects.reviewing import SequenceReview
 from outreach_sdk.objects.session import Session, current, local_zone
 from outreach_sdk.objects.settings import preferred, window_value
 from outreach_sdk.objects.shortlist import Shortlist
@@ -42,7 +43,7 @@ Sentences = list[str]
 Expected = list[tuple[str, dt.datetime]]
 
 
-class Sequence(StepWriting, SequenceOwning, SequenceResults):
+class Sequence(StepWriting, SequenceOwning, SequenceReview, SequenceResults):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
@@ -324,6 +325,9 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         )
         if box is not None:
             return f"{box['address']} sends again after {box['wait_until']:%d %b, %H:%M} UTC: {box['wait_reason']}."
+        if row["review"] and (count := review.waiting(self._session.engine, self.id)):
+            waits = "e-mail waits" if count == 1 else "e-mails wait"
+            return f"{count:,} {waits} for your approval: read seq.drafts(), then seq.approve(frame)."
         return None
 
     def link(
