@@ -144,8 +144,11 @@ class Desk:
             return subject or ""
 
 
-def desk(engine: Engine, sequence: dict[str, Any], journeys: list[int] | None = None) -> Desk:
-    """The desk of a sequence with its journeys that go on (of `journeys` alone, where given)."""
+def desk(
+    engine: Engine, sequence: dict[str, Any], journeys: list[int] | None = None, *, ended: bool = False
+) -> Desk:
+    """The desk of a sequence with its journeys that go on, or all of them where `ended` ones count too (of `journeys`
+    alone, where given)."""
     store: Store = engine.store
     steps = live_steps(store, sequence["id"])
     texts = "".join(f"{s['subject'] or ''}{s['body'] or ''}" for s in steps)
@@ -168,11 +171,12 @@ def desk(engine: Engine, sequence: dict[str, Any], journeys: list[int] | None = 
     some, params = "j.sequence_id = ?", [sequence["id"]]
     if journeys is not None and len(journeys) <= 500:
         some, params = f"{some} AND j.id IN {in_marks(journeys or [0])}", [*params, *(journeys or [0])]
+    going_on = "" if ended else " AND j.status IN ('pending', 'active', 'paused')"
     made.journeys = store.rows(
         "SELECT j.id, j.workspace_id, j.owner_id, j.candidate_id, j.email, j.status, j.last_rank, j.next_step_id, "
         "j.next_due_at, j.held_due_at, j.passages_at, j.lane, j.thread_subject, j.provider_thread_id, c.first_name, "
         "c.last_name, c.company, c.title, c.linkedin, c.phone, c.fields FROM journeys j JOIN candidates c "
-        f"ON c.id = j.candidate_id WHERE {some} AND j.status IN ('pending', 'active', 'paused') ORDER BY j.id",
+        f"ON c.id = j.candidate_id WHERE {some}{going_on} ORDER BY j.id",
         *params,
     )
     if "ai" in texts:

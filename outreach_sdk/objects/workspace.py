@@ -11,11 +11,11 @@ from outreach_sdk.engine import credits, dispatch, lifecycle
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
-from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, colleague, current, open_session, use
 from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting, preferred
 from outreach_sdk.objects.suppressing import SuppressionList
+from outreach_sdk.objects.task import Task
 from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
