@@ -67,7 +67,7 @@ def normalise_field(name: str) -> str:
         text = re.sub(r"[^\w]+", "_", "field_" + text)
         if not text.isidentifier():
             text = "".join(c for c in text if ("a" + c).isidentifier())
-        text = text.strip("_")
+        text = re.sub("_+", "_", text).strip("_")
     return text
 
 

@@ -10,7 +10,9 @@ from outreach_sdk.domain.journey import StepStatus
 from outreach_sdk.engine import lifecycle, reopen
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import InvalidInput
+from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.looks_people import journey_card
 from outreach_sdk.objects.message import Message
 from outreach_sdk.objects.session import Session
 from outreach_sdk.objects.settings import moment_after
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Journey", "Task"]
 
 
-class Journey:
+class Journey(Shown):
     """Get one with `seq.journey(candidate_or_email)`."""
 
     def __init__(self, journey_id: int, session: Session) -> None:
@@ -176,7 +178,10 @@ class Journey:
         self._row()
         reopen.reengage(self._session.engine, self.id, moment_after("after", after, self._session.now()))
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
+        return journey_card(self._session, self._row())
+
+    def _line(self) -> str:
         row = self._row()
         who = person_name(self._session.store, row["candidate_id"])
         why = f", {row['reason']}" if row["reason"] else ""

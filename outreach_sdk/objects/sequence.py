@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +19,8 @@ from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
-from outreach_sdk.notebook import html
+from outreach_sdk.notebook.card import Card, Shown
+from outreach_sdk.objects import looks
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
@@ -40,10 +40,9 @@ __all__ = ["Sequence"]
 
 Rows = list[dict[str, Any]]
 Sentences = list[str]
-Expected = list[tuple[str, dt.datetime]]
 
 
-class Sequence(StepWriting, SequenceOwning, SequenceReview, SequenceResults):
+class Sequence(StepWriting, SequenceOwning, SequenceReview, SequenceResults, Shown):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
@@ -418,45 +417,15 @@ class Sequence(StepWriting, SequenceOwning, SequenceReview, SequenceResults):
         )
 
     # -- looks ---------------------------------------------------------------------------------
-    def _counts(self) -> dict[str, int]:
+    def _line(self) -> str:
         rows = self._session.store.rows(
             "SELECT status, reason, COUNT(*) AS n FROM journeys WHERE sequence_id = ? GROUP BY status, reason",
             self.id,
         )
-        return {" · ".join(x for x in (r["status"], r["reason"]) if x): r["n"] for r in rows}
+        told = {" · ".join(x for x in (r["status"], r["reason"]) if x): r["n"] for r in rows}
+        counts = ", ".join(f"{n} {what}" for what, n in sorted(told.items())) or "nobody enrolled"
+        lines = [f"Sequence({self.name!r}, {self.status}: {counts})", *self.problems]
+        return "\n".join([*lines, *([self.notice] if self.notice else [])])
 
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {what}" for what, n in sorted(self._counts().items())) or "nobody enrolled"
-        told = [f"Sequence({self.name!r}, {self.status}: {counts})", *self.problems]
-        return "\n".join([*told, *([self.notice] if self.notice else [])])
-
-    def _repr_html_(self) -> str:
-        steps = [
-            (r["step"], r["kind"], r["when"], r["subject"] or "") for r in self.steps.iter_rows(named=True)
-        ]
-        due = self._session.store.rows(
-            "SELECT c.first_name, c.last_name, j.next_due_at, j.lane, m.spacing_us, m.next_slot_at FROM journeys j "
-            "JOIN candidates c ON c.id = j.candidate_id LEFT JOIN mailboxes m ON m.id = j.lane "
-            "WHERE j.sequence_id = ? AND j.next_due_at IS NOT NULL ORDER BY j.next_due_at LIMIT 5",
-            self.id,
-        )
-        return html.sequence_card(
-            name=self.name,
-            status=self.status,
-            problems=self.problems,
-            notices=[self.notice] if self.notice else [],
-            steps=steps,
-            counts=self._counts(),
-            next_due=self._expected(due),
-        )
-
-    def _expected(self, due: Rows) -> Expected:
-        """When the next ones will leave, this sequence alone considered: their mailbox spaces them."""
-        out, slot = [], self._session.now()
-        for row in due:
-            at = row["next_due_at"]
-            if row["lane"] is not None:
-                at = max(at, row["next_slot_at"], slot)
-                slot = at + dt.timedelta(microseconds=row["spacing_us"])
-            out.append((f"{row['first_name']} {row['last_name']}".strip(), at))
-        return out
+    def _card(self) -> Card:
+        return looks.sequence_card(self._session, self._row(), self.notice)

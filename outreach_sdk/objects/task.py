@@ -9,6 +9,7 @@ from outreach_sdk.domain import template
 from outreach_sdk.domain.journey import StepStatus
 from outreach_sdk.engine import drafting, tasks
 from outreach_sdk.errors import NotFound, TransitionRefused
+from outreach_sdk.notebook.card import Banner, Card, Mail, Note, Shown, Table
 from outreach_sdk.objects.session import Session, current
 
 if TYPE_CHECKING:
@@ -23,7 +24,29 @@ _SELECT = (
 )
 
 
-class Task:
+_NAMES = {"email": "An e-mail", "phone": "A call", "linkedin": "A LinkedIn message", "sms": "An SMS"}
+
+
+class TaskList(list["Task"], Shown):
+    """Open tasks, as a list that shows itself."""
+
+    def _card(self) -> Card:
+        rows = [(_NAMES[t.kind], t.candidate, t.sequence, t.due_at, t.skip_at) for t in self[:50]]
+        return Card(
+            "Tasks",
+            f"{len(self):,} open",
+            [
+                Table(["what", "who", "sequence", "since", "skips itself"], rows),
+                Note("Nothing waits for you." if not rows else None),
+                Note(f"{len(self) - 50:,} more are in the list." if len(self) > 50 else None),
+            ],
+        )
+
+    def _line(self) -> str:
+        return list.__repr__(self)
+
+
+class Task(Shown):
     """A step that waits for a person. Get them with `outreach.tasks()`."""
 
     def __init__(self, row: dict[str, Any], session: Session) -> None:
@@ -40,7 +63,7 @@ class Task:
         self.sequence: str = row["sequence"]
 
     @classmethod
-    def list(cls) -> list[Task]:
+    def list(cls) -> TaskList:
         """Open tasks, the soonest to skip themselves first."""
         session = current()
         condition, own = session.scope.mine("x", "j.sequence_id")
@@ -49,7 +72,7 @@ class Task:
             *own,
             StepStatus.WAITING,
         )
-        return [cls(r, session) for r in rows]
+        return TaskList(cls(r, session) for r in rows)
 
     @classmethod
     def get(cls, task_id: int) -> Task:
@@ -167,5 +190,23 @@ class Task:
             user_id=self._session.user["id"],
         )
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
+        status, draft = self.status, self.draft
+        left = "" if self.skip_at is None else f"skips itself {self.skip_at:%d %b, %H:%M} UTC"
+        made = self._rendered()
+        mail = Mail([draft["to"]], draft["subject"], "plan", html=made.html if self.kind == "email" else None,
+                    text=draft["body"])  # fmt: skip
+        how = "edit, send_now or skip" if self.kind == "email" else "done or skip"
+        return Card(
+            f"{_NAMES[self.kind]} for {self.candidate}",
+            status,
+            [
+                Note(" · ".join(x for x in (self.sequence, left) if x)),
+                Banner(made.problem if self.kind == "email" else None),
+                mail,
+                Note(f"It waits for you: {how}." if status == "waiting" else self.note),
+            ],
+        )
+
+    def _line(self) -> str:
         return f"Task({self.kind} for {self.candidate})"
