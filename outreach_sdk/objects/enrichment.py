@@ -15,6 +15,7 @@ from outreach_sdk.engine.credits import Balance
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.notebook.card import Banner, Bar, Card, Shown, Table
 from outreach_sdk.objects.candidate import Candidate
+from outreach_sdk.objects.charting import coverage_chart
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, current
@@ -335,6 +336,11 @@ class Enrichment(Shown):
         told = ", ".join(f"{n:,} {o.replace('_', ' ')}" for o, n in self._outcomes().items()) or "nobody"
         notice = self.notice
         return f"Enrichment({self.status}: {told}; {self.cost} credits)" + (f"\n{notice}" if notice else "")
+
+    def coverage(self) -> Any:
+        """Chart: what was found of each field, and what each provider cost."""
+        self._session.scope.get("enrichment_runs", self.id, "enrichment run")
+        return coverage_chart(self._session, self.id)
 
     def _card(self) -> Card:
         outcomes, total, cost = self._outcomes(), self._total(), self.cost

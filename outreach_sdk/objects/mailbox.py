@@ -22,6 +22,7 @@ from outreach_sdk.engine.selftest import OK, run_test
 from outreach_sdk.errors import InvalidInput, MailAuthError, NotReady
 from outreach_sdk.mail.port import SignIn
 from outreach_sdk.notebook.card import Card, Shown
+from outreach_sdk.objects.charting import load_chart
 from outreach_sdk.objects.connecting import (
     Browser,
     by_consent,
@@ -333,6 +334,12 @@ class Mailbox(SendingAs, MailboxCare, Shown):
                     "application's grant: remove it at https://myapps.microsoft.com if you wish."
                 )
         return "Disconnected."
+
+    def load(self, days: int = 14) -> Any:
+        """Chart: what it sent each of the last `days` days, against its limit."""
+        if not 1 <= days <= 366:
+            raise InvalidInput("days", days, "Give a number of days from 1 to 366.")
+        return load_chart(self._session, usable_mailbox(self._session, self.id), days)
 
     def _card(self) -> Card:
         return mailbox_card(self._session, usable_mailbox(self._session, self.id))

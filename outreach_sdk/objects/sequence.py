@@ -21,6 +21,7 @@ from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
+from outreach_sdk.objects.charting import SequenceCharts
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
@@ -42,7 +43,7 @@ Rows = list[dict[str, Any]]
 Sentences = list[str]
 
 
-class Sequence(StepWriting, SequenceOwning, SequenceReview, SequenceResults, Shown):
+class Sequence(StepWriting, SequenceOwning, SequenceReview, SequenceResults, SequenceCharts, Shown):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
