@@ -26,6 +26,7 @@ from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.owning import SequenceOwning
+from outreach_sdk.objects.panels import SequencePanels
 from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.results import SequenceResults
 from outreach_sdk.objects.reviewing import SequenceReview
@@ -43,7 +44,9 @@ Rows = list[dict[str, Any]]
 Sentences = list[str]
 
 
-class Sequence(StepWriting, SequenceOwning, SequenceReview, SequenceResults, SequenceCharts, Shown):
+class Sequence(
+    StepWriting, SequenceOwning, SequenceReview, SequenceResults, SequenceCharts, SequencePanels, Shown
+):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
