@@ -27,7 +27,7 @@ STYLE = (
     "border-radius:10px;padding:1px 9px;font-size:12px;font-weight:400;margin-left:8px}"
     ".or-soft{opacity:.75;margin:6px 0}.or-card ul{margin:6px 0;padding-left:20px}"
     ".or-bar{margin:8px 0;display:grid;grid-template-columns:max-content 1fr max-content;gap:3px 10px;align-items:center}"
-    ".or-bar i{display:block;height:14px;border-radius:3px;background:#4c8dd6;min-width:2px}"
+    ".or-bar i{display:block;height:14px;border-radius:3px;background:#4c8dd6}"
     ".or-bar b{font-weight:400}.or-msg{border-left:3px solid #4c8dd6;padding:2px 0 2px 10px;margin:10px 0}"
     ".or-in{border-left-color:#3f9e5a}.or-plan{border-left-style:dashed;opacity:.8}"
     ".or-body{border:1px solid #8884;border-radius:6px;padding:6px 10px;margin:4px 0;max-height:320px;overflow:auto;"

@@ -50,6 +50,10 @@ class Panel:
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self.box._repr_mimebundle_(**kwargs)
 
+    def wide(self, height: str | None = None) -> Any:
+        """A layout over the whole width; each widget's own, since hiding one hides all that share it."""
+        return self.w.Layout(width="98%", height=height)
+
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A sentence beneath the buttons."""
         self.told.value = html.STYLE + (html.banner(text) if wrong else html.note(text))
@@ -168,13 +172,12 @@ class Queue(Panel):
         self._fetch, self._read, self._acts, self._now = fetch, read, acts, now
         self._current: Waiting | None = None
         self._filling = False
-        wide = self.w.Layout(width="98%")
-        self.choice = self.w.Select(options=(), rows=6, layout=wide)
+        self.choice = self.w.Select(options=(), rows=6, layout=self.wide())
         self.choice.observe(lambda _: self._show(), names="value")
-        self.head, self.left = self.w.HTML(), self.w.HTML()
-        self.subject = self.w.Text(description="Subject", layout=wide)
-        self.body = self.w.Textarea(description="Text", layout=self.w.Layout(width="98%", height="180px"))
-        self.note = self.w.Text(description="Note", placeholder="what came of it", layout=wide)
+        self.head, self.left, self.empty = self.w.HTML(), self.w.HTML(), self.w.HTML()
+        self.subject = self.w.Text(description="Subject", layout=self.wide())
+        self.body = self.w.Textarea(description="Text", layout=self.wide("180px"))
+        self.note = self.w.Text(description="Note", placeholder="what came of it", layout=self.wide())
         self.send = self.button("Send now", lambda: self._act("send"), style="primary", icon="paper-plane")
         self.done = self.button("Mark done", lambda: self._act("done"), style="primary", icon="check")
         self.save = self.button("Save", lambda: self._act("save"), icon="floppy-o")
@@ -182,7 +185,7 @@ class Queue(Panel):
         self.again = self.button("Refresh", self.refresh, icon="refresh")
         buttons = self.w.HBox((self.send, self.done, self.save, self.skip, self.again))
         self.editor = self.w.VBox((self.head, self.subject, self.body, self.note, self.left))
-        self.box.children = (self.choice, self.editor, buttons, self.told)
+        self.box.children = (self.choice, self.empty, self.editor, buttons, self.told)
         self.refresh()
 
     def refresh(self) -> None:
@@ -212,15 +215,17 @@ class Queue(Panel):
         task = self._current
         mail = task is not None and task.kind == "email"
         for widget, on in (
-            (self.editor, task is not None), (self.subject, mail), (self.note, task is not None and not mail),
+            (self.choice, task is not None), (self.editor, task is not None), (self.subject, mail),
+            (self.note, task is not None and not mail),
             (self.send, mail), (self.done, task is not None and not mail), (self.save, task is not None),
             (self.skip, task is not None),
         ):  # fmt: skip
             widget.layout.display = None if on else "none"
         if task is None:
-            if not self.told.value:
-                self.say("Nothing waits for you.")
+            self.left.value = ""
+            self.empty.value = html.STYLE + html.note("Nothing waits for you.")
             return
+        self.empty.value = ""
         self.head.value = html.STYLE + html.note(f"{task.label} → {task.to or 'no address'}")
         self.head.value += html.banner(task.problem)
         self.subject.value, self.body.value, self.note.value = task.subject, task.body, ""
@@ -249,11 +254,10 @@ class Editor(Panel):
     ) -> None:
         super().__init__()
         self._read, self._preview, self._save = read, preview, save
-        wide = self.w.Layout(width="98%")
         self.step = self.w.Dropdown(description="Step", options=[(html.said(t), n) for n, t in steps])
         self.person = self.w.Dropdown(description="For", options=[(html.said(t), k) for t, k in people])
-        self.subject = self.w.Text(description="Subject", layout=wide)
-        self.body = self.w.Textarea(description="Text", layout=self.w.Layout(width="98%", height="220px"))
+        self.subject = self.w.Text(description="Subject", layout=self.wide())
+        self.body = self.w.Textarea(description="Text", layout=self.wide("220px"))
         self.seen = self.w.HTML()
         self.keep = self.button("Save", self._saved, style="primary", icon="floppy-o")
         self._loading = False

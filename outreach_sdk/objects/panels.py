@@ -65,8 +65,8 @@ class SequencePanels:
 
         def turn(on: bool) -> str:
             if on:
-                return f"Activated: {self.activate():,} journeys go."
-            return f"Deactivated: {self.deactivate():,} journeys are paused where they are."
+                return f"Activated. Journeys that go: {self.activate():,}."
+            return f"Deactivated. Journeys paused where they are: {self.deactivate():,}."
 
         return widgets.Switch(read, turn)
 

@@ -64,7 +64,7 @@ def test_the_switch_is_grey_with_the_reasons_until_the_sequence_is_complete(
     assert "&lt;i&gt;Mine" in panel.why.value
     panel.toggle.value = True
     assert seq.status == "active"
-    assert "Activated: 2 journeys go." in panel.told.value
+    assert "Journeys that go: 2." in panel.told.value
     assert "2 active" in panel.why.value
     panel.toggle.value = False
     assert seq.status == "inactive"
@@ -91,7 +91,7 @@ def waiting(house: House, box: Mailbox) -> Sequence:
 
 @pytest.mark.rule(8)
 def test_the_queue_reads_edits_sends_marks_and_skips(house: House, box: Mailbox) -> None:
-    assert "Nothing waits for you." in outreach.task_queue().told.value
+    assert "Nothing waits for you." in outreach.task_queue().empty.value
     seq = waiting(house, box)
     panel = outreach.task_queue()
     assert [label for label, _ in panel.choice.options] == [
@@ -99,8 +99,10 @@ def test_the_queue_reads_edits_sends_marks_and_skips(house: House, box: Mailbox)
         "email: P1 Li · By hand",
     ]
     assert (panel.subject.value, panel.body.value) == ("Hi P0", "Dear P0, hello")
-    assert on(panel.send)
-    assert not on(panel.done)
+    assert [on(w) for w in (panel.choice, panel.subject, panel.note, panel.send, panel.done)] == [True] * 2 + [
+        False, True, False,
+    ]  # fmt: skip
+    assert panel.empty.value == ""
     assert "It skips itself in 2 d 23 h" in panel.left.value
     panel.body.value = "Dear P0, {braces} and {{ these }} stay"
     panel.save.click()
