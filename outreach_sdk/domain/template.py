@@ -30,6 +30,7 @@ __all__ = [
     "Fields",
     "Prompt",
     "Template",
+    "calls",
     "expand",
     "fields",
     "literal",
@@ -441,6 +442,11 @@ def expand(source: str, snippets: Mapping[str, str], *, change: Callable[[str], 
 def snippet_names(source: str) -> list[str]:
     """The snippets that `source` calls."""
     return [m[2] for m in _SNIPPET.finditer(source)]
+
+
+def calls(source: str) -> bool:
+    """Whether `source` holds a snippet or an AI passage."""
+    return _syntax(source, "template").find(nodes.Call) is not None
 
 
 def literal(text: str, *, plain: bool = False) -> str:

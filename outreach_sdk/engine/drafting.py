@@ -73,6 +73,7 @@ class Desk:
     snippets: dict[str, str]
     passages: dict[tuple[int, int], dict[str, str | None]]
     links: Any
+    writes: bool
     journeys: list[dict[str, Any]] = field(default_factory=list)
     stored: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     leaving: set[tuple[int, int]] = field(default_factory=set)
@@ -116,7 +117,7 @@ class Desk:
             out.body, out.subject = out.html if is_html(str(body)) else text, line
             asked = template.prompts(f"{subject or ''}{body}", data)
             if any(p.text is not None and p.digest not in known for p in asked):
-                out.problem = problem or "Its AI passage isn't written yet: seq.write_passages() writes it."
+                out.problem = problem or self._unwritten(journey, step)
         except MissingField as exc:
             out.problem = f"Missing: {', '.join(exc.fields)}."
         except OutreachError as exc:
@@ -126,6 +127,12 @@ class Desk:
         elif not out.subject.strip():
             out.problem = out.problem or "It has no subject."
         return out
+
+    def _unwritten(self, journey: dict[str, Any], step: dict[str, Any]) -> str | None:
+        """What to say of a passage that isn't there. Where no model is set up, its fallback stands: nothing."""
+        if journey["passages_at"] is not None and journey["next_step_id"] == step["id"]:
+            return "Its AI passage is being written."
+        return "Its AI passage isn't written yet: seq.write_passages() writes it." if self.writes else None
 
     def _thread(self, journey: dict[str, Any], number: int) -> str:
         """The subject of the thread that an e-mail answers in: the one it has, or will have."""
@@ -166,7 +173,8 @@ def desk(
         owner_name=str(store.value("SELECT name FROM users WHERE id = ?", owner) or ""),
         snippets=compose.snippets(store, sequence["workspace_id"], owner) if "snippet" in texts else {},
         passages={},
-        links=link_maker(store, owner, engine.public_url, uses=[f for f in FIELDS if f in texts.lower()]),
+        writes=engine.writer() is not None,
+        links=link_maker(store, owner, engine.public_url, uses=FIELDS),
     )
     some, params = "j.sequence_id = ?", [sequence["id"]]
     if journeys is not None and len(journeys) <= 500:

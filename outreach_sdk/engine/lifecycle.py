@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus, OutboxState, PauseReason, StepStatus
@@ -80,12 +82,32 @@ def live_steps(store: Store, sequence_id: int) -> list[dict[str, Any]]:
 def sequence_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
     """What keeps a sequence incomplete."""
     box = store.one("SELECT address FROM mailboxes WHERE id = ?", sequence["mailbox_id"])
+    steps = [step_plan(s) for s in live_steps(store, sequence["id"])]
     return problems(
         sequence["name"],
-        [step_plan(s) for s in live_steps(store, sequence["id"])],
+        steps,
+        snippets=_snippets(sequence, steps, _all_snippets(store)),
         sender=box["address"] if box else None,
         sender_problem=sender_trouble(store, sequence),
     )
+
+
+def _snippets(
+    sequence: dict[str, Any], steps: list[StepPlan], rows: Callable[[], list[dict[str, Any]]]
+) -> set[str] | None:
+    """The snippets its steps can name, where they name any; `rows` gives all snippets."""
+    if not any("snippet" in f"{s.subject}{s.body}" for s in steps):
+        return None
+    return {
+        r["name"]
+        for r in rows()
+        if r["workspace_id"] == sequence["workspace_id"]
+        and (r["shared"] or r["owner_id"] == sequence["owner_id"])
+    }
+
+
+def _all_snippets(store: Store) -> Callable[[], list[dict[str, Any]]]:
+    return functools.cache(lambda: store.rows("SELECT workspace_id, owner_id, name, shared FROM snippets"))
 
 
 def statuses(store: Store, sequences: list[dict[str, Any]]) -> dict[int, SequenceStatus]:
@@ -101,11 +123,12 @@ def statuses(store: Store, sequences: list[dict[str, Any]]) -> dict[int, Sequenc
     ):
         steps.setdefault(row["sequence_id"], []).append(step_plan(row))
     senders = {r["id"]: r["address"] for r in store.rows("SELECT id, address FROM mailboxes")}
-    troubles = sender_troubles(store, ids)
+    troubles, named = sender_troubles(store, ids), _all_snippets(store)
     for sequence in rest:
         wrong = problems(
             sequence["name"],
             steps.get(sequence["id"], []),
+            snippets=_snippets(sequence, steps.get(sequence["id"], []), named),
             sender=senders.get(sequence["mailbox_id"]),
             sender_problem=troubles.get(sequence["id"]),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.engine import approving, drafting, review
+from outreach_sdk.engine import approving, drafting, passages, review
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
@@ -26,6 +26,8 @@ class SequenceReview:
     if TYPE_CHECKING:
 
         def _row(self) -> dict[str, Any]: ...
+
+        def _live(self) -> list[dict[str, Any]]: ...
 
     @property
     def review(self) -> bool:
@@ -95,6 +97,26 @@ class SequenceReview:
             self._session.engine, self._row(), self._session.user["id"], [_read(r) for r in as_rows(drafts)]
         )
         return frame(told, id="str", candidate="str", email="str", step="int", outcome="str", reason="str")
+
+    def write_passages(self) -> dict[str, int]:
+        """Have the model write every `ai(…)` that isn't written yet, for everybody and every step, here and now, so that
+        `drafts` shows it; otherwise it is written when its step comes up. {"written", "fallback"}: where there is no
+        OPENAI_API_KEY here, or the model gives nothing of use, the fallback stands, and is asked about again next time."""
+        return passages.write(self._session.engine, self._row())
+
+    @property
+    def passages(self) -> pl.DataFrame:
+        """Frame of what the model was asked to write: candidate, step, prompt, text (null: the fallback stands), why,
+        created_at."""
+        self._row()
+        numbers = {s["id"]: n for n, s in enumerate(self._live(), 1)}
+        rows = passages.kept(self._session.store, self.id)
+        for row in rows:
+            row["candidate"] = f"{row['first_name']} {row['last_name']}".strip()
+            row["step"] = numbers.get(row["step_id"])
+        return frame(
+            rows, candidate="str", step="int", prompt="str", text="str", why="str", created_at="time"
+        )
 
     def missing(self) -> pl.DataFrame:
         """What people lack for the e-mails they are to get: each would pause with `missing_field` when it comes up.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
     describe_schedule,
@@ -34,6 +35,7 @@ from outreach_sdk.objects.session import Session, current, local_zone
 from outreach_sdk.objects.settings import preferred, window_value
 from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
+from outreach_sdk.objects.texting import SequenceTemplate
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,7 +47,14 @@ Sentences = list[str]
 
 
 class Sequence(
-    StepWriting, SequenceOwning, SequenceReview, SequenceResults, SequenceCharts, SequencePanels, Shown
+    StepWriting,
+    SequenceOwning,
+    SequenceTemplate,
+    SequenceReview,
+    SequenceResults,
+    SequenceCharts,
+    SequencePanels,
+    Shown,
 ):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
@@ -386,7 +395,8 @@ class Sequence(
         )
         out: list[dict[str, Any]] = []
         anchor, subject = now, ""
-        texts = [t for step in self._live() for t in (step["subject"], step["body"])]
+        known = compose.snippets(store, row["workspace_id"], row["owner_id"])
+        texts = [t for step in self._live() for t in (step["subject"], step["body"])] + [*known.values()]
         merge |= compose.links_of(store, journey_id, self._session.engine.public_url, *texts)
         for number, step in enumerate(self._live(), 1):
             plan = lifecycle.step_plan(step)
@@ -402,13 +412,16 @@ class Sequence(
                 tz = zone(data["timezone"] or row["timezone"])
                 at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
-            subject = plan.subject or subject
+            subject = compose.with_snippets(plan.subject, known, rich=False) or subject
+            body = compose.with_snippets(plan.body, known, rich=is_html(plan.body or "")) or ""
+            who = data.get("id") or 0
             try:
                 line["subject"], line["text"], _ = compose.render_step(
                     subject if plan.kind == "email" else None,
-                    plan.body or "",
+                    body,
                     merge,
                     signature=box.get("signature"),
+                    passages=compose.passages_of(store, who, step["id"], subject, body),
                 )
             except MissingField as exc:
                 line |= {"subject": plan.subject, "text": plan.body, "missing": ", ".join(exc.fields)}

@@ -18,6 +18,7 @@ from outreach_sdk.objects.session import Session, colleague, current, open_sessi
 from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting, preferred
 from outreach_sdk.objects.suppressing import SuppressionList
 from outreach_sdk.objects.task import Task, TaskList
+from outreach_sdk.objects.texting import WorkspaceTexts
 from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
 
 
-class Workspace(SuppressionList, Shown):
+class Workspace(SuppressionList, WorkspaceTexts, Shown):
     """Where one works: `outreach.connect()` gives it."""
 
     def __init__(self, session: Session) -> None:
@@ -49,7 +50,8 @@ class Workspace(SuppressionList, Shown):
         closed: dates of one's own that are none. candidate_per_day, candidate_per_week: how many e-mails a person
         may get at most, from everybody together, or None. overdue_after: how late an e-mail may be that waited
         while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
-        where OPENAI_API_KEY is set (True), else by rules alone. ai_monthly_limit: dollars a calendar month (UTC)
+        where OPENAI_API_KEY is set (True), else by rules alone. ai_passages: whether it writes the
+        passages of e-mails (True), else their fallbacks stand. ai_monthly_limit: dollars a calendar month (UTC)
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
