@@ -33,6 +33,8 @@ def _altair() -> ModuleType:
         import altair
     except ImportError:
         raise ConfigError("Charts need altair: pip install 'outreach-sdk[notebook]'.") from None
+    if altair.renderers.active == "default":  # which has the browser fetch its program from a CDN
+        altair.renderers.enable("mimetype")
     return altair
 
 

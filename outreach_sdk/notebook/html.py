@@ -150,9 +150,9 @@ def message(
         body = f'<div class="or-body">{rendered(_UNSEEN.sub("", html))}</div>'
     elif text:
         body = f'<div class="or-body or-text">{safe(text)}</div>'
-    if body:
+    if body and title:
         state = " open" if open_ else ""
-        body = f"<details{state}><summary>{safe(title) or '…'}</summary>{body}</details>"
+        body = f"<details{state}><summary>{safe(title)}</summary>{body}</details>"
     elif title:
         body = f"<div>{safe(title)}</div>"
     return f'<div class="or-msg{extra}"><div class="or-soft">{line}</div>{body}</div>'

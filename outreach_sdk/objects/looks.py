@@ -145,14 +145,8 @@ def workspace_card(session: Session, state: dict[str, Any]) -> Card:
             )
         )
     tasks, unread = state["tasks"], state["unread"]
-    todo = [
-        f"{n:,} {what}"
-        for n, what in (
-            (tasks, "tasks wait for you: outreach.tasks()"),
-            (unread, "unread notices: outreach.notifications()"),
-        )
-        if n
-    ]
+    todo = [f"Tasks that wait for you, outreach.tasks(): {tasks:,}"] * bool(tasks)
+    todo += [f"Unread notices, outreach.notifications(): {unread:,}"] * bool(unread)
     alive = ", ".join(f"{n} {role}" for role, n in sorted(state["alive"].items()))
     parts: list[Part] = [
         Banner(state["notice"]),

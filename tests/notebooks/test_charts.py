@@ -47,6 +47,7 @@ def test_the_charts_of_a_sequence_show_what_its_frames_say(house: House) -> None
     seq.enroll(house.people(4))
     seq.activate()
     dispatch.drain_sends(house.engine, threads=2)
+    assert "application/vnd.vegalite.v5+json" in seq.funnel()._repr_mimebundle_()[0], "drawn without a CDN"
     [first] = [a for a in provider_of(house).ledger() if address(0) in a.recipients]
     provider_of(house).deliver_reply(first, "Yes, tell me more!", at=house.engine.now())
     house.engine.store.write("UPDATE mailboxes SET next_poll_at = 0")
