@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from outreach_sdk.objects.journey import Journey, Task
     from outreach_sdk.objects.mailbox import Mailbox
     from outreach_sdk.objects.message import Message
+    from outreach_sdk.objects.panels import mapping_editor, task_queue
     from outreach_sdk.objects.report import EnrollmentReport
     from outreach_sdk.objects.sequence import Sequence
     from outreach_sdk.objects.shortlist import Shortlist
@@ -52,6 +53,7 @@ _HOMES = {
     "outreach_sdk.objects.journey": ("Journey", "Task"),
     "outreach_sdk.objects.mailbox": ("Mailbox",),
     "outreach_sdk.objects.message": ("Message",),
+    "outreach_sdk.objects.panels": ("mapping_editor", "task_queue"),
     "outreach_sdk.objects.report": ("EnrollmentReport",),
     "outreach_sdk.objects.sequence": ("Sequence",),
     "outreach_sdk.objects.shortlist": ("Shortlist",),
@@ -93,8 +95,10 @@ __all__ = [
     "down",
     "events",
     "inbox",
+    "mapping_editor",
     "notifications",
     "sequences",
+    "task_queue",
     "tasks",
     "up",
     "users",

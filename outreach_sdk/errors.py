@@ -13,6 +13,8 @@
     ├── AccessDenied              Sequences are switched off, for all or for you; says whom to ask
     ├── IncompleteSequence        activation refused; `.problems` says why
     ├── TransitionRefused         the journey or step can't go from here to there
+    │   ├── TaskTaken             somebody acted on the task, or its time ran out (`.by`, `.status`)
+    │   └── TaskChanged           somebody else edited the draft meanwhile: read it again
     ├── StorageError              the database can't be used
     │   └── DatabaseUnavailable   it can't be reached right now (try again)
     ├── EngineError               the runtime can't start or isn't running
@@ -86,6 +88,8 @@ __all__ = [
     "ProviderUnusable",
     "SignInRefused",
     "StorageError",
+    "TaskChanged",
+    "TaskTaken",
     "TemplateError",
     "TransitionRefused",
     "UnknownTimezone",
@@ -175,6 +179,18 @@ class IncompleteSequence(OutreachError):
 
 class TransitionRefused(OutreachError):
     """The journey or step can't go from where it is to where it was asked to go."""
+
+
+class TaskTaken(TransitionRefused):
+    """The task isn't open any more. `status` is what became of it, `by` who did that; None for its timer."""
+
+    def __init__(self, message: str, *, status: str | None = None, by: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.by = status, by
+
+
+class TaskChanged(TransitionRefused):
+    """Somebody else edited the draft since it was read."""
 
 
 class StorageError(OutreachError):

@@ -29,6 +29,7 @@ __all__ = [
     "drain_imports",
     "drain_kinds",
     "drain_lookups",
+    "drain_passages",
     "drain_polls",
     "drain_sends",
     "drain_shortlists",
@@ -101,6 +102,13 @@ def drain_kinds(*_bucket: Any) -> dict[str, int]:
     return judging.drain_kinds(shared_engine(), stop=stopping)
 
 
+def drain_passages(*_bucket: Any) -> dict[str, int]:
+    """Have the model write passages of e-mails before they are due."""
+    from outreach_sdk.engine import passages  # the sending workers need not carry it
+
+    return passages.drain_passages(shared_engine(), stop=stopping)
+
+
 def drain_deliveries(*_bucket: Any) -> int:
     """Act on webhook deliveries that wait; how many."""
     return deliveries.drain(shared_engine())
@@ -133,6 +141,7 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_imports,
         drain_enrichment,
         drain_kinds,
+        drain_passages,
         drain_shortlists,
         drain_notices,
         drain_deliveries,

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.ai.offline import OfflineJudge
-from outreach_sdk.ai.port import ReplyJudge
+from outreach_sdk.ai.port import PassageWriter, ReplyJudge
 from outreach_sdk.ats.port import Asker, Reader
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine, utc_now
@@ -22,6 +22,9 @@ from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
 from outreach_sdk.mail.port import MailTransport, SignIn
 from outreach_sdk.storage.store import Store, open_store
 from outreach_sdk.vault import Vault, binding
+
+if TYPE_CHECKING:
+    from outreach_sdk.ai.openai import OpenAiJudge
 
 __all__ = [
     "ATS",
@@ -33,6 +36,7 @@ __all__ = [
     "installation_sign_in",
     "notices",
     "open_engine",
+    "passage_writer",
     "reply_judge",
     "revoke_pending",
     "sign_in",
@@ -377,8 +381,17 @@ def notices(settings: Settings, channel: Channel) -> Notices:
     return SmtpNotices(settings.smtp_url.reveal())
 
 
+def passage_writer(settings: Settings) -> PassageWriter | None:
+    """The model that writes passages, or None without OPENAI_API_KEY."""
+    return _openai(settings)
+
+
 def reply_judge(settings: Settings) -> ReplyJudge | None:
     """The model that judges replies, or None without OPENAI_API_KEY."""
+    return _openai(settings)
+
+
+def _openai(settings: Settings) -> OpenAiJudge | None:
     key = settings.openai_api_key
     if key is None:
         return None
@@ -399,6 +412,7 @@ def open_engine(settings: Settings, store: Store | None = None) -> Engine:
         transport=Transports(settings, store),
         rules=OfflineJudge(),
         model=functools.cache(lambda: reply_judge(settings)),
+        writer=functools.cache(lambda: passage_writer(settings)),
         spacing=dt.timedelta(seconds=settings.stagger_seconds),
         cap=settings.max_parallel_sends,
         lease=dt.timedelta(seconds=settings.lease_seconds),

@@ -1,4 +1,4 @@
-"""Judges replies by OpenAI's chat completions with a strict JSON schema.
+"""Judges replies and writes passages by OpenAI's chat completions with a strict JSON schema.
 
 https://developers.openai.com/api/docs/guides/structured-outputs
 https://developers.openai.com/api/docs/guides/error-codes
@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.ai.port import Judgement
+from outreach_sdk.ai.port import Judgement, Written
+from outreach_sdk.domain.passage import PASSAGE_SCHEMA, REQUEST, read_passage
 from outreach_sdk.domain.reply_answer import QUESTION, QUESTION_VERSION, SCHEMA, read_answer
 from outreach_sdk.errors import AiDenied, AiError, AiUnavailable, AiUnusable
 
@@ -63,7 +64,7 @@ def price(model: str) -> tuple[float, float]:
 
 
 class OpenAiJudge:
-    """`api_key` gives the key when the client is made; `timeout` is a call's, in seconds, as a whole."""
+    """Both ports in one. `api_key` gives the key when the client is made; `timeout` is a call's, in seconds, as a whole."""
 
     def __init__(
         self,
@@ -119,6 +120,25 @@ class OpenAiJudge:
             f"The model's answer can't be used: {trouble}.", cost=cost, tokens=tokens, answer=answer
         )
 
+    def most_for(self, prompt: str) -> int:
+        sent = (
+            sum(len(m["content"].encode()) for m in _request(prompt)) + len(json.dumps(PASSAGE_SCHEMA)) + 200
+        )
+        into, out = price(self._model)
+        return math.ceil(sent * into + MAX_OUT * out)
+
+    def write(self, prompt: str) -> Written:
+        told = self._ask(_request(prompt), "passage", PASSAGE_SCHEMA)
+        model = told.get("model") if isinstance(told.get("model"), str) else self._model
+        tokens, cost = self._spent(told, str(model))
+        answer, trouble = _content(told)
+        if not trouble:
+            try:
+                return Written(read_passage(answer), str(model)[:100], tokens, cost)
+            except ValueError as exc:
+                trouble = str(exc)
+        raise AiUnusable(f"The model's passage can't be used: {trouble}.", cost=cost, tokens=tokens)
+
     def close(self) -> None:
         with self._guard:
             if self._made is not None:
@@ -139,14 +159,16 @@ class OpenAiJudge:
                 )
             return self._made
 
-    def _ask(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+    def _ask(
+        self, messages: list[dict[str, str]], name: str = "kind_of_reply", schema: dict[str, Any] = SCHEMA
+    ) -> dict[str, Any]:
         """The response's JSON. The library's errors are never passed on or chained: they hold the request, with
         its key, and what the server chose to say."""
         import openai
 
         failure: AiError
         try:
-            return self._exchange(messages)
+            return self._exchange(messages, name, schema)
         except openai.APITimeoutError:
             failure = AiUnavailable("OpenAI didn't answer in time.", cost=None)
         except openai.APIConnectionError as exc:
@@ -170,7 +192,7 @@ class OpenAiJudge:
             pass  # the status says enough
         raise _refused(response.status_code, code, response.headers)
 
-    def _exchange(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+    def _exchange(self, messages: list[dict[str, str]], name: str, schema: dict[str, Any]) -> dict[str, Any]:
         # No size is given to iter_bytes: it would wait until so much has come.
         # Read by hand: the library's time-out starts anew with every byte, and its models trust the shape.
         calls: Any = self._client().chat.completions.with_streaming_response
@@ -180,7 +202,7 @@ class OpenAiJudge:
             messages=messages,
             response_format={
                 "type": "json_schema",
-                "json_schema": {"name": "kind_of_reply", "strict": True, "schema": SCHEMA},
+                "json_schema": {"name": name, "strict": True, "schema": schema},
             },
             max_completion_tokens=MAX_OUT,
             store=False,
@@ -228,6 +250,10 @@ def _read(pieces: Iterator[bytes], until: float) -> bytes:
 def _messages(text: str, step: str) -> list[dict[str, str]]:
     quoted = json.dumps({"recruiter": step[:MAX_STEP], "candidate": text[:MAX_TEXT]}, ensure_ascii=False)
     return [{"role": "system", "content": QUESTION}, {"role": "user", "content": quoted}]
+
+
+def _request(prompt: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": REQUEST}, {"role": "user", "content": prompt}]
 
 
 def _content(told: dict[str, Any]) -> tuple[str, str]:

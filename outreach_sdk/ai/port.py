@@ -1,4 +1,4 @@
-"""What the engine sees of whoever judges replies.
+"""What the engine sees of whoever judges replies and writes passages.
 
 An adapter is given its key (a callable) and base URL. It never reads settings or the database, and raises only
 errors of the `AiError` family, whose text holds neither the key nor what people wrote.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from outreach_sdk.domain.reply_kind import Kind
 
-__all__ = ["Judgement", "ReplyJudge"]
+__all__ = ["Judgement", "PassageWriter", "ReplyJudge", "Written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,38 @@ class ReplyJudge(Protocol):
         """One call, no retries. `text` is what the person wrote, without quotes and signature, `step` what the
         e-mail it answers says: nothing else leaves the machine. `known` addresses are nobody new to be referred
         to. AiUnusable, AiUnavailable, AiDenied."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A passage as it may be sent; `cost` in millionths of a dollar, None where nobody can say."""
+
+    text: str
+    model: str = ""
+    tokens: int = 0
+    cost: int | None = 0
+
+
+@runtime_checkable
+class PassageWriter(Protocol):
+    """Writes a passage of an e-mail. Safe to use from several threads."""
+
+    @property
+    def identity(self) -> str:
+        """The same for the same key, place and model; gives none of them away."""
+        ...
+
+    def most_for(self, prompt: str) -> int:
+        """What one call with it can cost at most, in millionths of a dollar."""
+        ...
+
+    def write(self, prompt: str) -> Written:
+        """One call, no retries. Nothing but `prompt` leaves the machine. AiUnusable, AiUnavailable, AiDenied."""
         ...
 
     def close(self) -> None:

@@ -66,9 +66,11 @@ class CancelReason(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """One step of one journey. `planned` needs no row; the others are recorded."""
+    """One step of one journey. `planned` needs no row, and `review` (it waits for somebody's approval) is shown, not
+    stored; the others are recorded."""
 
     PLANNED = "planned"
+    REVIEW = "review"
     DUE = "due"
     SENDING = "sending"
     SENT = "sent"
@@ -144,6 +146,7 @@ def allowed_from(to: JourneyStatus, reason: StrEnum | None = None) -> tuple[Jour
 _S = StepStatus
 _STEP: dict[StepStatus, frozenset[StepStatus]] = {
     _S.PLANNED: frozenset({_S.DUE, _S.SENDING, _S.WAITING, _S.SKIPPED, _S.CANCELLED}),
+    _S.REVIEW: frozenset(),
     _S.DUE: frozenset({_S.PLANNED, _S.SENDING, _S.WAITING, _S.SKIPPED, _S.FAILED, _S.CANCELLED}),
     _S.WAITING: frozenset({_S.DUE, _S.SENDING, _S.DONE, _S.SKIPPED, _S.CANCELLED}),
     _S.SENDING: frozenset({_S.DUE, _S.SENT, _S.UNKNOWN, _S.FAILED, _S.NEEDS_PERSON, _S.CANCELLED}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from collections.abc import Collection
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -229,10 +230,16 @@ class Problem:
 
 
 def problems(
-    name: str | None, steps: Seq[StepPlan], *, sender: str | None, sender_problem: str | None = None
+    name: str | None,
+    steps: Seq[StepPlan],
+    *,
+    sender: str | None,
+    sender_problem: str | None = None,
+    snippets: Collection[str] | None = None,
 ) -> list[Problem]:
     """Every cause, one sentence each (rule 1). `sender` is the connected mailbox's address or None;
-    `sender_problem` says why a mailbox that is set can't be used."""
+    `sender_problem` says why a mailbox that is set can't be used; `snippets` are the names that steps can call (None:
+    not looked at)."""
     found: list[Problem] = []
     if not (name or "").strip():
         found.append(Problem("name", "Give the sequence a name."))
@@ -257,6 +264,10 @@ def problems(
                         check_header_value("subject", text)
             except (TemplateError, HeaderInjection) as exc:
                 found.append(Problem("template", f"Step {n}: the {what} can't be read: {exc}", n))
+    for n, step in enumerate(steps, 1):
+        called = template.snippet_names(f"{step.subject or ''}{step.body or ''}")
+        for missing in dict.fromkeys(c for c in called if snippets is not None and c not in snippets):
+            found.append(Problem("snippet", f"Step {n} calls a snippet that isn't there: {missing}.", n))
     if sender_problem is not None:
         found.append(Problem("sender", sender_problem))
     elif sender is None:

@@ -1,16 +1,20 @@
 """Merge fields: parse, check, render.
 
-A template is a small part of Jinja2: `{{ field }}`, `{{ field | fallback('there') }}`, `{% if field %}`.
-Everything else (loops, macros, includes, attributes, subscripts, calls) is refused when it is parsed.
+A template is a small part of Jinja2: `{{ field }}`, `{{ field | fallback('there') }}`, `{% if field %}`, and two
+calls with nothing but texts in them: `{{ snippet("intro") }}` and `{{ ai("One line on {{ company }}", fallback="…") }}`.
+Everything else (loops, macros, includes, attributes, subscripts, other calls) is refused when it is parsed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -24,13 +28,19 @@ __all__ = [
     "MAX_OUTPUT_CHARS",
     "MAX_SOURCE_BYTES",
     "Fields",
+    "Prompt",
     "Template",
+    "calls",
+    "expand",
     "fields",
+    "literal",
     "missing",
     "normalise_field",
     "parse",
+    "prompts",
     "render",
     "render_subject",
+    "snippet_names",
 ]
 
 MAX_SOURCE_BYTES = 64 * 1024
@@ -39,6 +49,8 @@ _MAX_DEPTH = 40
 
 # Names get this prefix when compiled, so that a field called `self` or `loop` means nothing to Jinja.
 _PREFIX = "f_"
+_CALLS = {"ai": "call_ai", "snippet": "call_snippet"}
+MAX_PROMPT_CHARS = 2_000
 
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -56,6 +68,7 @@ def normalise_field(name: str) -> str:
         text = re.sub(r"[^\w]+", "_", "field_" + text)
         if not text.isidentifier():
             text = "".join(c for c in text if ("a" + c).isidentifier())
+        text = re.sub("_+", "_", text).strip("_")
     return text
 
 
@@ -142,6 +155,16 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """One `ai(…)` for one person: `text` is what the model is asked, its fields filled; None where one of them is
+    missing, and then `fallback` stands."""
+
+    digest: str
+    text: str | None
+    fallback: str
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A template that has passed every check."""
 
@@ -195,13 +218,16 @@ def _check(tree: nodes.Template, source: str, field: str) -> None:
     while stack:
         node, depth = stack.pop()
         line = getattr(node, "lineno", 1) or 1
+        if isinstance(node, nodes.Call):
+            _check_call(node, source, field, line)
+            continue
         if not isinstance(node, _ALLOWED):
             raise _refuse(
                 field,
                 line,
                 _line(source, line),
                 f"{type(node).__name__} isn't allowed: use {{{{ field }}}}, "
-                "{{ field | fallback('…') }} and {% if field %}.",
+                "{{ field | fallback('…') }}, {% if field %}, snippet('…') and ai('…', fallback='…').",
             )
         if depth > _MAX_DEPTH:
             raise _refuse(field, line, _line(source, line), "It is nested too deeply.")
@@ -224,6 +250,30 @@ def _check(tree: nodes.Template, source: str, field: str) -> None:
         stack.extend((child, depth + 1) for child in node.iter_child_nodes())
 
 
+def _check_call(node: nodes.Call, source: str, field: str, line: int) -> None:
+    """Only `snippet("name")` and `ai("prompt", fallback="text")`, with nothing but texts between the brackets."""
+    name = node.node.name if isinstance(node.node, nodes.Name) else ""
+    named = {k.key: k.value for k in node.kwargs}
+    texts = all(
+        isinstance(v, nodes.Const) and isinstance(v.value, str) for v in (*node.args, *named.values())
+    )
+    plain = texts and node.dyn_args is None and node.dyn_kwargs is None and len(node.args) == 1
+    if name == "snippet" and plain and not named:
+        pass
+    elif name == "ai" and plain and set(named) == {"fallback"}:
+        prompt = _word(node)
+        if not prompt.strip() or len(prompt) > MAX_PROMPT_CHARS:
+            raise _refuse(field, line, prompt, f"Write a prompt of 1 to {MAX_PROMPT_CHARS} characters.")
+        if _syntax(prompt, f"{field}, a prompt").find(nodes.Call) is not None:
+            raise _refuse(field, line, prompt, "A prompt may hold merge fields, no calls.")
+    else:
+        remedy = (
+            "Call only snippet('name') and ai('a prompt', fallback='what stands where nothing is written')."
+        )
+        raise _refuse(field, line, _line(source, line), remedy)
+    node.node = nodes.Name(_CALLS[name], "load", lineno=line, environment=node.environment)
+
+
 def _check_filter(node: nodes.Filter, field: str, line: int) -> None:
     if node.node is None or node.name not in FILTERS:
         raise _refuse(field, line, node.name, f"Use one of the filters {', '.join(sorted(FILTERS))}.")
@@ -238,6 +288,9 @@ def _uses(node: nodes.Node, guarded: frozenset[str]) -> Iterator[tuple[str, bool
     """(field, required) for every use of a field below `node`."""
     if isinstance(node, nodes.Name):
         yield node.name.removeprefix(_PREFIX), node.name not in guarded
+    elif isinstance(node, nodes.Call):
+        if isinstance(node.node, nodes.Name) and node.node.name == _CALLS["ai"]:
+            yield from ((name, False) for name, _ in _uses(_syntax(_word(node), "prompt"), guarded))
     elif isinstance(node, nodes.Filter) and node.name in ("fallback", "default"):
         if node.node is not None:
             yield from ((name, False) for name, _ in _uses(node.node, guarded))
@@ -260,6 +313,12 @@ def _uses(node: nodes.Node, guarded: frozenset[str]) -> Iterator[tuple[str, bool
     else:
         for child in node.iter_child_nodes():
             yield from _uses(child, guarded)
+
+
+def _word(call: nodes.Call) -> str:
+    """The text that a checked call was given."""
+    given = call.args[0]
+    return str(given.value) if isinstance(given, nodes.Const) else ""
 
 
 def _present(test: nodes.Node, outcome: bool) -> frozenset[str]:
@@ -288,7 +347,9 @@ def parse(source: str, *, field: str = "template") -> Template:
 @lru_cache(maxsize=1024)
 def _compiled(source: str, html: bool) -> tuple[jinja2.Template, frozenset[str]]:
     tree = _syntax(source, "template")
-    names = frozenset(n.name.removeprefix(_PREFIX) for n in tree.find_all(nodes.Name))
+    names = frozenset(
+        n.name.removeprefix(_PREFIX) for n in tree.find_all(nodes.Name) if n.name.startswith(_PREFIX)
+    )
     try:
         return _ENVIRONMENTS[html].from_string(tree), names
     except (SyntaxError, RecursionError, MemoryError, ValueError) as exc:
@@ -308,7 +369,13 @@ def _plain(value: object, *, one_line: bool) -> str:
 
 
 def _run(
-    source: str, data: Mapping[str, Any], *, html: bool, one_line: bool = False
+    source: str,
+    data: Mapping[str, Any],
+    *,
+    html: bool,
+    one_line: bool = False,
+    passages: Mapping[str, str] = MappingProxyType({}),
+    asked: list[Prompt] | None = None,
 ) -> tuple[str, list[str]]:
     template, names = _compiled(source, html)
     absent: list[str] = []
@@ -317,7 +384,15 @@ def _run(
         name = normalise_field(key)
         if name in names and not known.get(name):
             known[name] = _plain(value, one_line=one_line)
-    context = {_PREFIX + name: known.get(name) or _Absent(name, absent) for name in names}
+    context: dict[str, Any] = {_PREFIX + name: known.get(name) or _Absent(name, absent) for name in names}
+
+    def ai(prompt: str, fallback: str) -> str:
+        found = _prompt(prompt, data, fallback)
+        if asked is not None:
+            asked.append(found)
+        return " ".join(passages.get(found.digest, fallback).split())
+
+    context |= {_CALLS["ai"]: ai, _CALLS["snippet"]: _unknown_snippet}
     pieces: list[str] = []
     size = 0
     for piece in template.generate(context):
@@ -332,18 +407,72 @@ def _run(
     return "".join(pieces), absent
 
 
+def _unknown_snippet(name: str) -> str:
+    raise TemplateError("snippet", name, "There is no snippet of this name: ws.snippet(name, text) makes it.")
+
+
+def _prompt(source: str, data: Mapping[str, Any], fallback: str) -> Prompt:
+    text: str | None = None
+    with suppress(MissingField):
+        text = render_subject(source, data)
+    told = text if text is not None else f"\0{source}"
+    return Prompt(hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:32], text, fallback)
+
+
+def prompts(source: str, data: Mapping[str, Any]) -> list[Prompt]:
+    """What the model is asked in rendering `source` for this person, in order, each once."""
+    if "ai" not in source:
+        return []
+    asked: list[Prompt] = []
+    _run(source, data, html=False, asked=asked)
+    return list({p.digest: p for p in asked}.values())
+
+
+_SNIPPET = re.compile(r"""\{\{-?\s*snippet\(\s*(["'])([^"'\\\n]{1,200})\1\s*\)\s*-?\}\}""")
+
+
+def expand(source: str, snippets: Mapping[str, str], *, change: Callable[[str], str] = str) -> str:
+    """`source` with snippets in the place of their names, `change`d to fit; unknown ones stay. Once: what a snippet
+    holds isn't looked at again."""
+    if "snippet" not in source:
+        return source
+    return _SNIPPET.sub(lambda m: change(snippets[m[2]]) if m[2] in snippets else m[0], source)
+
+
+def snippet_names(source: str) -> list[str]:
+    """The snippets that `source` calls."""
+    return [m[2] for m in _SNIPPET.finditer(source)]
+
+
+def calls(source: str) -> bool:
+    """Whether `source` holds a snippet or an AI passage."""
+    return _syntax(source, "template").find(nodes.Call) is not None
+
+
+def literal(text: str, *, plain: bool = False) -> str:
+    """A template that comes out as `text`, whatever it holds; `plain`: nor does it look like HTML then."""
+    return re.sub(r"[{<]" if plain else r"\{", lambda m: f"{{{{ '{m[0]}' }}}}", text)
+
+
 def missing(source: str, data: Mapping[str, Any]) -> list[str]:
     """The fields this rendering would print and `data` doesn't have, in order. Empty counts as missing;
     a field that only a branch not taken would print doesn't."""
     return _run(source, data, html=False)[1]
 
 
-def render(source: str, data: Mapping[str, Any], *, html: bool) -> str:
-    """`source` filled with `data` (keys in any spelling `normalise_field` knows).
+def render(
+    source: str,
+    data: Mapping[str, Any],
+    *,
+    html: bool,
+    passages: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """`source` filled with `data` (keys in any spelling `normalise_field` knows) and `passages` (by their prompt's
+    digest; a fallback stands for what isn't there).
 
     `html`: values are escaped. Raises MissingField with every missing name, or TemplateError.
     """
-    text, absent = _run(source, data, html=html)
+    text, absent = _run(source, data, html=html, passages=passages)
     if absent:
         raise MissingField(absent)
     return text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping
+from html import escape
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +25,18 @@ from outreach_sdk.engine.links import FIELDS, link_fields, unsubscribe_headers
 from outreach_sdk.errors import MissingField
 from outreach_sdk.storage.store import Store
 
-__all__ = ["content_hash", "links_of", "merge_data", "message", "render_step"]
+__all__ = [
+    "content_hash",
+    "links_of",
+    "merge_data",
+    "message",
+    "passages_of",
+    "render_body",
+    "render_step",
+    "review_hash",
+    "snippets",
+    "with_snippets",
+]
 
 
 def merge_data(
@@ -55,26 +68,101 @@ def merge_data(
     return {**extra, **known}
 
 
-def render_step(
-    subject: str | None, body: str, data: dict[str, str], *, signature: str | None
+def render_body(
+    subject: str | None,
+    body: str,
+    data: dict[str, str],
+    passages: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[str, str, str]:
-    """(subject, text, html) for these merge fields; MissingField names all that aren't there, at once."""
+    """(subject, text, html), unsigned, for these merge fields and passages; MissingField names all that aren't there,
+    at once."""
     missing = sorted({*template.missing(subject or "", data), *template.missing(body, data)})
     if missing:
         raise MissingField(missing)
-    line = " ".join(template.render(subject or "", data, html=False).split())
+    line = " ".join(template.render(subject or "", data, html=False, passages=passages).split())
     rich = is_html(body)
     if rich:
-        html = clean_html(template.render(body, data, html=True))
+        html = clean_html(template.render(body, data, html=True, passages=passages))
         text = html_to_text(html)
     else:
-        text = template.render(body, data, html=False).strip("\n")
+        text = template.render(body, data, html=False, passages=passages).strip("\n")
         html = text_to_html(text, rich=False)
+    return line, text, html
+
+
+def signed_off(text: str, html: str, signature: str | None) -> tuple[str, str]:
+    """(text, html) with the signature."""
     if signature:
         signed = text_to_html(signature)
         html += f"<br>{signed}"
         text += "\n\n" + html_to_text(signed)
-    return line, text, html
+    return text, html
+
+
+def render_step(
+    subject: str | None,
+    body: str,
+    data: dict[str, str],
+    *,
+    signature: str | None,
+    passages: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, str, str]:
+    """`render_body`, signed."""
+    line, text, html = render_body(subject, body, data, passages)
+    return line, *signed_off(text, html, signature)
+
+
+def review_hash(subject: str | None, html: str) -> str:
+    """What a person approves, as one figure: the subject of what opens a thread, and the body without signature."""
+    return hashlib.sha256(f"{subject or ''}\n{html}".encode("utf-8", "replace")).hexdigest()
+
+
+def with_snippets(source: str | None, known: Mapping[str, str], *, rich: bool) -> str | None:
+    """`source` with the snippets it names, each in the form of what surrounds it."""
+    if source is None or "snippet" not in source:
+        return source
+
+    def fit(text: str) -> str:
+        if rich and not is_html(text):
+            return escape(text, quote=False).replace("\n", "<br>")
+        return html_to_text(text) if is_html(text) and not rich else text
+
+    return template.expand(source, known, change=fit)
+
+
+def _texts(store: Store, entry: dict[str, Any]) -> tuple[str | None, str | None]:
+    """(subject, body) of an entry as written: a person's draft before the step's text, snippets in place."""
+    body = entry["draft_body"] if entry["draft_body"] is not None else entry["step_body"]
+    subject = entry["draft_subject"] if entry["draft_subject"] is not None else entry["step_subject"]
+    if "snippet" in f"{subject}{body}":
+        known = snippets(store, entry["workspace_id"], entry["owner_id"])
+        rich = is_html(body or "")
+        return with_snippets(subject, known, rich=False), with_snippets(body, known, rich=rich)
+    return subject, body
+
+
+def snippets(store: Store, workspace_id: int, owner_id: int) -> dict[str, str]:
+    """The snippets somebody's steps can name: everybody's, and before those their own."""
+    rows = store.rows(
+        "SELECT name, text FROM snippets WHERE workspace_id = ? AND (owner_id = ? OR shared) "
+        "ORDER BY CASE WHEN owner_id = ? THEN 1 ELSE 0 END, id",
+        workspace_id,
+        owner_id,
+        owner_id,
+    )
+    return {r["name"]: r["text"] for r in rows}
+
+
+def passages_of(store: Store, candidate_id: int, step_id: int, *texts: str | None) -> dict[str, str]:
+    """What was written for this person in this step, by the digest of its prompt."""
+    if not any("ai" in (t or "") for t in texts):
+        return {}
+    rows = store.rows(
+        "SELECT digest, text FROM passages WHERE candidate_id = ? AND step_id = ? AND text IS NOT NULL",
+        candidate_id,
+        step_id,
+    )
+    return {r["digest"]: r["text"] for r in rows}
 
 
 def _thread_subject(store: Store, entry: dict[str, Any]) -> str | None:
@@ -104,16 +192,17 @@ def message(
         and entry["journey_thread"] is not None
         and entry["thread_mailbox_id"] == entry["mailbox_id"]
     )
-    body = entry["draft_body"] if entry["draft_body"] is not None else entry["step_body"]
-    written = entry["draft_subject"] if entry["draft_subject"] is not None else entry["step_subject"]
+    written, body = _texts(store, entry)
+    own = written if entry["thread"] == "new" else None
     if not replies and not (written or "").strip():
         written = _thread_subject(store, entry)
     if not (body or "").strip() or (not replies and not (written or "").strip()):
         return None
     data |= links_of(store, entry["journey_id"], public_url, written, body)
-    subject, text, html = render_step(
-        None if replies else written, str(body), data, signature=entry["signature"]
-    )
+    passages = passages_of(store, entry["candidate_id"], entry["step_id"], written, body)
+    subject, text, html = render_body(None if replies else written, str(body), data, passages)
+    entry["review_hash"] = review_hash(None if own is None else subject, html)
+    text, html = signed_off(text, html, entry["signature"])
     refs = tuple(json.loads(entry["thread_refs"] or "[]")) if replies else ()
 
     # Tried again after a soft bounce, it goes to the one it didn't reach: those copied have it.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from outreach_sdk.ai.port import ReplyJudge
+from outreach_sdk.ai.port import PassageWriter, ReplyJudge
 from outreach_sdk.ats.port import Asker
 from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.enrichment.port import Enrichers
@@ -35,6 +35,8 @@ class Engine:
     transport: Callable[[dict[str, Any]], MailTransport]
     rules: ReplyJudge
     model: Callable[[], ReplyJudge | None] = lambda: None
+    writer: Callable[[], PassageWriter | None] = lambda: None
+    """Who writes passages into e-mails, or None."""
     now: Callable[[], dt.datetime] = utc_now
     new_key: Callable[[], str] = lambda: secrets.token_hex(16)
     holder: str | None = None

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import deliveries, enrich, outbox, release, selftest, sync, tasks
+from outreach_sdk.engine import deliveries, enrich, outbox, passages, release, selftest, sync, tasks
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import OutreachError
@@ -84,6 +84,9 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
         "deliveries": 0,
         "drains": 0,
     }
+    passages.give_up(engine)
+    if passages.waiting(engine):
+        done["drains"] += wake.enqueue("bulk", "drain_passages", int(now.timestamp() // 2))
     due = due_soon(store, now)
     if due is not None and due <= now + dt.timedelta(seconds=1):
         bucket = int(now.timestamp() // 2)

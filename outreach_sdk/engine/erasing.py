@@ -127,9 +127,11 @@ def _remove(engine: Engine, candidate_id: int) -> None:
     _remember(store, person, addresses, now)
     for sql in (
         "UPDATE outbox SET recipient = '', subject = NULL, body_html = NULL, body_text = NULL, content_hash = NULL, "
-        "cc = '[]', bcc = '[]', provider_draft_id = NULL, provider_message_id = NULL, provider_thread_id = NULL, "
-        "rfc_message_id = NULL, error = NULL, lease_until = NULL WHERE candidate_id = ?",
-        "UPDATE journey_steps SET draft_subject = NULL, draft_body = NULL, note = NULL WHERE candidate_id = ?",
+        "review_hash = NULL, cc = '[]', bcc = '[]', provider_draft_id = NULL, provider_message_id = NULL, "
+        "provider_thread_id = NULL, rfc_message_id = NULL, error = NULL, lease_until = NULL WHERE candidate_id = ?",
+        "UPDATE journey_steps SET draft_subject = NULL, draft_body = NULL, note = NULL, approved_hash = NULL "
+        "WHERE candidate_id = ?",
+        "DELETE FROM passages WHERE candidate_id = ?",
         "UPDATE journeys SET email = NULL, detail = NULL, provider_thread_id = NULL, thread_subject = NULL, "
         "thread_refs = '[]', resume_at = NULL WHERE candidate_id = ?",
         "UPDATE inbound SET sender = NULL, subject = '', body_text = '', visible_text = NULL, verdict = NULL, "

@@ -19,7 +19,7 @@ from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import AiDenied, AiUnavailable, AiUnusable
 from outreach_sdk.storage.transitions import event
 
-__all__ = ["correct", "drain_kinds"]
+__all__ = ["correct", "drain_kinds", "hold_model", "tell_admins"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def _one(engine: Engine, model: ReplyJudge, row: dict[str, Any]) -> str:
     if not kinds.reserve(store, workspace, most, reserved_at):
         # What is under way counts at its most: there may be room again, and there is in a new month.
         kinds.ask_later(store, row, reserved_at + LIMITED_FOR, counts=False)
-        _tell_admins(
+        tell_admins(
             engine,
             workspace,
             "ai_limit",
@@ -95,8 +95,8 @@ def _one(engine: Engine, model: ReplyJudge, row: dict[str, Any]) -> str:
     except AiDenied as exc:
         settle(exc.cost)
         kinds.ask_later(store, row, engine.now(), counts=False)
-        _hold(engine, DENIED_FOR)
-        _tell_admins(
+        hold_model(engine, DENIED_FOR)
+        tell_admins(
             engine,
             workspace,
             "ai_denied",
@@ -121,7 +121,7 @@ def _unavailable(engine: Engine, row: dict[str, Any], exc: AiUnavailable) -> str
     wait = dt.timedelta(seconds=exc.retry_after or 30.0)
     if exc.busy:  # said to everybody: nobody asks before, and it is no answer's fault
         kinds.ask_later(engine.store, row, engine.now(), counts=False)
-        _hold(engine, wait)
+        hold_model(engine, wait)
         return "busy"
     if row["kind_tries"] >= kinds.MAX_TRIES:
         kinds.close(engine.store, row, str(exc))
@@ -130,7 +130,8 @@ def _unavailable(engine: Engine, row: dict[str, Any], exc: AiUnavailable) -> str
     return "unavailable"
 
 
-def _hold(engine: Engine, wait: dt.timedelta) -> None:
+def hold_model(engine: Engine, wait: dt.timedelta) -> None:
+    """Nobody asks the model before."""
     until = engine.now() + wait
     engine.store.write(
         "UPDATE installation SET ai_wait_until = ? WHERE ai_wait_until IS NULL OR ai_wait_until < ?",
@@ -149,7 +150,8 @@ def _acted_on(engine: Engine, row: dict[str, Any], found: Judgement) -> None:
         sync.opted_out(engine, whole, engine.now())
 
 
-def _tell_admins(engine: Engine, workspace_id: int, kind: str, fact: str, text: str) -> None:
+def tell_admins(engine: Engine, workspace_id: int, kind: str, fact: str, text: str) -> None:
+    """Tell each admin, once for each `fact`."""
     for user in engine.store.rows(
         "SELECT id FROM users WHERE workspace_id = ? AND role = 'admin'", workspace_id
     ):

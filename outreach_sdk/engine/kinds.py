@@ -20,6 +20,7 @@ from outreach_sdk.storage.store import Store
 __all__ = [
     "MAX_TRIES",
     "MONTHLY_LIMIT",
+    "allowed",
     "ask_later",
     "by_rules",
     "claim",
@@ -230,6 +231,11 @@ def settle(
 def _settings(store: Store, workspace_id: int) -> dict[str, Any]:
     stored = store.value("SELECT settings FROM workspace WHERE id = ?", workspace_id)
     return dict(json.loads(stored or "{}"))
+
+
+def allowed(store: Store, workspace_id: int, setting: str) -> bool:
+    """Whether the workspace has the model do this."""
+    return bool(_settings(store, workspace_id).get(setting, True))
 
 
 def wanted(store: Store, workspace_id: int) -> bool:

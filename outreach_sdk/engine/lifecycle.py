@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus, OutboxState, PauseReason, StepStatus
@@ -24,8 +26,9 @@ from outreach_sdk.domain.sequence import (
 from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import sender_trouble, sender_troubles
-from outreach_sdk.engine.progress import NEVER, handled, plan_next
+from outreach_sdk.engine.progress import NEVER, handled, has_prompts, plan_next
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
+from outreach_sdk.storage.holds import hold
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import (
     event,
@@ -79,12 +82,32 @@ def live_steps(store: Store, sequence_id: int) -> list[dict[str, Any]]:
 def sequence_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
     """What keeps a sequence incomplete."""
     box = store.one("SELECT address FROM mailboxes WHERE id = ?", sequence["mailbox_id"])
+    steps = [step_plan(s) for s in live_steps(store, sequence["id"])]
     return problems(
         sequence["name"],
-        [step_plan(s) for s in live_steps(store, sequence["id"])],
+        steps,
+        snippets=_snippets(sequence, steps, _all_snippets(store)),
         sender=box["address"] if box else None,
         sender_problem=sender_trouble(store, sequence),
     )
+
+
+def _snippets(
+    sequence: dict[str, Any], steps: list[StepPlan], rows: Callable[[], list[dict[str, Any]]]
+) -> set[str] | None:
+    """The snippets its steps can name, where they name any; `rows` gives all snippets."""
+    if not any("snippet" in f"{s.subject}{s.body}" for s in steps):
+        return None
+    return {
+        r["name"]
+        for r in rows()
+        if r["workspace_id"] == sequence["workspace_id"]
+        and (r["shared"] or r["owner_id"] == sequence["owner_id"])
+    }
+
+
+def _all_snippets(store: Store) -> Callable[[], list[dict[str, Any]]]:
+    return functools.cache(lambda: store.rows("SELECT workspace_id, owner_id, name, shared FROM snippets"))
 
 
 def statuses(store: Store, sequences: list[dict[str, Any]]) -> dict[int, SequenceStatus]:
@@ -100,11 +123,12 @@ def statuses(store: Store, sequences: list[dict[str, Any]]) -> dict[int, Sequenc
     ):
         steps.setdefault(row["sequence_id"], []).append(step_plan(row))
     senders = {r["id"]: r["address"] for r in store.rows("SELECT id, address FROM mailboxes")}
-    troubles = sender_troubles(store, ids)
+    troubles, named = sender_troubles(store, ids), _all_snippets(store)
     for sequence in rest:
         wrong = problems(
             sequence["name"],
             steps.get(sequence["id"], []),
+            snippets=_snippets(sequence, steps.get(sequence["id"], []), named),
             sender=senders.get(sequence["mailbox_id"]),
             sender_problem=troubles.get(sequence["id"]),
         )
@@ -189,6 +213,7 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
     windowed = rules.window is not None and plan.automatic and not is_set_time(plan.schedule)
     if windowed and isinstance(plan.schedule, Later):
         _plan_each(store, sequence, steps[0]["id"], lane, plan.schedule, rules, now)
+        _hold_first(store, sequence, steps[0], now)
         return
     zones: list[str | None] = [None]
     by_zone = windowed or (
@@ -248,6 +273,23 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
             *moments,
             *params,
         )
+    _hold_first(store, sequence, steps[0], now)
+
+
+def _hold_first(store: Store, sequence: dict[str, Any], step: dict[str, Any], now: dt.datetime) -> None:
+    """First steps that were just planned wait for their passages, and for approval."""
+    where = "sequence_id = ? AND next_step_id = ? AND last_rank = ?"
+    if has_prompts(step):
+        hold(
+            store,
+            f"{where} AND next_due_at IS NOT NULL",
+            sequence["id"],
+            step["id"],
+            NEVER,
+            passages_at=now,
+        )
+    if sequence["review"]:
+        hold(store, where, sequence["id"], step["id"], NEVER)
 
 
 def _plan_each(

@@ -12,10 +12,11 @@ from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import schedule_from_dict, zone
 from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
+from outreach_sdk.storage.holds import hold
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import move_journey
 
-__all__ = ["NEVER", "handled", "next_step", "person_name", "plan_next", "reschedule"]
+__all__ = ["NEVER", "handled", "has_prompts", "next_step", "person_name", "plan_next", "reschedule"]
 
 NEVER = -1e300
 """`last_rank` of a journey that has handled no step."""
@@ -32,6 +33,11 @@ def next_step(store: Store, journey: dict[str, Any]) -> dict[str, Any] | None:
         journey["last_rank"],
         journey["id"],
     )
+
+
+def has_prompts(step: dict[str, Any]) -> bool:
+    """Whether a step holds passages for the model to write."""
+    return "ai(" in f"{step['subject'] or ''}{step['body'] or ''}".replace(" ", "")
 
 
 def person_name(store: Store, candidate_id: int) -> str:
@@ -52,7 +58,7 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
     unsettled = (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON)
     journey = store.one(
         "SELECT j.*, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
-        "s.sending_window AS sequence_window, w.settings, "
+        "s.sending_window AS sequence_window, s.review, w.settings, "
         "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.answers_id IS NULL "
         f"AND o.state IN {in_marks(unsettled)}) AS unsettled "
         "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
@@ -89,7 +95,8 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
         due = rules.due(schedule, due, tz, share(journey_id, step["id"]))
     follows = journey["last_rank"] > NEVER
     store.write(
-        "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ? WHERE id = ? AND status = ?",
+        "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ?, held_due_at = NULL, "
+        "passages_at = NULL WHERE id = ? AND status = ?",
         step["id"],
         due,
         (step["mailbox_id"] or journey["sequence_mailbox"]) if automatic else None,
@@ -97,6 +104,10 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
         journey_id,
         JourneyStatus.ACTIVE,
     )
+    if has_prompts(step):
+        hold(store, "id = ?", journey_id, passages_at=now)
+    if journey["review"]:
+        hold(store, "id = ?", journey_id)
 
 
 def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool:
@@ -181,7 +192,7 @@ def handled(
         "UPDATE journeys SET last_rank = (SELECT MAX(known.rank) FROM (SELECT journeys.last_rank AS rank UNION ALL "
         "SELECT CAST(? AS DOUBLE PRECISION) UNION ALL SELECT x.rank FROM journey_steps x WHERE x.journey_id = "
         "journeys.id AND x.status IN ('sent', 'done', 'skipped')) AS known), anchor_at = ?, "
-        f"next_due_at = NULL{sets} WHERE id = ?",
+        f"next_due_at = NULL, held_due_at = NULL, passages_at = NULL{sets} WHERE id = ?",
         rank,
         at,
         *columns.values(),

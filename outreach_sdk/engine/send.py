@@ -19,9 +19,9 @@ from outreach_sdk.domain.journey import (
     StepStatus,
 )
 from outreach_sdk.domain.message import OutgoingMessage
-from outreach_sdk.domain.pacing import next_slot, wait_for_slot
+from outreach_sdk.domain.pacing import Priority, next_slot, wait_for_slot
 from outreach_sdk.domain.windows import sending_rules
-from outreach_sdk.engine import compose, failpoints, limits, look
+from outreach_sdk.engine import compose, failpoints, limits, look, review
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.progress import handled
@@ -61,6 +61,13 @@ def _stale(entry: dict[str, Any]) -> bool:
     )
 
 
+def unapproved(entry: dict[str, Any], review: bool, approved_hash: str | None) -> bool:
+    """Whether review keeps it: nobody approved this very text. A person's own Send now is their approval."""
+    if not review or entry["answers_id"] is not None or entry["priority"] == Priority.PERSON:
+        return False
+    return approved_hash is None or approved_hash != entry["review_hash"]
+
+
 def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
     """It may not leave now: take its draft away and give the entry back."""
     _clear_drafts(entry, transport)
@@ -86,6 +93,8 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
         return pause(engine, entry, PauseReason.MISSING_FIELD, f"{', '.join(exc.fields)} is missing")
     except OutreachError as exc:
         return pause(engine, entry, PauseReason.SEND_FAILED, str(exc))
+    if unapproved(entry, entry["review"], entry["approved_hash"]):
+        return review.hold_back(engine, entry)
     if message is None:  # the sequence broke after activation: it waits, its problems shown
         release(engine, entry, after=dt.timedelta(minutes=1))
         return "incomplete"
@@ -117,6 +126,7 @@ def ensure_draft(
         "body_html": message.html,
         "body_text": message.text,
         "content_hash": compose.content_hash(message),
+        "review_hash": entry.get("review_hash"),
         "cc": json.dumps([str(a) for a in message.cc]),
         "bcc": json.dumps([str(a) for a in message.bcc]),
         "recipients": len(message.recipients() | {a.email.lower() for a in message.bcc}),
@@ -155,6 +165,9 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             continue
         if verdict == "wait":
             return retry_later(engine, entry, None)
+        if verdict == "unapproved":
+            _clear_drafts(entry, transport)
+            return review.hold_back(engine, entry)
         if verdict == "full":
             _clear_drafts(entry, transport)
             return too_often(engine, entry) or _let_go(engine, entry, transport)
@@ -205,11 +218,13 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, m.status, m.last_call_at, "
             "m.next_slot_at, m.spacing_us, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
             f"m.created_at AS connected_at, m.wait_until, {lent_to('m', 'j.owner_id')} AS lent, "
-            "w.settings, s.sending_window, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
+            "w.settings, s.sending_window, s.review, (SELECT x.approved_hash FROM journey_steps x WHERE x.journey_id = j.id "
+            "AND x.step_id = ?) AS approved_hash, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
             "AND ((x.kind = 'address' AND x.value = ?) OR (x.kind = 'domain' AND x.value = ?))) AS suppressed "
             "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN mailboxes m ON m.id = ? "
             "JOIN candidates c ON c.id = j.candidate_id JOIN workspace w ON w.id = j.workspace_id "
             f"CROSS JOIN installation i WHERE j.id = ?{' FOR UPDATE OF j, m, c' if store.for_update else ''}",
+            entry["step_id"],
             lowered,
             lowered.rpartition("@")[2],
             entry["mailbox_id"],
@@ -228,6 +243,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             return "not_lent", None
         if gate["suppressed"]:
             return "suppressed", None
+        if unapproved(entry, gate["review"], gate["approved_hash"]):
+            return "unapproved", None
         spacing = dt.timedelta(microseconds=gate["spacing_us"])
         free_at = gate["last_call_at"] + spacing
         if spacing and free_at > now:

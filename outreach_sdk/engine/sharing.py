@@ -16,6 +16,7 @@ _OWNED = (
     "UPDATE steps SET owner_id = ? WHERE sequence_id = ?",
     "UPDATE journeys SET owner_id = ? WHERE sequence_id = ?",
     "UPDATE journey_steps SET owner_id = ? WHERE journey_id IN (SELECT id FROM journeys WHERE sequence_id = ?)",
+    "UPDATE passages SET owner_id = ? WHERE step_id IN (SELECT id FROM steps WHERE sequence_id = ?)",
     "UPDATE outbox SET owner_id = ? WHERE journey_id IN (SELECT id FROM journeys WHERE sequence_id = ?)",
     "UPDATE events SET owner_id = ? WHERE journey_id IN (SELECT id FROM journeys WHERE sequence_id = ?)",
     "UPDATE imports SET owner_id = ? WHERE sequence_id = ?",
@@ -33,7 +34,7 @@ def clone(engine: Engine, sequence: dict[str, Any], name: str, user_id: int) -> 
             {
                 **{
                     k: sequence[k]
-                    for k in ("workspace_id", "timezone", "mailbox_id", "sending_window", "prefer")
+                    for k in ("workspace_id", "timezone", "mailbox_id", "sending_window", "prefer", "review")
                 },
                 "owner_id": user_id,
                 "name": name,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from outreach_sdk.domain import template
 from outreach_sdk.domain.journey import JourneyStatus, StepStatus
+from outreach_sdk.domain.message import check_header_value
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import handled, person_name
-from outreach_sdk.errors import InvalidInput, NotFound, TransitionRefused
+from outreach_sdk.errors import InvalidInput, NotFound, TaskChanged, TaskTaken, TransitionRefused
+from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import move_step
 
 __all__ = ["auto_skip", "edit", "finish", "open_due", "send_now"]
@@ -99,19 +102,23 @@ def auto_skip(engine: Engine, limit: int = 200) -> int:
 
         def work(row: dict[str, Any] = row) -> bool:
             return _close(
-                engine, row["journey_id"], row["step_id"], StepStatus.SKIPPED, "nobody acted in time"
+                engine, row["journey_id"], row["step_id"], StepStatus.SKIPPED, "nobody acted in time", None
             )
 
         skipped += store.run(work)
     return skipped
 
 
-def _close(engine: Engine, journey_id: int, step_id: int, to: StepStatus, note: str | None) -> bool:
+def _close(
+    engine: Engine, journey_id: int, step_id: int, to: StepStatus, note: str | None, user_id: int | None
+) -> bool:
     store, now = engine.store, engine.now()
     store.one(f"SELECT id FROM journeys WHERE id = ?{store.for_update}", journey_id)
     if store.value(
         "SELECT status FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id
-    ) != StepStatus.WAITING or not move_step(store, journey_id, step_id, to, now, note=note):
+    ) != StepStatus.WAITING or not move_step(
+        store, journey_id, step_id, to, now, note=note, acted_by=user_id
+    ):
         return False
     rank = store.value(
         "SELECT rank FROM journey_steps WHERE journey_id = ? AND step_id = ?", journey_id, step_id
@@ -120,37 +127,92 @@ def _close(engine: Engine, journey_id: int, step_id: int, to: StepStatus, note: 
     return True
 
 
-def finish(engine: Engine, journey_id: int, step_id: int, *, done: bool, note: str | None = None) -> None:
-    """Mark a task done or skipped. TransitionRefused if somebody else was first."""
+def finish(
+    engine: Engine, journey_id: int, step_id: int, *, done: bool, note: str | None = None, user_id: int
+) -> None:
+    """Mark a task done or skipped. TaskTaken if somebody else was first."""
     to = StepStatus.DONE if done else StepStatus.SKIPPED
-    if not engine.store.run(lambda: _close(engine, journey_id, step_id, to, note)):
-        raise TransitionRefused("This task isn't open any more: somebody acted on it, or its time ran out.")
+    if not engine.store.run(lambda: _close(engine, journey_id, step_id, to, note, user_id)):
+        raise _taken(engine.store, journey_id, step_id)
 
 
-def edit(engine: Engine, journey_id: int, step_id: int, subject: str | None, body: str | None) -> None:
-    """Change the drafted text of a manual e-mail."""
-    sets = {k: v for k, v in (("draft_subject", subject), ("draft_body", body)) if v is not None}
-    if not sets:
-        raise InvalidInput("subject, body", None, "Give the text to change.")
-    changed = engine.store.write(
-        f"UPDATE journey_steps SET {', '.join(f'{k} = ?' for k in sets)} WHERE journey_id = ? AND step_id = ? "
-        "AND status = 'waiting'",
-        *sets.values(),
+def _taken(store: Store, journey_id: int, step_id: int) -> TaskTaken | NotFound:
+    """Who was first, and what they did."""
+    row = store.one(
+        "SELECT x.status, x.handled_at, u.name AS who FROM journey_steps x LEFT JOIN users u ON u.id = x.acted_by "
+        "WHERE x.journey_id = ? AND x.step_id = ?",
         journey_id,
         step_id,
     )
-    if changed != 1:
-        raise TransitionRefused("This task isn't open any more: somebody acted on it, or its time ran out.")
+    if row is None:
+        return NotFound("There is no such task.")
+    did = _DID.get(row["status"], "sent it")
+    at = f" at {row['handled_at']:%H:%M} UTC" if row["handled_at"] is not None else ""
+    if row["status"] == StepStatus.CANCELLED:
+        why = "its journey was cancelled"
+    elif row["who"]:
+        why = f"{row['who']} {did}{at}"
+    elif row["status"] == StepStatus.SKIPPED:
+        why = f"its time ran out{at}"
+    else:
+        why = "somebody acted on it"
+    return TaskTaken(f"This task isn't open any more: {why}.", status=str(row["status"]), by=row["who"])
 
 
-def send_now(engine: Engine, journey_id: int, step_id: int) -> None:
-    """Let a manual e-mail go, ahead of everything automatic: the same outbox, fence and thread."""
+_DID = {"done": "marked it done", "skipped": "skipped it"}
+
+
+def edit(
+    engine: Engine,
+    journey_id: int,
+    step_id: int,
+    subject: str | None,
+    body: str | None,
+    *,
+    read: tuple[str | None, str | None],
+) -> None:
+    """Change the drafted text of a task, read as `read` (subject, body). TaskTaken, or TaskChanged where somebody else
+    edited it since."""
+    store = engine.store
+    sets = {k: v for k, v in (("draft_subject", subject), ("draft_body", body)) if v is not None}
+    if not sets:
+        raise InvalidInput("subject, body", None, "Give the text to change.")
+    if subject is not None:
+        check_header_value("subject", subject)
+    for text in sets.values():
+        template.parse(text)
+    same = " AND ".join(
+        f"{name} IS NULL" if was is None else f"{name} = ?"
+        for name, was in zip(("draft_subject", "draft_body"), read, strict=True)
+    )
+    changed = store.write(
+        f"UPDATE journey_steps SET {', '.join(f'{k} = ?' for k in sets)} WHERE journey_id = ? AND step_id = ? "
+        f"AND status = 'waiting' AND {same}",
+        *sets.values(),
+        journey_id,
+        step_id,
+        *[was for was in read if was is not None],
+    )
+    if changed == 1:
+        return
+    if store.value(
+        "SELECT 1 FROM journey_steps WHERE journey_id = ? AND step_id = ? AND status = 'waiting'",
+        journey_id,
+        step_id,
+    ):
+        raise TaskChanged("Somebody else edited this draft meanwhile: read it again, then change it.")
+    raise _taken(store, journey_id, step_id)
+
+
+def send_now(engine: Engine, journey_id: int, step_id: int, *, user_id: int) -> None:
+    """Let a manual e-mail go, ahead of everything automatic: the same outbox, fence and thread. TaskTaken if somebody
+    else was first."""
     store, now = engine.store, engine.now()
 
     def work() -> None:
         journey = store.one(
             "SELECT j.*, s.active, s.mailbox_id AS sequence_mailbox FROM journeys j "
-            "JOIN sequences s ON s.id = j.sequence_id WHERE j.id = ?",
+            f"JOIN sequences s ON s.id = j.sequence_id WHERE j.id = ?{' FOR UPDATE OF j' if store.for_update else ''}",
             journey_id,
         )
         step = store.one("SELECT * FROM steps WHERE id = ?", step_id)
@@ -158,6 +220,10 @@ def send_now(engine: Engine, journey_id: int, step_id: int) -> None:
             raise NotFound("There is no such task.")
         if step["kind"] != "email":
             raise TransitionRefused("Only an e-mail can be sent; mark this task done instead.")
+        if not journey["email"]:
+            raise TransitionRefused(
+                "There is no e-mail address to write to: journey.use_email(address) first."
+            )
         if journey["status"] != JourneyStatus.ACTIVE or not journey["active"]:
             raise TransitionRefused("The journey or its sequence isn't active, so nothing leaves now.")
         waiting = store.value(
@@ -165,10 +231,10 @@ def send_now(engine: Engine, journey_id: int, step_id: int) -> None:
             journey_id,
             step_id,
         )
-        if not waiting or not move_step(store, journey_id, step_id, StepStatus.DUE, now, skip_at=None):
-            raise TransitionRefused(
-                "This task isn't open any more: somebody acted on it, or its time ran out."
-            )
+        if not waiting or not move_step(
+            store, journey_id, step_id, StepStatus.DUE, now, skip_at=None, acted_by=user_id
+        ):
+            raise _taken(store, journey_id, step_id)
         store.write(
             "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
             "generation, journey_generation, lease_until, priority, mailbox_id, recipient, cc, bcc, tries, looks, "

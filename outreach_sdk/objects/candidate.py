@@ -13,7 +13,9 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.engine import bookings, contact_points, erasing, holding
 from outreach_sdk.engine.enroll import lock_people
 from outreach_sdk.errors import InvalidInput, NaiveDatetime, NotFound
+from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.looks_people import candidate_card
 from outreach_sdk.objects.session import Session, current
 from outreach_sdk.storage.transitions import move_journeys
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate"]
 
 
-class Candidate:
+class Candidate(Shown):
     """One person, known by any of their addresses or by their LinkedIn URL."""
 
     def __init__(self, row: dict[str, Any], session: Session) -> None:
@@ -288,5 +290,9 @@ class Candidate:
                 detail=reason,
             )
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
+        row = self._session.scope.get("candidates", self.id, "candidate")
+        return candidate_card(self._session, row, self.emails, self.phones, self.journeys)
+
+    def _line(self) -> str:
         return f"Candidate({f'{self.first_name} {self.last_name}'.strip() or self.id!r})"

@@ -13,8 +13,9 @@ from outreach_sdk.engine import credits as ledger_book
 from outreach_sdk.engine import dispatch, enrich, gates
 from outreach_sdk.engine.credits import Balance
 from outreach_sdk.errors import InvalidInput, NotFound
-from outreach_sdk.notebook import html
+from outreach_sdk.notebook.card import Banner, Bar, Card, Shown, Table
 from outreach_sdk.objects.candidate import Candidate
+from outreach_sdk.objects.charting import coverage_chart
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, current
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Enrichment"]
 
 
-class Enrichment:
+class Enrichment(Shown):
     """One run over people: each field of each person is looked for, provider after provider, until somebody
     vouches for it. 3 credits an e-mail that is new and verified, 10 a phone number, nothing else."""
 
@@ -331,26 +332,42 @@ class Enrichment:
         )
         return {str(r["outcome"]): int(r["n"]) for r in rows}
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         told = ", ".join(f"{n:,} {o.replace('_', ' ')}" for o, n in self._outcomes().items()) or "nobody"
         notice = self.notice
         return f"Enrichment({self.status}: {told}; {self.cost} credits)" + (f"\n{notice}" if notice else "")
 
-    def _repr_html_(self) -> str:
-        outcomes, total = self._outcomes(), self._total()
+    def coverage(self) -> Any:
+        """Chart: what was found of each field, and what each provider cost."""
+        self._session.scope.get("enrichment_runs", self.id, "enrichment run")
+        return coverage_chart(self._session, self.id)
+
+    def _card(self) -> Card:
+        outcomes, total, cost = self._outcomes(), self._total(), self.cost
         done = total - outcomes.get("to do", 0)
         have = outcomes.get("found", 0) + outcomes.get("known", 0)
         facts = [
             ("progress", f"{done:,} of {total:,}"),
-            ("cost", f"{self.cost:,} credits"),
+            ("cost", f"{cost:,} credits"),
             ("coverage", f"{have / total:.0%}" if total else "–"),
         ]
-        return html.card(
+        sources = self._session.store.rows(
+            "SELECT source, COUNT(*) AS n, SUM(credits) AS credits FROM enrichment_items WHERE run_id = ? AND "
+            "outcome = 'found' GROUP BY source ORDER BY 2 DESC LIMIT 12",
+            self.id,
+        )
+        return Card(
             "Enrichment",
             self.status,
-            html.banner(self.notice),
-            html.table(["", ""], facts),
-            html.table(["outcome", "fields"], [(o.replace("_", " "), n) for o, n in outcomes.items()]),
+            [
+                Banner(self.notice),
+                Table(["", ""], facts),
+                Bar([(o.replace("_", " "), n) for o, n in outcomes.items()]),
+                Table(
+                    ["found by", "finds", "credits"],
+                    [(r["source"] or "", int(r["n"]), int(r["credits"] or 0)) for r in sources],
+                ),
+            ],
         )
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.reply_answer import KINDS
 from outreach_sdk.errors import InvalidInput
-from outreach_sdk.notebook import html
+from outreach_sdk.notebook.card import Card, Note, Table
+from outreach_sdk.notebook.html import shortened
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import current
 
@@ -56,20 +57,20 @@ def inbox(kind: str | None = None, *, limit: int = 500) -> pl.DataFrame:
         text="str",
     )
     shown = [
-        (r["at"], r["candidate"] or r["sender"], r["kind"].replace("_", " "), html.shortened(r["text"]))
+        (r["at"], r["candidate"] or r["sender"], r["kind"].replace("_", " "), shortened(r["text"]))
         for r in lines[:50]
     ]
     more = f"{len(lines) - 50} more are in the frame." if len(lines) > 50 else None
-    return with_card(
-        table,
-        html.card(
-            "Inbox",
-            f"{len(lines)} {'message' if len(lines) == 1 else 'messages'}",
-            html.table(["when", "who", "kind", "what they wrote"], shown)
-            or html.note("Nobody has answered yet."),
-            html.note(more),
-        ),
+    card = Card(
+        "Inbox",
+        f"{len(lines):,} {'message' if len(lines) == 1 else 'messages'}",
+        [
+            Table(["when", "who", "kind", "what they wrote"], shown),
+            Note(None if shown else "Nobody has answered yet."),
+            Note(more),
+        ],
     )
+    return with_card(table, card.html())
 
 
 def _filter(kind: str | None) -> tuple[str, tuple[Any, ...]]:

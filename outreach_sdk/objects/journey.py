@@ -1,20 +1,22 @@
-"""One candidate's way through one sequence, and the tasks on it."""
+"""One candidate's way through one sequence."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.journey import StepStatus
-from outreach_sdk.engine import compose, lifecycle, reopen, tasks
+from outreach_sdk.engine import lifecycle, reopen
 from outreach_sdk.engine.progress import person_name
-from outreach_sdk.errors import InvalidInput, MissingField, NotFound, TransitionRefused
+from outreach_sdk.errors import InvalidInput
+from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects.frames import frame
+from outreach_sdk.objects.looks_people import journey_card
 from outreach_sdk.objects.message import Message
-from outreach_sdk.objects.session import Session, current
+from outreach_sdk.objects.session import Session
 from outreach_sdk.objects.settings import moment_after
+from outreach_sdk.objects.task import Task
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Journey", "Task"]
 
 
-class Journey:
+class Journey(Shown):
     """Get one with `seq.journey(candidate_or_email)`."""
 
     def __init__(self, journey_id: int, session: Session) -> None:
@@ -74,9 +76,14 @@ class Journey:
         )
         for number, step in enumerate(rows, 1):
             step["step"] = number
-            if step["id"] == row["next_step_id"] and row["next_due_at"] is not None:
+            if step["id"] != row["next_step_id"]:
+                continue
+            if row["next_due_at"] is not None:
                 step["due_at"] = row["next_due_at"]
                 step["status"] = StepStatus.DUE
+            elif row["held_due_at"] is not None:
+                step["due_at"] = row["held_due_at"]
+                step["status"] = StepStatus.PLANNED if row["passages_at"] is not None else StepStatus.REVIEW
         return frame(
             rows,
             step="int",
@@ -171,88 +178,11 @@ class Journey:
         self._row()
         reopen.reengage(self._session.engine, self.id, moment_after("after", after, self._session.now()))
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
+        return journey_card(self._session, self._row())
+
+    def _line(self) -> str:
         row = self._row()
         who = person_name(self._session.store, row["candidate_id"])
         why = f", {row['reason']}" if row["reason"] else ""
         return f"Journey({who}: {row['status']}{why})"
-
-
-class Task:
-    """A step that waits for a person. Get them with `outreach.tasks()`."""
-
-    def __init__(self, row: dict[str, Any], session: Session) -> None:
-        self._session = session
-        self._row = row
-        self.kind: str = row["kind"]
-        self.due_at: dt.datetime | None = row["due_at"]
-        self.skip_at: dt.datetime | None = row["skip_at"]
-        """When it skips itself; None: never, or its journey is paused."""
-        self.candidate: str = person_name(session.store, row["candidate_id"])
-
-    @classmethod
-    def list(cls) -> list[Task]:
-        """Open tasks, the soonest to skip themselves first."""
-        session = current()
-        rows = session.scope.find(
-            "journey_steps",
-            "x.status = ?",
-            (StepStatus.WAITING,),
-            tail="ORDER BY COALESCE(x.skip_at, 1e18), x.id",
-        )
-        return [cls(r, session) for r in rows]
-
-    @property
-    def journey(self) -> Journey:
-        """The journey it is a step of."""
-        return Journey(self._row["journey_id"], self._session)
-
-    @property
-    def draft(self) -> dict[str, str]:
-        """{"to", "subject", "body"}: a manual e-mail as it would leave now; a task's note as body. Fields that
-        are missing stay visible as {{ field }}."""
-        store = self._session.store
-        row = store.one(
-            "SELECT j.email AS current_email, s.subject AS step_subject, s.body AS step_body, x.draft_subject, "
-            "x.draft_body, j.thread_subject, c.first_name, c.last_name, c.company, c.title, c.linkedin, c.phone, c.fields "
-            "FROM journey_steps x JOIN journeys j ON j.id = x.journey_id JOIN steps s ON s.id = x.step_id "
-            "JOIN candidates c ON c.id = x.candidate_id WHERE x.id = ?",
-            self._row["id"],
-        )
-        if row is None:
-            raise NotFound("There is no such task.")
-        subject = row["draft_subject"] if row["draft_subject"] is not None else row["step_subject"]
-        body = row["draft_body"] if row["draft_body"] is not None else row["step_body"]
-        url = self._session.engine.public_url
-        links = compose.links_of(store, self._row["journey_id"], url, subject, body)
-        with contextlib.suppress(MissingField):
-            subject, body, _ = compose.render_step(
-                subject or row["thread_subject"],
-                body or "",
-                compose.merge_data(row, links=links),
-                signature=None,
-            )
-        return {"to": row["current_email"] or "", "subject": subject or "", "body": body or ""}
-
-    def edit(self, subject: str | None = None, body: str | None = None) -> None:
-        """Change the drafted text; merge fields still work in it."""
-        tasks.edit(self._session.engine, self._row["journey_id"], self._row["step_id"], subject, body)
-
-    def send_now(self) -> None:
-        """Let the e-mail go, ahead of everything automatic. TransitionRefused if somebody was first."""
-        tasks.send_now(self._session.engine, self._row["journey_id"], self._row["step_id"])
-
-    def done(self, note: str | None = None) -> None:
-        """Mark it done; the journey goes on."""
-        if self.kind == "email":
-            raise TransitionRefused("An e-mail is sent (send_now) or skipped (skip).")
-        tasks.finish(
-            self._session.engine, self._row["journey_id"], self._row["step_id"], done=True, note=note
-        )
-
-    def skip(self) -> None:
-        """Skip it; the journey goes on."""
-        tasks.finish(self._session.engine, self._row["journey_id"], self._row["step_id"], done=False)
-
-    def __repr__(self) -> str:
-        return f"Task({self.kind} for {self.candidate})"

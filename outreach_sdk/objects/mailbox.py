@@ -21,6 +21,8 @@ from outreach_sdk.engine.mailboxes import (
 from outreach_sdk.engine.selftest import OK, run_test
 from outreach_sdk.errors import InvalidInput, MailAuthError, NotReady
 from outreach_sdk.mail.port import SignIn
+from outreach_sdk.notebook.card import Card, Shown
+from outreach_sdk.objects.charting import load_chart
 from outreach_sdk.objects.connecting import (
     Browser,
     by_consent,
@@ -30,6 +32,7 @@ from outreach_sdk.objects.connecting import (
     permissions,
 )
 from outreach_sdk.objects.lending import MailboxCare, usable_mailbox
+from outreach_sdk.objects.looks_people import mailbox_card
 from outreach_sdk.objects.sending_as import SendingAs
 from outreach_sdk.objects.session import Session, current
 from outreach_sdk.vault import Vault
@@ -38,7 +41,7 @@ from outreach_sdk.wiring import revoke_pending, sign_in
 __all__ = ["Mailbox"]
 
 
-class Mailbox(SendingAs, MailboxCare):
+class Mailbox(SendingAs, MailboxCare, Shown):
     """A connected account that e-mails leave from. Make one with a `connect_…` call."""
 
     def __init__(self, row: dict[str, Any], session: Session) -> None:
@@ -334,7 +337,16 @@ class Mailbox(SendingAs, MailboxCare):
                 )
         return "Disconnected."
 
-    def __repr__(self) -> str:
+    def load(self, days: int = 14) -> Any:
+        """Chart: what it sent each of the last `days` days, against its limit."""
+        if not 1 <= days <= 366:
+            raise InvalidInput("days", days, "Give a number of days from 1 to 366.")
+        return load_chart(self._session, usable_mailbox(self._session, self.id), days)
+
+    def _card(self) -> Card:
+        return mailbox_card(self._session, usable_mailbox(self._session, self.id))
+
+    def _line(self) -> str:
         return f"Mailbox({self.address!r}, {self.provider})"
 
 

@@ -10,19 +10,20 @@ from typing import Any
 from outreach_sdk.domain.reply_answer import KINDS
 from outreach_sdk.engine import answers, judging
 from outreach_sdk.errors import InvalidInput, NotFound, TransitionRefused
+from outreach_sdk.notebook.card import Card, Mail, Shown
 from outreach_sdk.objects.session import Session, current
 
 __all__ = ["Message"]
 
 _OUT = (
-    "SELECT id, journey_id, 'out' AS direction, sent_at AS at, state, recipient, subject, body_text, body_text AS "
+    "SELECT id, journey_id, 'out' AS direction, sent_at AS at, state, recipient, subject, body_html, body_text, body_text AS "
     "visible_text, NULL AS sender, NULL AS kind, NULL AS reply_kind, NULL AS kind_by FROM outbox "
     "WHERE (state = 'sent' OR answers_id IS NOT NULL) AND id = ?"
 )
 _IN = "SELECT *, 'in' AS direction, received_at AS at FROM inbound WHERE journey_id IS NOT NULL AND id = ?"
 
 
-class Message:
+class Message(Shown):
     """Get one with `Message.get(id)`, an id of `journey.messages`, or `journey.replies`."""
 
     def __init__(self, message_id: str, session: Session) -> None:
@@ -157,7 +158,16 @@ class Message:
             return "received"
         return "planned" if row["state"] in ("claimed", "drafted") else str(row["state"])
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
+        row = self._row()
+        inward = row["direction"] == "in"
+        who = f"from {row['sender']}" if inward else f"to {row['recipient']}"
+        head = [self.at, who, (row["reply_kind"] or row["kind"] or self.state).replace("_", " ")]
+        text = self.visible_text if inward else self.text
+        kind = "in" if inward else "out"
+        return Card("Message", None, [Mail(head, self.subject, kind, html=row.get("body_html"), text=text)])
+
+    def _line(self) -> str:
         row = self._row()
         who = row["sender"] if row["direction"] == "in" else f"to {row['recipient']}"
         what = row["reply_kind"] or row["kind"] or "sent"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.errors import ImportRefused, NotReady
-from outreach_sdk.notebook import html
+from outreach_sdk.notebook.card import Banner, Bar, Card, Note, Shown, Table
 from outreach_sdk.objects.frames import frame
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["EnrollmentReport"]
 OUTCOMES = ("enrolled", "updated", "duplicate", "held_back", "rejected")
 
 
-class EnrollmentReport:
+class EnrollmentReport(Shown):
     """Counts that sum to the rows, and a frame that names what became of each.
 
     Of an import that runs in the background (`wait=False`) it tells what has been done so far; `wait()` follows
@@ -120,10 +121,33 @@ class EnrollmentReport:
                 time.sleep(0.2)
         return self
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         told = ", ".join(f"{n:,} {o.replace('_', ' ')}" for o, n in self.counts().items() if n) or "no rows"
         going = "" if self._counts is not None else ", still going on"
         return f"EnrollmentReport({told}{going})" + (f"\n{self.notice}" if self.notice else "")
 
-    def _repr_html_(self) -> str:
-        return html.report_card(self.counts(), self.notice)
+    def _card(self) -> Card:
+        counts = self.counts()
+        if self._rows is not None:
+            why = Counter((r["outcome"], r["reason"]) for r in self._rows if r["reason"])
+        else:
+            rows = self._engine.store.rows(
+                "SELECT outcome, reason, COUNT(*) AS n FROM import_rows WHERE import_id = ? AND reason IS NOT NULL "
+                "GROUP BY outcome, reason ORDER BY 3 DESC, 1, 2 LIMIT 12",
+                self._import_id,
+            )
+            why = Counter({(r["outcome"], r["reason"]): int(r["n"]) for r in rows})
+        told = [(o.replace("_", " "), n) for o, n in counts.items() if n]
+        reasons = [(o.replace("_", " "), str(r).replace("_", " "), n) for (o, r), n in why.most_common(12)]
+        mapped = [(field.replace("_", " "), column) for field, column in self.mapping.items() if column]
+        return Card(
+            "Enrolment",
+            f"{sum(counts.values()):,} rows",
+            [
+                Banner(self.notice),
+                Note(None if self._counts is not None else "It is still going on."),
+                Bar(told),
+                Table(["outcome", "why", "rows"], reasons),
+                Table(["field", "from column"], mapped),
+            ],
+        )

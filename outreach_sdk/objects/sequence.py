@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
     describe_schedule,
     zone,
 )
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, imports, lifecycle
+from outreach_sdk.engine import compose, dispatch, imports, lifecycle, review
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
-from outreach_sdk.notebook import html
+from outreach_sdk.notebook.card import Card, Shown
+from outreach_sdk.objects import looks
+from outreach_sdk.objects.charting import SequenceCharts
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.owning import SequenceOwning
+from outreach_sdk.objects.panels import SequencePanels
 from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.results import SequenceResults
+from outreach_sdk.objects.reviewing import SequenceReview
 from outreach_sdk.objects.session import Session, current, local_zone
 from outreach_sdk.objects.settings import preferred, window_value
 from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
+from outreach_sdk.objects.texting import SequenceTemplate
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,10 +44,18 @@ __all__ = ["Sequence"]
 
 Rows = list[dict[str, Any]]
 Sentences = list[str]
-Expected = list[tuple[str, dt.datetime]]
 
 
-class Sequence(StepWriting, SequenceOwning, SequenceResults):
+class Sequence(
+    StepWriting,
+    SequenceOwning,
+    SequenceTemplate,
+    SequenceReview,
+    SequenceResults,
+    SequenceCharts,
+    SequencePanels,
+    Shown,
+):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
 
     def __init__(self, sequence_id: int, session: Session) -> None:
@@ -324,6 +337,9 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         )
         if box is not None:
             return f"{box['address']} sends again after {box['wait_until']:%d %b, %H:%M} UTC: {box['wait_reason']}."
+        if row["review"] and (count := review.waiting(self._session.engine, self.id)):
+            waits = "e-mail waits" if count == 1 else "e-mails wait"
+            return f"{count:,} {waits} for your approval: read seq.drafts(), then seq.approve(frame)."
         return None
 
     def link(
@@ -379,7 +395,8 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         )
         out: list[dict[str, Any]] = []
         anchor, subject = now, ""
-        texts = [t for step in self._live() for t in (step["subject"], step["body"])]
+        known = compose.snippets(store, row["workspace_id"], row["owner_id"])
+        texts = [t for step in self._live() for t in (step["subject"], step["body"])] + [*known.values()]
         merge |= compose.links_of(store, journey_id, self._session.engine.public_url, *texts)
         for number, step in enumerate(self._live(), 1):
             plan = lifecycle.step_plan(step)
@@ -395,13 +412,16 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
                 tz = zone(data["timezone"] or row["timezone"])
                 at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
-            subject = plan.subject or subject
+            subject = compose.with_snippets(plan.subject, known, rich=False) or subject
+            body = compose.with_snippets(plan.body, known, rich=is_html(plan.body or "")) or ""
+            who = data.get("id") or 0
             try:
                 line["subject"], line["text"], _ = compose.render_step(
                     subject if plan.kind == "email" else None,
-                    plan.body or "",
+                    body,
                     merge,
                     signature=box.get("signature"),
+                    passages=compose.passages_of(store, who, step["id"], subject, body),
                 )
             except MissingField as exc:
                 line |= {"subject": plan.subject, "text": plan.body, "missing": ", ".join(exc.fields)}
@@ -414,45 +434,15 @@ class Sequence(StepWriting, SequenceOwning, SequenceResults):
         )
 
     # -- looks ---------------------------------------------------------------------------------
-    def _counts(self) -> dict[str, int]:
+    def _line(self) -> str:
         rows = self._session.store.rows(
             "SELECT status, reason, COUNT(*) AS n FROM journeys WHERE sequence_id = ? GROUP BY status, reason",
             self.id,
         )
-        return {" · ".join(x for x in (r["status"], r["reason"]) if x): r["n"] for r in rows}
+        told = {" · ".join(x for x in (r["status"], r["reason"]) if x): r["n"] for r in rows}
+        counts = ", ".join(f"{n} {what}" for what, n in sorted(told.items())) or "nobody enrolled"
+        lines = [f"Sequence({self.name!r}, {self.status}: {counts})", *self.problems]
+        return "\n".join([*lines, *([self.notice] if self.notice else [])])
 
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {what}" for what, n in sorted(self._counts().items())) or "nobody enrolled"
-        told = [f"Sequence({self.name!r}, {self.status}: {counts})", *self.problems]
-        return "\n".join([*told, *([self.notice] if self.notice else [])])
-
-    def _repr_html_(self) -> str:
-        steps = [
-            (r["step"], r["kind"], r["when"], r["subject"] or "") for r in self.steps.iter_rows(named=True)
-        ]
-        due = self._session.store.rows(
-            "SELECT c.first_name, c.last_name, j.next_due_at, j.lane, m.spacing_us, m.next_slot_at FROM journeys j "
-            "JOIN candidates c ON c.id = j.candidate_id LEFT JOIN mailboxes m ON m.id = j.lane "
-            "WHERE j.sequence_id = ? AND j.next_due_at IS NOT NULL ORDER BY j.next_due_at LIMIT 5",
-            self.id,
-        )
-        return html.sequence_card(
-            name=self.name,
-            status=self.status,
-            problems=self.problems,
-            notices=[self.notice] if self.notice else [],
-            steps=steps,
-            counts=self._counts(),
-            next_due=self._expected(due),
-        )
-
-    def _expected(self, due: Rows) -> Expected:
-        """When the next ones will leave, this sequence alone considered: their mailbox spaces them."""
-        out, slot = [], self._session.now()
-        for row in due:
-            at = row["next_due_at"]
-            if row["lane"] is not None:
-                at = max(at, row["next_slot_at"], slot)
-                slot = at + dt.timedelta(microseconds=row["spacing_us"])
-            out.append((f"{row['first_name']} {row['last_name']}".strip(), at))
-        return out
+    def _card(self) -> Card:
+        return looks.sequence_card(self._session, self._row(), self.notice)

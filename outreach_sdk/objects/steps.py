@@ -165,7 +165,9 @@ class StepWriting:
             *columns.values(),
             step["id"],
         )
-        if {"when", "manual", "mailbox"} & set(changes):
+        texts = ("subject", "body")
+        asks = "ai(" in "".join(str(changes.get(t) or "") for t in texts).replace(" ", "")
+        if asks or {"when", "manual", "mailbox"} & set(changes):
             self._replan(step["id"])
 
     def move_step(self, n: int, to: int) -> None:
@@ -192,7 +194,9 @@ class StepWriting:
 
     def _replan(self, step_id: int | None) -> None:
         """Let scheduled journeys (of one step, or all) look again at what comes next."""
-        where = "sequence_id = ? AND status = 'active' AND next_due_at IS NOT NULL"
+        where = (
+            "sequence_id = ? AND status = 'active' AND (next_due_at IS NOT NULL OR held_due_at IS NOT NULL)"
+        )
         params: tuple[Any, ...] = (self.id,)
         if step_id is not None:
             where, params = f"{where} AND next_step_id = ?", (self.id, step_id)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.config import Settings
 from outreach_sdk.engine import credits, dispatch, lifecycle
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
-from outreach_sdk.notebook import html
+from outreach_sdk.notebook.card import Card, Note, Shown, Table
+from outreach_sdk.objects.cards import with_card
 from outreach_sdk.objects.frames import frame
-from outreach_sdk.objects.journey import Task
+from outreach_sdk.objects.looks import workspace_card
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, colleague, current, open_session, use
 from outreach_sdk.objects.settings import DEFAULTS, checked_setting, mine
 from outreach_sdk.objects.suppressing import SuppressionList
+from outreach_sdk.objects.task import Task, TaskList
+from outreach_sdk.objects.texting import WorkspaceTexts
 from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
 
 
-class Workspace(SuppressionList):
+class Workspace(SuppressionList, WorkspaceTexts, Shown):
     """Where one works: `outreach.connect()` gives it."""
 
     def __init__(self, session: Session) -> None:
@@ -47,7 +50,8 @@ class Workspace(SuppressionList):
         closed: dates of one's own that are none. candidate_per_day, candidate_per_week: how many e-mails a person
         may get at most, from everybody together, or None. overdue_after: how late an e-mail may be that waited
         while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
-        where OPENAI_API_KEY is set (True), else by rules alone. ai_monthly_limit: dollars a calendar month (UTC)
+        where OPENAI_API_KEY is set (True), else by rules alone. ai_passages: whether it writes the
+        passages of e-mails (True), else their fallbacks stand. ai_monthly_limit: dollars a calendar month (UTC)
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
@@ -137,7 +141,7 @@ class Workspace(SuppressionList):
 
     def status(self) -> dict[str, Any]:
         """Who is alive, what waits: {"alive": {...}, "journeys": {...}, "notice": ...}."""
-        counts, denied = {}, None
+        counts, denied, waiting = {}, None, 0
         try:
             condition, own = self._session.scope.mine("j", "j.sequence_id")
         except AccessDenied as exc:
@@ -147,6 +151,13 @@ class Workspace(SuppressionList):
                 f"SELECT j.status, COUNT(*) AS n FROM journeys j WHERE {condition} GROUP BY j.status", *own
             )
             counts = {r["status"]: r["n"] for r in rows}
+            waiting = int(
+                self._session.store.value(
+                    "SELECT COUNT(*) FROM journey_steps x JOIN journeys j ON j.id = x.journey_id "
+                    f"WHERE {condition} AND x.status = 'waiting'",
+                    *own,
+                )
+            )
         living = dispatch.alive(self._session.engine)
         notice = None
         if not living.get("clock") or not living.get("send"):
@@ -161,28 +172,22 @@ class Workspace(SuppressionList):
             "user": self._session.user["name"],
             "alive": living,
             "journeys": counts,
-            "tasks": 0 if denied else len(Task.list()),
+            "tasks": waiting,
+            "unread": self._session.store.value(
+                "SELECT COUNT(*) FROM notifications WHERE owner_id = ? AND read_at IS NULL",
+                self._session.user["id"],
+            ),
             "notice": denied or notice,
             "access": denied is None,
         }
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         state = self.status()
         told = ", ".join(f"{n} {s}" for s, n in sorted(state["journeys"].items())) or "no journeys yet"
         return f"Workspace({state['user']}: {told})" + (f"\n{state['notice']}" if state["notice"] else "")
 
-    def _repr_html_(self) -> str:
-        state = self.status()
-        rows = [
-            (r["name"] or "Untitled", r["status"], r["journeys"], r["next_due_at"])
-            for r in (Sequence.list().iter_rows(named=True) if state["access"] else ())
-        ]
-        return html.card(
-            "My sequences",
-            state["user"],
-            html.banner(state["notice"]),
-            html.table(["sequence", "status", "journeys", "next"], rows),
-        )
+    def _card(self) -> Card:
+        return workspace_card(self._session, self.status())
 
 
 def connect(
@@ -223,7 +228,7 @@ def users() -> pl.DataFrame:
 
 
 def notifications(*, unread: bool = False) -> pl.DataFrame:
-    """Frame, newest first: id, at, kind, text, read_at. One's own, also for admins."""
+    """Frame, newest first: id, at, kind, text, read_at, with a card in a notebook. One's own, also for admins."""
     session = current()
     rows = session.store.rows(
         "SELECT * FROM notifications WHERE owner_id = ? AND (read_at IS NULL OR ?) ORDER BY id DESC",
@@ -232,7 +237,13 @@ def notifications(*, unread: bool = False) -> pl.DataFrame:
     )
     for row in rows:
         row["at"] = row["created_at"]
-    return frame(rows, id="int", at="time", kind="str", text="str", read_at="time")
+    table = frame(rows, id="int", at="time", kind="str", text="str", read_at="time")
+    new = sum(r["read_at"] is None for r in rows)
+    shown = [(r["at"], str(r["kind"]).replace("_", " "), r["text"]) for r in rows[:50]]
+    more = f"{len(rows) - 50:,} more are in the frame." if len(rows) > 50 else None
+    empty = None if rows else "Nothing has happened yet."
+    card = Card("Notices", f"{new:,} unread", [Table(["when", "what", ""], shown), Note(empty), Note(more)])
+    return with_card(table, card.html())
 
 
 def read_notification(notification_id: int) -> None:
@@ -247,7 +258,7 @@ def read_notification(notification_id: int) -> None:
         raise NotFound("There is no such notification.")
 
 
-def tasks() -> list[Task]:
+def tasks() -> TaskList:
     """Open tasks, the soonest to skip themselves first."""
     return Task.list()
 

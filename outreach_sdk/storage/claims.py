@@ -10,6 +10,7 @@ from typing import Any
 from outreach_sdk.domain.journey import OutboxState, StepStatus
 from outreach_sdk.domain.pacing import PARALLEL, Priority, mailbox_limits
 from outreach_sdk.storage.fields import from_us
+from outreach_sdk.storage.holds import APPROVED
 from outreach_sdk.storage.store import Store, in_marks
 
 __all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon", "lent_to"]
@@ -227,7 +228,7 @@ def _claim_due(store: Store, mailbox_id: int, hand: _Hand, priority: Priority, l
         "ON o.journey_id = j.id AND o.step_id = j.next_step_id AND NOT EXISTS (SELECT 1 FROM outbox x "
         "WHERE x.journey_id = o.journey_id AND x.step_id = o.step_id AND x.attempt > o.attempt) "
         "WHERE j.lane = ? AND j.priority = ? AND j.next_due_at <= ? AND j.status = 'active' AND EXISTS "
-        f"(SELECT 1 FROM mailboxes m WHERE m.id = j.lane AND {lent_to('m', 'j.owner_id')}) "
+        f"(SELECT 1 FROM mailboxes m WHERE m.id = j.lane AND {lent_to('m', 'j.owner_id')}) AND {APPROVED.format(j='j')} "
         f"ORDER BY j.next_due_at, j.id LIMIT ?{lock}",
         mailbox_id,
         int(priority),

@@ -177,6 +177,9 @@ class Sequence(Owned):
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     prefer = pw.TextField(null=True)  # work | personal; null: its owner's, then the workspace's
     sending_window = JsonField(null=True)  # null: the workspace's; {}: none
+    review = pw.BooleanField(
+        default=False, constraints=[pw.SQL("DEFAULT FALSE")]
+    )  # nothing leaves unapproved
     created_at = UtcField()
     activated_at = UtcField(null=True)
 
@@ -210,7 +213,8 @@ class Step(Owned):
 
 class Journey(Owned):
     """`next_due_at` is set only while active with nothing in the outbox open for it.
-    `lane` is the mailbox the next step leaves from; null for a task."""
+    `lane` is the mailbox the next step leaves from; null for a task. `held_due_at` stands in for `next_due_at`
+    while the step waits for approval, or for its passages to be written (`passages_at`: when, or a lease)."""
 
     sequence = pw.BigIntegerField(column_name="sequence_id")
     candidate = pw.BigIntegerField(column_name="candidate_id")
@@ -226,6 +230,8 @@ class Journey(Owned):
     lane = pw.BigIntegerField(null=True)
     priority = pw.SmallIntegerField(default=2)
     resume_at = UtcField(null=True)
+    held_due_at = UtcField(null=True)
+    passages_at = UtcField(null=True)
     thread_mailbox = pw.BigIntegerField(column_name="thread_mailbox_id", null=True)
     provider_thread_id = pw.TextField(null=True)
     thread_subject = pw.TextField(null=True)
@@ -252,6 +258,10 @@ class JourneyStep(Owned):
     draft_subject = pw.TextField(null=True)
     draft_body = pw.TextField(null=True)
     note = pw.TextField(null=True)
+    approved_hash = pw.TextField(null=True)  # of the text that was approved: any other waits again
+    approved_at = UtcField(null=True)
+    approved_by = pw.BigIntegerField(null=True)
+    acted_by = pw.BigIntegerField(null=True)  # who sent, did or skipped a task; null: its timer
 
     class Meta:
         table_name = "journey_steps"
@@ -280,6 +290,7 @@ class Outbox(Owned):
     body_html = pw.TextField(null=True)
     body_text = pw.TextField(null=True)
     content_hash = pw.TextField(null=True)
+    review_hash = pw.TextField(null=True)  # of the text as a person reviews it
     cc = JsonField(default=list)
     bcc = JsonField(default=list)
     recipients = pw.IntegerField(default=1, constraints=[pw.SQL("DEFAULT 1")])  # to, cc and bcc
@@ -461,6 +472,9 @@ PARTIAL_INDEXES = (
     "CREATE INDEX journeys_mail_due ON journeys (next_due_at) WHERE next_due_at IS NOT NULL AND lane IS NOT NULL",
     "CREATE INDEX journeys_task_due ON journeys (next_due_at, id) "
     "WHERE next_due_at IS NOT NULL AND lane IS NULL",
+    "CREATE INDEX journeys_held ON journeys (sequence_id, held_due_at) WHERE held_due_at IS NOT NULL",
+    "CREATE INDEX journeys_passages ON journeys (passages_at, id) WHERE passages_at IS NOT NULL",
+    "CREATE INDEX journeys_passages_late ON journeys (held_due_at) WHERE passages_at IS NOT NULL",
     "CREATE INDEX journeys_resume ON journeys (resume_at) WHERE resume_at IS NOT NULL",
     # What is open in a mailbox: without it the planner reads everything the mailbox ever sent.
     "CREATE INDEX outbox_open ON outbox (mailbox_id, state, lease_until) WHERE lease_until IS NOT NULL",

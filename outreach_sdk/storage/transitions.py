@@ -54,7 +54,8 @@ def move_journeys(
     ended = now if to in FINAL else None
     moved = store.rows(
         f"UPDATE journeys SET status = ?, reason = ?, detail = ?, generation = generation + {int(bump)}, "
-        f"next_due_at = NULL, resume_at = ?, ended_at = ? WHERE {where} AND status IN {in_marks(froms)} "
+        "next_due_at = NULL, held_due_at = NULL, passages_at = NULL, resume_at = ?, ended_at = ? "
+        f"WHERE {where} AND status IN {in_marks(froms)} "
         "RETURNING id, workspace_id, owner_id, sequence_id, candidate_id, generation, email",
         to,
         reason,
@@ -130,6 +131,7 @@ def reopen_journey(
     reasons = REOPENABLE[to]
     moved = store.rows(
         "UPDATE journeys SET status = ?, reason = ?, detail = ?, generation = generation + 1, next_due_at = NULL, "
+        "held_due_at = NULL, passages_at = NULL, "
         f"resume_at = ?, ended_at = NULL WHERE id = ? AND ((status = 'cancelled' AND reason IN {in_marks(reasons)}) "
         "OR status = 'completed') RETURNING id, workspace_id, owner_id",
         to,

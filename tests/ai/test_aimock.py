@@ -27,6 +27,7 @@ BUSY = {"message": "Rate limited", "type": "rate_limit_error", "code": "rate_lim
 FIXTURES = [
     {"match": {"userMessage": "tell me more"}, "response": {"content": said("interested")}},
     {"match": {"userMessage": "pays well"}, "response": {"content": "Interested!"}},
+    {"match": {"userMessage": "why Acme"}, "response": {"content": '{"text": "Acme builds what lasts."}'}},
     {"match": {"userMessage": "are you busy"}, "response": {"error": BUSY, "status": 429}},
 ]
 
@@ -83,3 +84,10 @@ def test_not_now_and_out_of_order(model: OpenAiJudge) -> None:
     with pytest.raises(AiUnavailable) as away:
         model.judge("Nobody has thought of this.", "")
     assert not away.value.busy
+
+
+@pytest.mark.rule(9)
+def test_a_passage_is_written(model: OpenAiJudge) -> None:
+    found = model.write("One line on why Acme matters")
+    assert found.text == "Acme builds what lasts."
+    assert found.tokens > 0

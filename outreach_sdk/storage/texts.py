@@ -1,0 +1,57 @@
+"""Tables of texts: snippets, passages the model wrote, templates that colleagues share."""
+
+from __future__ import annotations
+
+import peewee as pw
+
+from outreach_sdk.storage.fields import JsonField, UtcField
+from outreach_sdk.storage.models import Owned
+
+__all__ = ["PARTIAL_INDEXES", "TABLES"]
+
+
+class Snippet(Owned):
+    """A text to reuse in steps by its name: its owner's, or with `shared` everybody's."""
+
+    name = pw.TextField()
+    text = pw.TextField()
+    shared = pw.BooleanField(default=False)
+    updated_at = UtcField()
+
+    class Meta:
+        table_name = "snippets"
+        indexes = ((("workspace", "owner", "name"), True),)
+
+
+class Passage(Owned):
+    """What stands for one `ai(…)` in one step to one candidate. `digest` is of the prompt with its fields filled."""
+
+    candidate = pw.BigIntegerField(column_name="candidate_id")
+    step = pw.BigIntegerField(column_name="step_id")
+    digest = pw.TextField()
+    prompt = pw.TextField()
+    text = pw.TextField(null=True)  # null: the fallback stands
+    why = pw.TextField(null=True)  # why it does
+    model = pw.TextField(null=True)
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "passages"
+        indexes = ((("candidate", "step", "digest"), True),)
+
+
+class Template(Owned):
+    """The steps of a sequence, saved for others to begin with."""
+
+    name = pw.TextField()
+    steps = JsonField()
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "templates"
+        indexes = ((("workspace", "name"), True),)
+
+
+TABLES: tuple[type[pw.Model], ...] = (Snippet, Passage, Template)
+
+PARTIAL_INDEXES: tuple[str, ...] = ()

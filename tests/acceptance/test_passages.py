@@ -1,0 +1,459 @@
+"""Passages a model writes before sending: cached, reviewed, edited; the fallback where it gives nothing; nobody waits
+for it. Snippets and shared templates (rules 9, 32)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email
+import email.policy
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outreach_sdk.domain.sequence import Later
+from outreach_sdk.engine import dispatch, outbox, passages
+from outreach_sdk.errors import InvalidInput, NotFound, TemplateError
+from outreach_sdk.objects.candidate import Candidate
+from outreach_sdk.objects.mailbox import Mailbox
+from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.session import Session
+from outreach_sdk.objects.task import Task
+from outreach_sdk.objects.workspace import Workspace, notifications
+from outreach_sdk.storage.claims import claim_sends
+from tests.acceptance.scenarios import Clock, NoWake, address
+from tests.ai import hostile_openai as server
+from tests.ai.hostile_openai import Handler, HostileOpenAi, answers, completion, status
+from tests.harness import House, sent_files
+
+KEY = "sk-canary-4242"
+BODY = 'Hi {{ first_name }}, {{ ai("One line on why {{ company }} matters to {{ first_name }}", fallback="hello.") }} Ada'
+
+
+def writes(text: str) -> Any:
+    return answers(json.dumps({"text": text}))
+
+
+def echoes(handler: Handler) -> None:
+    """A passage that quotes what was asked."""
+    prompt = handler.owner.asked[-1]["messages"][1]["content"]
+    handler.give(200, completion(json.dumps({"text": f"[{prompt}]"})))
+
+
+@pytest.fixture
+def openai() -> Iterator[HostileOpenAi]:
+    with server.hostile_openai(echoes) as there:
+        yield there
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_url: str, openai: HostileOpenAi) -> Iterator[House]:
+    env = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": openai.base_url}
+    made = House(tmp_path / "home", database_url, env)
+    yield made
+    if (writer := made.engine.writer()) is not None:
+        writer.close()
+    made.close()
+
+
+@pytest.fixture
+def box(house: House) -> Mailbox:
+    return house.local()
+
+
+def people(house: House, count: int) -> list[dict[str, str]]:
+    return [{**p, "Company": f"Acme {n}"} for n, p in enumerate(house.people(count))]
+
+
+def going(house: House, box: Mailbox, count: int = 2, body: str = BODY, **options: Any) -> Sequence:
+    seq = Sequence.create("Passages", mailbox=box, timezone="UTC")
+    seq.add_email("Hello {{ first_name }}", body, **options)
+    seq.enroll(people(house, count))
+    seq.activate()
+    return seq
+
+
+def go(house: House) -> None:
+    dispatch.tick(house.engine, NoWake())
+    dispatch.drain_sends(house.engine, threads=2)
+
+
+def texts(house: House, box: Mailbox) -> list[str]:
+    found: list[Any] = [
+        email.message_from_bytes(raw, policy=email.policy.default) for raw in sent_files(house, box)
+    ]
+    return sorted(m.get_body(("plain",)).get_content().replace("\r", "").strip() for m in found)
+
+
+@pytest.mark.rule(9)
+def test_a_passage_is_written_before_sending_once_for_each_person(
+    house: House, box: Mailbox, openai: HostileOpenAi
+) -> None:
+    seq = going(house, box)
+    go(house)
+    assert texts(house, box) == [], "they wait for their passages"
+    assert openai.asked == [], "no tick and no claim asks the model"
+    assert passages.drain_passages(house.engine) == {"written": 2}
+    go(house)
+    assert texts(house, box) == [f"Hi P{n}, [One line on why Acme {n} matters to P{n}] Ada" for n in (0, 1)]
+    assert len(openai.asked) == 2
+    assert [m["role"] for m in openai.asked[0]["messages"]] == ["system", "user"]
+    told = json.dumps(openai.asked)
+    assert "candidate0.example" not in told, "only the prompt's own fields leave the machine"
+    assert "Li" not in [w for a in openai.asked for w in a["messages"][1]["content"].split()]
+    found = seq.passages
+    assert sorted(found["prompt"]) == [f"One line on why Acme {n} matters to P{n}" for n in (0, 1)]
+    assert seq.journey(address(0)).status == "completed"
+    assert passages.drain_passages(house.engine) == {}
+    spent = house.engine.store.one("SELECT calls, cost FROM ai_spend")
+    assert spent is not None
+    assert spent["calls"] == 2
+
+
+@pytest.mark.rule(9, 30)
+def test_passages_are_reviewed_and_edited_like_the_rest(
+    house: House, box: Mailbox, openai: HostileOpenAi
+) -> None:
+    seq = Sequence.create("Passages", mailbox=box, timezone="UTC")
+    seq.review = True
+    seq.add_email("Hello {{ first_name }}", BODY)
+    seq.enroll(people(house, 3))
+    frame = seq.drafts()
+    assert set(frame["problem"]) == {"Its AI passage isn't written yet: seq.write_passages() writes it."}
+    assert set(seq.approve(frame)["outcome"]) == {"refused"}
+    assert seq.write_passages() == {"written": 3, "fallback": 0}
+    assert seq.write_passages() == {"written": 0, "fallback": 0}, "cached"
+    frame = seq.drafts()
+    assert frame["problem"].null_count() == 3
+    assert "[One line on why Acme 1 matters to P1]" in frame["body"][1]
+    rows = frame.to_dicts()
+    rows[1]["body"] = "My own line."
+    seq.approve(rows[:2])
+    seq.activate()
+    passages.drain_passages(house.engine)
+    go(house)
+    assert texts(house, box) == ["Hi P0, [One line on why Acme 0 matters to P0] Ada", "My own line."]
+    assert len(openai.asked) == 3
+    house.engine.store.write("UPDATE candidates SET company = 'Beta' WHERE first_name = 'P2'")
+    assert "isn't written yet" in seq.drafts()["problem"][0], "another prompt, another passage"
+
+
+NOTHING = {
+    "a refusal": answers(None, refusal="I can't do that."),
+    "cut off": answers('{"text": "On', finish="length"),
+    "no JSON": answers("Dear Mia"),
+    "empty": writes("  "),
+    "a placeholder": writes("Dear [Name], well met"),
+    "a link nobody asked for": writes("See https://evil.example/x"),
+    "out of order": status(500),
+    "a bad request": status(400),
+    "a dead key": status(401),
+    "a reset": server.resets,
+    "broken off": server.breaks_off,
+}
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("name", NOTHING)
+def test_where_the_model_gives_nothing_of_use_the_fallback_stands(
+    house: House, box: Mailbox, openai: HostileOpenAi, name: str
+) -> None:
+    openai.script = [NOTHING[name]]
+    seq = going(house, box, 1)
+    assert passages.drain_passages(house.engine) == {"fallback": 1}
+    go(house)
+    assert texts(house, box) == ["Hi P0, hello. Ada"]
+    assert seq.passages["text"].to_list() == [None]
+    assert seq.passages["why"][0]
+    shown = " ".join(map(str, seq.passages["why"])) + " ".join(notifications()["text"])
+    assert KEY not in shown
+    assert "can't do that" not in shown
+
+
+@pytest.mark.rule(9)
+def test_a_model_that_never_answers_holds_up_nobody(
+    house: House, box: Mailbox, openai: HostileOpenAi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openai.script = [server.stalls]
+    writer = house.engine.writer()
+    assert writer is not None
+    monkeypatch.setattr(writer, "_timeout", 1.0)
+    clock = Clock(house)
+    seq = going(house, box, 1)
+    other = house.two_steps(box, delay=86_400)
+    other.enroll(house.people(3, start=50))
+    other.activate()
+    began = time.monotonic()
+    asking = threading.Thread(target=passages.drain_passages, args=(house.engine,))
+    asking.start()
+    house.engine.store.write("UPDATE mailboxes SET per_hour = NULL")
+    go(house)
+    assert len(texts(house, box)) == 3, "others leave while the model is silent"
+    assert time.monotonic() - began < 5
+    asking.join(20)
+    go(house)
+    assert len(texts(house, box)) == 4
+    assert "Hi P0, hello. Ada" in texts(house, box)
+    assert seq.passages["why"].to_list() == ["OpenAI didn't answer in time."]
+    assert clock.now
+
+
+@pytest.mark.rule(9)
+def test_nobody_writes_passages_and_the_fallback_stands_in_time(house: House, box: Mailbox) -> None:
+    """The worker that would write them died, with its lease."""
+    clock = Clock(house)
+    going(house, box, 1)
+    house.engine.store.write("UPDATE journeys SET passages_at = ?", clock.now + dt.timedelta(hours=1))
+    go(house)
+    assert texts(house, box) == []
+    clock.on(minutes=3)
+    go(house)
+    assert texts(house, box) == ["Hi P0, hello. Ada"]
+
+
+@pytest.mark.rule(9)
+def test_while_there_is_time_it_is_asked_again(house: House, box: Mailbox, openai: HostileOpenAi) -> None:
+    openai.script = [status(503), status(429, retry_after="20"), echoes]
+    clock = Clock(house)
+    going(house, box, 1, when=Later(hours=3))
+    assert passages.drain_passages(house.engine) == {"later": 1}
+    assert passages.drain_passages(house.engine) == {}, "not before its time"
+    clock.on(minutes=2)
+    assert passages.drain_passages(house.engine) == {"later": 1}
+    clock.on(minutes=2)
+    assert passages.drain_passages(house.engine) == {"written": 1}
+    clock.on(hours=3)
+    go(house)
+    assert texts(house, box) == ["Hi P0, [One line on why Acme 0 matters to P0] Ada"]
+
+
+@pytest.mark.rule(9)
+def test_the_spend_limit_and_the_switch_hold(house: House, box: Mailbox, openai: HostileOpenAi) -> None:
+    ws = Workspace(house.session)
+    ws.set(ai_monthly_limit=0)
+    seq = going(house, box, 2)
+    assert passages.drain_passages(house.engine) == {"fallback": 2}
+    assert openai.asked == []
+    assert len(notifications().filter(notifications()["kind"] == "ai_limit")) == 1
+    ws.set(ai_monthly_limit=10, ai_passages=False)
+    assert seq.write_passages() == {"written": 0, "fallback": 2}
+    assert openai.asked == []
+    ws.set(ai_passages=True)
+    assert seq.write_passages() == {"written": 2, "fallback": 0}, "what a fallback stood for is asked again"
+
+
+@pytest.mark.rule(9)
+def test_without_a_key_nothing_waits(tmp_path: Path, database_url: str) -> None:
+    house = House(tmp_path / "keyless", database_url)
+    box = house.local()
+    seq = going(house, box, 2)
+    seq.deactivate()
+    assert set(seq.drafts()["problem"]) == {None}
+    seq.activate()
+    go(house)
+    assert texts(house, box) == [f"Hi P{n}, hello. Ada" for n in (0, 1)]
+    assert seq.write_passages() == {"written": 0, "fallback": 0}
+    house.close()
+
+
+@pytest.mark.rule(9)
+def test_a_field_the_prompt_lacks_asks_nobody(house: House, box: Mailbox, openai: HostileOpenAi) -> None:
+    seq = Sequence.create("Passages", mailbox=box, timezone="UTC")
+    seq.add_email("Hello", BODY)
+    seq.enroll(house.people(1))  # no company
+    assert len(seq.missing()) == 0
+    seq.activate()
+    passages.drain_passages(house.engine)
+    go(house)
+    assert texts(house, box) == ["Hi P0, hello. Ada"]
+    assert openai.asked == []
+
+
+@pytest.mark.rule(8, 9)
+def test_a_task_shows_its_passage(house: House, box: Mailbox, openai: HostileOpenAi) -> None:
+    openai.script = [writes("You & <b>Acme</b> fit.")]
+    going(house, box, 1, body=f"<p>{BODY}</p>", manual=True)
+    go(house)
+    assert Task.list() == []
+    passages.drain_passages(house.engine)
+    go(house)
+    [task] = Task.list()
+    assert task.draft["body"] == "<p>Hi P0, You &amp; &lt;b&gt;Acme&lt;/b&gt; fit. Ada</p>"
+    task.send_now()
+    go(house)
+    assert texts(house, box) == ["Hi P0, You & <b>Acme</b> fit. Ada"]
+
+
+@pytest.mark.rule(14)
+def test_a_passage_is_never_written_inside_a_transaction(
+    house: House, box: Mailbox, openai: HostileOpenAi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going(house, box, 1)
+    writer = house.engine.writer()
+    assert writer is not None
+    depths = []
+    real = writer.write
+    monkeypatch.setattr(writer, "write", lambda p: (depths.append(house.engine.store.depth), real(p))[1])
+    passages.drain_passages(house.engine)
+    assert depths == [0]
+
+
+def test_an_edited_step_asks_for_its_new_prompt(house: House, box: Mailbox) -> None:
+    seq = going(house, box, 1)
+    passages.drain_passages(house.engine)
+    seq.edit_step(1, body='{{ ai("Say {{ company }} differently", fallback="-") }}')
+    passages.drain_passages(house.engine)
+    go(house)
+    assert texts(house, box) == ["[Say Acme 0 differently]"]
+
+
+def test_who_is_erased_leaves_no_passage(house: House, box: Mailbox) -> None:
+    seq = going(house, box, 2)
+    seq.write_passages()
+    Candidate.get(address(0)).erase()
+    kept = house.engine.store.rows("SELECT prompt, text FROM passages")
+    assert len(kept) == 1
+    assert "P0" not in str(kept)
+
+
+# -- snippets --------------------------------------------------------------------------------------
+@pytest.mark.rule(9)
+def test_a_snippet_is_called_by_its_name_and_reaches_whatever_has_not_left(
+    house: House, box: Mailbox
+) -> None:
+    ws = Workspace(house.session)
+    seq = Sequence.create("Snippets", mailbox=box, timezone="UTC")
+    seq.add_email("Hello {{ snippet('who') }}", 'Hi,\n{{ snippet("intro") }}\nbye')
+    seq.add_email(body="<p>{{ snippet('intro') }}</p>")
+    assert seq.problems == [
+        "Step 1 calls a snippet that isn't there: who.",
+        "Step 1 calls a snippet that isn't there: intro.",
+        "Step 2 calls a snippet that isn't there: intro.",
+    ]
+    assert seq.status == "incomplete"
+    ws.snippet("who", "{{ first_name }}")
+    ws.snippet("intro", "You & {{ company | fallback('yours') }}\nfit.")
+    assert seq.problems == []
+    seq.enroll(house.people(1))
+    assert seq.preview()["subject"][0] == "Hello P0"
+    assert seq.drafts()["body"].to_list() == ["Hi,\nYou & yours\nfit.\nbye", "<p>You &amp; yours<br>fit.</p>"]
+    seq.activate()
+    ws.snippet("intro", "Changed, {{ first_name }}.")
+    house.settle(seq)
+    assert texts(house, box) == ["Changed, P0.", "Hi,\nChanged, P0.\nbye"]
+    assert ws.snippets["name"].to_list() == ["intro", "who"]
+    ws.snippet("who", None)
+    with pytest.raises(NotFound):
+        ws.snippet("who", None)
+    for name, text in (("x", " "), ("x", "{{ snippet('x') }}"), ("x", BODY), ('a"b', "y"), ("", "y")):
+        with pytest.raises(InvalidInput):
+            ws.snippet(name, text)
+    with pytest.raises(TemplateError):
+        ws.snippet("x", "{% for %}")
+
+
+def colleague(house: House, name: str, role: str = "member") -> Session:
+    store = house.engine.store
+    made = store.insert(
+        "users",
+        {
+            "workspace_id": house.session.workspace_id,
+            "name": name,
+            "role": role,
+            "sequences_access": True,
+            "created_at": house.engine.now(),
+        },
+    )
+    return Session(
+        house.settings, house.engine, dict(store.one("SELECT * FROM users WHERE id = ?", made) or {})
+    )
+
+
+def test_snippets_are_ones_own_or_everybodys(house: House, box: Mailbox) -> None:
+    bea = Workspace(colleague(house, "bea"))
+    ada = Workspace(house.session)
+    ada.snippet("mine", "Mine")
+    ada.snippet("ours", "Ours", shared=True)
+    assert bea.snippets["name"].to_list() == ["ours"]
+    bea.snippet("ours", "Bea's")
+    assert bea.snippets["mine"].to_list() == [False, True]
+    seq = Sequence.create("S", mailbox=box, timezone="UTC")
+    seq.add_email("Hi", '{{ snippet("ours") }}')
+    seq.enroll(house.people(1))
+    assert seq.drafts()["body"].to_list() == ["Ours"]
+    house.engine.store.write("UPDATE sequences SET owner_id = ?", bea._session.user["id"])
+    assert seq.drafts()["body"].to_list() == ["Bea's"], "the owner's own comes first"
+
+
+@pytest.mark.rule(32)
+def test_a_template_is_saved_once_and_begun_by_colleagues(house: House, box: Mailbox) -> None:
+    ada, bea = Workspace(house.session), Workspace(colleague(house, "bea"))
+    ada.snippet("intro", "Hi {{ first_name }}, I am Ada.")
+    seq = Sequence.create("Engineers", mailbox=box, timezone="Europe/Madrid")
+    with pytest.raises(InvalidInput, match="Add steps"):
+        seq.save_template()
+    seq.review = True
+    seq.add_email("Hello", '{{ snippet("intro") }}', bcc=["ats@x.example"])
+    seq.add_phone("Call", when=Later(days=2), skip_after=False)
+    seq.enroll(house.people(2))
+    seq.save_template()
+    seq.save_template("Other")
+    shown = bea.templates.to_dicts()
+    assert [(t["name"], t["steps"], t["review"], t["saved_by"]) for t in shown] == [
+        ("Engineers", 2, True, house.session.user["name"]),
+        ("Other", 2, True, house.session.user["name"]),
+    ]
+    made = bea.from_template("Engineers", "Bea's engineers")
+    assert made.name == "Bea's engineers"
+    assert made.review
+    assert made.steps["body"].to_list() == ["Hi {{ first_name }}, I am Ada.", "Call"]
+    assert made.steps["when"].to_list() == ["at once", "2 days later"]
+    assert len(made.candidates()) == 0
+    assert made.problems == ["Connect a mailbox to send from."]
+    assert made._row()["owner_id"] == bea._session.user["id"]
+    seq.remove_step(2)
+    seq.save_template()
+    assert bea.templates["steps"].to_list() == [1, 2]
+    assert len(made.steps) == 2, "what was begun stays"
+    with pytest.raises(InvalidInput, match="colleague"):
+        made.save_template("Engineers")
+    with pytest.raises(NotFound):
+        bea.remove_template("Engineers")
+    with pytest.raises(NotFound):
+        bea.from_template("Nothing")
+    ada.remove_template("Engineers")
+    assert bea.templates["name"].to_list() == ["Other"]
+
+
+@pytest.mark.rule(9)
+def test_the_text_as_sent_is_kept_with_the_commit_that_drafts_it(house: House, box: Mailbox) -> None:
+    """Before anything leaves it is on record, and what comes later changes nothing of it."""
+    seq = house.two_steps(box)
+    seq.enroll(house.people(1))
+    seq.activate()
+    engine, seen = house.engine, []
+    [claim] = claim_sends(
+        engine.store, engine.now(), limit=1, cap=5, lease=engine.lease, new_key=engine.new_key
+    ).items
+    transport = engine.transport(engine.store.one("SELECT * FROM mailboxes") or {})
+    real = transport.send_draft
+
+    def send(draft: str) -> Any:
+        seen.append(engine.store.one("SELECT state, subject, body_html FROM outbox"))
+        return real(draft)
+
+    transport.send_draft = send  # type: ignore[method-assign]
+    assert outbox.process(engine, claim) == "sent"
+    assert seen == [
+        {"state": "sending", "subject": "Hello P0", "body_html": "<p>Hi P0, are you open to talk?</p>"}
+    ]
+    seq.edit_step(1, subject="Other", body="Other")
+    house.engine.store.write("UPDATE candidates SET first_name = 'Changed'")
+    steps = seq.journey(address(0)).steps
+    assert steps["subject"][0] == "Hello P0"
+    assert steps["body_html"][0] == "<p>Hi P0, are you open to talk?</p>"
+    assert "are you open to talk" in seq.journey(address(0))._repr_html_()
