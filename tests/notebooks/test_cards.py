@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -256,7 +255,7 @@ def crowd(house: House) -> Sequence:
     return seq
 
 
-def test_ten_thousand_journeys_are_shown_in_a_blink(house: House, crowd: Sequence) -> None:
+def test_ten_thousand_journeys_cost_no_more_statements_than_two(house: House, crowd: Sequence) -> None:
     store = house.engine.store
     small = house.two_steps(Mailbox.get("ada@agency.example"))
     small.enroll(house.people(2, start=20_000))
@@ -266,11 +265,10 @@ def test_ten_thousand_journeys_are_shown_in_a_blink(house: House, crowd: Sequenc
         (journey, None), (Candidate.get(address(0)), None),
     ):  # fmt: skip
         thing._repr_html_()
-        began, at = store.statements, time.perf_counter()
+        began = store.statements
         thing._repr_html_()
-        took, cost = time.perf_counter() - at, store.statements - began
+        cost = store.statements - began
         assert cost <= 20, type(thing)
-        assert took < 0.3, f"{type(thing).__name__} took {took:.3f} s"
         if few is not None:
             began = store.statements
             few._repr_html_()
