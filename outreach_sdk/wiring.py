@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.ai.offline import OfflineJudge
-from outreach_sdk.ai.port import PassageWriter, ReplyJudge
+from outreach_sdk.ai.port import HeaderReader, PassageWriter, ReplyJudge
 from outreach_sdk.ats.port import Asker, Reader
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine, utc_now
@@ -33,6 +33,7 @@ __all__ = [
     "channels",
     "enrichers",
     "event_reader",
+    "header_reader",
     "installation_sign_in",
     "notices",
     "open_engine",
@@ -386,6 +387,11 @@ def passage_writer(settings: Settings) -> PassageWriter | None:
     return _openai(settings)
 
 
+def header_reader(settings: Settings) -> HeaderReader | None:
+    """The model that reads headers, or None without OPENAI_API_KEY."""
+    return _openai(settings)
+
+
 def reply_judge(settings: Settings) -> ReplyJudge | None:
     """The model that judges replies, or None without OPENAI_API_KEY."""
     return _openai(settings)
@@ -413,6 +419,7 @@ def open_engine(settings: Settings, store: Store | None = None) -> Engine:
         rules=OfflineJudge(),
         model=functools.cache(lambda: reply_judge(settings)),
         writer=functools.cache(lambda: passage_writer(settings)),
+        header_reader=functools.cache(lambda: header_reader(settings)),
         spacing=dt.timedelta(seconds=settings.stagger_seconds),
         cap=settings.max_parallel_sends,
         lease=dt.timedelta(seconds=settings.lease_seconds),

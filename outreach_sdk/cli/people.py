@@ -118,6 +118,18 @@ def enroll(name: str, file: str, paused: bool, dry_run: bool, as_json: bool) -> 
     say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
 
 
+def _model_mapper() -> Any:
+    """Asks the model, where there is one, without a database: what that costs isn't counted."""
+    import functools
+
+    from outreach_sdk.config import Settings
+    from outreach_sdk.engine.headers import by_model
+    from outreach_sdk.wiring import header_reader
+
+    model = header_reader(Settings.from_env())
+    return None if model is None else functools.partial(by_model, model)
+
+
 @outreach.command("import")
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--show-mapping", is_flag=True, help="Say which column feeds which field; write nothing.")
@@ -129,7 +141,7 @@ def import_file(file: str, show_mapping: bool, no_ai: bool, name: str | None, as
     from outreach_sdk.engine import people
 
     if show_mapping:
-        table = people.open_table(Path(file))
+        table = people.open_table(Path(file), mapper=None if no_ai else _model_mapper(), anybody=False)
         shown = {
             "encoding": table.encoding,
             "delimiter": table.delimiter,
@@ -141,7 +153,7 @@ def import_file(file: str, show_mapping: bool, no_ai: bool, name: str | None, as
         return
     if name is None:
         raise click.UsageError("Say --sequence NAME, or --show-mapping.")
-    report = _sequence(name).import_csv(file)
+    report = _sequence(name).import_csv(file, ai=not no_ai)
     say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from outreach_sdk.ai.port import PassageWriter, ReplyJudge
+from outreach_sdk.ai.port import HeaderReader, PassageWriter, ReplyJudge
 from outreach_sdk.ats.port import Asker
 from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.enrichment.port import Enrichers
@@ -37,6 +37,8 @@ class Engine:
     model: Callable[[], ReplyJudge | None] = lambda: None
     writer: Callable[[], PassageWriter | None] = lambda: None
     """Who writes passages into e-mails, or None."""
+    header_reader: Callable[[], HeaderReader | None] = lambda: None
+    """Who reads the headers of spreadsheets beside the rules, or None."""
     now: Callable[[], dt.datetime] = utc_now
     new_key: Callable[[], str] = lambda: secrets.token_hex(16)
     holder: str | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import drafting, lifecycle
 from outreach_sdk.engine import people as people_rows
+from outreach_sdk.engine.headers import mapper_of
 from outreach_sdk.errors import ImportRefused, InvalidInput
 from outreach_sdk.notebook.card import Banner, Card, Mail, Note, Table
 from outreach_sdk.objects.session import Session, current
@@ -203,9 +204,9 @@ def mapping_editor(people: str | Path | Any, sequence: Sequence | None = None) -
     from outreach_sdk.notebook import widgets
     from outreach_sdk.objects.sequence import Sequence
 
-    current()
+    session = current()
     try:
-        table = people_rows.open_table(people)
+        table = people_rows.open_table(people, mapper=mapper_of(session.engine, session.workspace_id))
         headers, mapping = table.headers, table.mapping
     except ImportRefused as exc:
         if exc.field != "columns" or not isinstance(exc.value, list):

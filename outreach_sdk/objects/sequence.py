@@ -18,6 +18,7 @@ from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rul
 from outreach_sdk.engine import compose, dispatch, imports, lifecycle, review
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
+from outreach_sdk.engine.headers import Mapper, mapper_of
 from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook.card import Card, Shown
@@ -242,7 +243,7 @@ class Sequence(
         preferred("prefer", prefer)
         if isinstance(people, (str, Path)) and not dry_run:
             return self._import_file(Path(people), mapping, paused, lifted, prefer, wait=True, enrich=enrich)
-        table = people_rows.open_table(people, mapping=mapping)
+        table = people_rows.open_table(people, mapping=mapping, mapper=self._mapper())
         import_id, rehearsed = imports.enroll(
             self._session.engine,
             self._row(),
@@ -265,12 +266,15 @@ class Sequence(
         mapping: Mapping[str, str | None] | None = None,
         paused: bool = False,
         wait: bool = True,
+        ai: bool = True,
     ) -> EnrollmentReport:
         """Enrol a file's people, with a progress bar on long ones. Encoding and delimiter are found out.
         `wait=False` hands it to the engine's workers and returns at once; the report then tells what has been
         done so far. Either way the import owns a copy of the file until it is done, and another process goes
-        on where this one stopped, should it die. ImportRefused where the file can't be read as people."""
-        return self._import_file(Path(path), mapping, paused, (), None, wait=wait)
+        on where this one stopped, should it die. Columns that the rules leave open are asked about at OpenAI, where
+        a key is set and unless `ai` is False: the headers leave this machine, values only as shapes (`Xxx 99`).
+        ImportRefused where the file can't be read as people."""
+        return self._import_file(Path(path), mapping, paused, (), None, wait=wait, ai=ai)
 
     def _import_file(
         self,
@@ -282,11 +286,12 @@ class Sequence(
         *,
         wait: bool,
         enrich: bool = False,
+        ai: bool = True,
     ) -> EnrollmentReport:
         from tqdm.auto import tqdm
 
         engine = self._session.engine
-        table = people_rows.open_table(path, mapping=mapping)
+        table = people_rows.open_table(path, mapping=mapping, mapper=self._mapper() if ai else None)
         options = {
             "paused": paused,
             "override": sorted(override),
@@ -315,6 +320,9 @@ class Sequence(
                 imports.fail_import(engine, import_id, holder, exc)
                 raise
         return report
+
+    def _mapper(self) -> Mapper:
+        return mapper_of(self._session.engine, self._session.workspace_id)
 
     @property
     def notice(self) -> str | None:

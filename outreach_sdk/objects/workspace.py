@@ -51,7 +51,8 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
         may get at most, from everybody together, or None. overdue_after: how late an e-mail may be that waited
         while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
         where OPENAI_API_KEY is set (True), else by rules alone. ai_passages: whether it writes the
-        passages of e-mails (True), else their fallbacks stand. ai_monthly_limit: dollars a calendar month (UTC)
+        passages of e-mails (True), else their fallbacks stand. ai_headers: whether it is asked about
+        columns of files that the rules leave open (True). ai_monthly_limit: dollars a calendar month (UTC)
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
