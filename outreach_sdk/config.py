@@ -122,6 +122,14 @@ def _topic(variable: str, text: str) -> str:
     return text
 
 
+def _host(variable: str, text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]", text):
+        raise ConfigError(
+            f"{variable}: {text!r} isn't an address to listen on. Write 127.0.0.1, or 0.0.0.0 for all."
+        )
+    return text
+
+
 def _hosts(variable: str, text: str) -> tuple[str, ...]:
     hosts = tuple(h.strip().lower() for h in text.split(",") if h.strip())
     if any(not re.fullmatch(r"[a-z0-9.:-]+", h) for h in hosts):
@@ -219,6 +227,7 @@ class Settings:
     drain_seconds: float = 30.0
     tick_seconds: float = 1.0
     web_port: int = 8765
+    web_host: str = "127.0.0.1"
     vendor_keys: Mapping[str, Secret] = field(default_factory=dict)
     """OUTREACH_<PROVIDER>_API_KEY by provider, in lower case."""
     vendor_endpoints: Mapping[str, str] = field(default_factory=dict)
@@ -334,6 +343,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "lease_seconds": ("OUTREACH_LEASE_SECONDS", _number(0, DAY, above=True)),
     "drain_seconds": ("OUTREACH_DRAIN_SECONDS", _number(0, 600, above=True)),
     "tick_seconds": ("OUTREACH_TICK_SECONDS", _number(0, 3600, above=True)),
+    "web_host": ("OUTREACH_WEB_HOST", _host),
     "web_port": ("OUTREACH_WEB_PORT", _number(0, 65_535, kind=int)),
 }
 

@@ -104,7 +104,8 @@ def doctor(as_json: bool) -> None:
 
 @outreach.command()
 @click.argument("queue", type=click.Choice(["send", "read", "bulk"]))
-def worker(queue: str) -> None:
+@JSON
+def worker(queue: str, as_json: bool) -> None:
     """Work on one queue until told to stop."""
     from redis import Redis
 
@@ -116,6 +117,7 @@ def worker(queue: str) -> None:
     redis = Redis.from_url(Settings.from_env().broker_url)
     make_worker(queue, redis, jobs.ALLOWED, on_stop=jobs.stopping.set).work(logging_level="WARNING")
     beating.end()
+    say({"ended": queue}, as_json, lambda d: f"Told to stop: no more work on {d['ended']}.")
 
 
 @outreach.command()
@@ -142,7 +144,8 @@ def clock(once: bool, as_json: bool) -> None:
 
 
 @outreach.command()
-def web() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Log JSON (this command always does).")
+def web(as_json: bool) -> None:
     """Serve the webhook service with gunicorn."""
     from outreach_sdk.config import Settings
 
@@ -157,18 +160,19 @@ def web() -> None:
         "--worker-connections",
         "2000",
         "--bind",
-        f"127.0.0.1:{settings.web_port}",
+        f"{settings.web_host}:{settings.web_port}",
     ]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *options, "webhook_service.wsgi:app"])  # noqa: S606
 
 
 @outreach.command()
-def arm() -> None:
+@JSON
+def arm(as_json: bool) -> None:
     """Let this database send, after it was copied or restored and the other one is out of use."""
     from outreach_sdk.objects.workspace import connect
 
     connect().arm()
-    click.echo("Armed.")
+    say({"armed": True}, as_json, lambda _: "Armed.")
 
 
 @outreach.group()
@@ -217,8 +221,14 @@ def migrate(as_json: bool) -> None:
 
 @outreach.command()
 @click.option("--home", default=".outreach-demo", show_default=True, help="Folder to run in; made anew.")
-def demo(home: str) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Close with a line of JSON: whether the witness agrees."
+)
+def demo(home: str, as_json: bool) -> None:
     """A whole sequence on this machine, in a minute, with a kill -9 in the middle."""
     from outreach_sdk.demo import run
 
-    sys.exit(run(Path(home)))
+    status = run(Path(home))
+    if as_json:
+        say({"ok": status == 0, "home": home}, True)
+    sys.exit(status)

@@ -50,6 +50,8 @@ class SequencePanels:
         """A switch that activates and deactivates; greyed out, with the reasons, while the sequence is incomplete."""
         from outreach_sdk.notebook import widgets
 
+        self._row()
+
         def read() -> widgets.State:
             row, store = self._row(), self._session.store
             problems = [p.text for p in lifecycle.sequence_problems(store, row)]
@@ -124,6 +126,7 @@ class SequencePanels:
 
         if not 0.1 <= every <= 3_600:
             raise InvalidInput("every", every, "Give seconds from 0.1 to 3600.")
+        self._row()
         store = self._session.store
 
         def read() -> tuple[int, int, str, bool]:

@@ -217,10 +217,8 @@ class StepWriting:
 
 
 def mailbox_id(session: Session, mailbox: Mailbox | str | None) -> int | None:
-    if isinstance(mailbox, Mailbox):
-        return mailbox.id
     if mailbox is not None:
-        return Mailbox.get(mailbox).id
+        return Mailbox.get(mailbox.id if isinstance(mailbox, Mailbox) else mailbox).id
     found = session.scope.find(
         "mailboxes", "x.owner_id = ? AND x.is_default", (session.user["id"],), tail="ORDER BY x.id LIMIT 1"
     )
