@@ -29,6 +29,9 @@
     │   ├── AtsDenied             it refuses the key (looked at again now and then)
     │   ├── AtsNotFound           it knows no such thing (permanent)
     │   └── AtsUnavailable        it said "not now", or nothing
+    ├── CalendarError             a calendar gave no answer that can be used
+    │   ├── CalendarDenied        it may not be read: consent doesn't cover it (permanent)
+    │   └── CalendarUnavailable   it said "not now", or nothing
     ├── AiError                   the model gave nothing that can be used; the rules do
     │   ├── AiUnusable            it answered, but not what was asked (permanent)
     │   ├── AiUnavailable         it said "not now", or nothing
@@ -59,6 +62,9 @@ __all__ = [
     "AtsError",
     "AtsNotFound",
     "AtsUnavailable",
+    "CalendarDenied",
+    "CalendarError",
+    "CalendarUnavailable",
     "ConfigError",
     "DatabaseUnavailable",
     "EngineError",
@@ -256,6 +262,21 @@ class AtsNotFound(AtsError):
 
 
 class AtsUnavailable(AtsError):
+    """It can't be reached, is out of order, or says "not now"."""
+
+    permanent = False
+    retry_after = 30.0
+
+
+class CalendarError(OutreachError):
+    """A calendar gave no answer that can be used. E-mails go on without it."""
+
+
+class CalendarDenied(CalendarError):
+    """It may not be read: its owner's consent doesn't cover it, until the mailbox is connected again."""
+
+
+class CalendarUnavailable(CalendarError):
     """It can't be reached, is out of order, or says "not now"."""
 
     permanent = False

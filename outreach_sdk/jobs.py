@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import deliveries, dispatch, kinds, looking
+from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -24,6 +24,7 @@ __all__ = [
     "ALLOWED",
     "QUEUES",
     "Beating",
+    "drain_calendars",
     "drain_checks",
     "drain_deliveries",
     "drain_enrichment",
@@ -112,6 +113,11 @@ def drain_lookups(*_bucket: Any) -> int:
     return looking.drain(shared_engine())
 
 
+def drain_calendars(*_bucket: Any) -> dict[str, int]:
+    """Look for interviews in the calendars whose time has come."""
+    return calendars.drain(shared_engine())
+
+
 def drain_upkeep(*_bucket: Any) -> dict[str, int]:
     """Forget what has been kept long enough, and renew what watches mailboxes."""
     from outreach_sdk.engine import upkeep  # rare: the sending workers need not carry it
@@ -139,6 +145,7 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_notices,
         drain_deliveries,
         drain_lookups,
+        drain_calendars,
         drain_upkeep,
     )
 }

@@ -14,6 +14,7 @@ from typing import Any
 from outreach_sdk.ai.offline import OfflineJudge
 from outreach_sdk.ai.port import ReplyJudge
 from outreach_sdk.ats.port import Asker, Reader
+from outreach_sdk.calendars.port import Calendar
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import Notices
@@ -115,6 +116,17 @@ class Transports:
 
         from outreach_sdk.mail.outlook.client import OutlookTransport
         from outreach_sdk.mail.outlook.graph import GRAPH
+
+        return OutlookTransport(
+            box["address"],
+            self.graph_token(box, config),
+            session=requests.Session(),
+            endpoint=self._settings.graph_endpoint or GRAPH,
+            timeout=self._settings.send_timeout,
+        )
+
+    def graph_token(self, box: dict[str, Any], config: dict[str, Any]) -> Callable[[str | None], str]:
+        """What gives access tokens of an Outlook mailbox, renewed once however many ask."""
         from outreach_sdk.mail.outlook.tokens import Grant, Tokens, redeem
 
         kept = _KeptTokens(self._store, self.vault, box)
@@ -128,15 +140,10 @@ class Transports:
                 tenant=config.get("tenant", "common"),
                 authority=self._settings.microsoft_authority,
                 timeout=self._settings.send_timeout,
+                calendar=bool(tokens.get("calendar")),
             )
 
-        return OutlookTransport(
-            box["address"],
-            Tokens(kept.load, kept.save, exchange),
-            session=requests.Session(),
-            endpoint=self._settings.graph_endpoint or GRAPH,
-            timeout=self._settings.send_timeout,
-        )
+        return Tokens(kept.load, kept.save, exchange)
 
 
 class _KeptTokens:
@@ -167,7 +174,13 @@ class _KeptTokens:
 
 
 def sign_in(
-    settings: Settings, provider: str, *, client_id: str, client_secret: str = "", tenant: str = "common"
+    settings: Settings,
+    provider: str,
+    *,
+    client_id: str,
+    client_secret: str = "",
+    tenant: str = "common",
+    calendar: bool = True,
 ) -> SignIn:
     """The consent page of a provider, for one application."""
     if provider == "gmail":
@@ -180,6 +193,7 @@ def sign_in(
             token_uri=settings.google_token_uri,
             endpoint=settings.gmail_endpoint,
             timeout=settings.send_timeout,
+            calendar=calendar,
         )
     from outreach_sdk.mail.outlook.oauth import MicrosoftSignIn
 
@@ -190,10 +204,11 @@ def sign_in(
         authority=settings.microsoft_authority,
         endpoint=settings.graph_endpoint,
         timeout=settings.send_timeout,
+        calendar=calendar,
     )
 
 
-def installation_sign_in(settings: Settings, provider: str) -> SignIn:
+def installation_sign_in(settings: Settings, provider: str, *, calendar: bool = True) -> SignIn:
     """The consent page with the application that the installation's web service is set up with. ConfigError."""
     family = "GOOGLE" if provider == "gmail" else "MICROSOFT"
     client_id, secret = (
@@ -212,6 +227,7 @@ def installation_sign_in(settings: Settings, provider: str) -> SignIn:
         client_id=client_id,
         client_secret=secret.reveal(),
         tenant=settings.microsoft_tenant,
+        calendar=calendar,
     )
 
 
@@ -339,6 +355,42 @@ def event_asker(settings: Settings, source: str) -> Asker | None:
     return AshbyAsker(api) if source == "ashby" else LeverAsker(api)
 
 
+class Calendars:
+    """Calendars by mailbox, made for each reading: readings are minutes apart."""
+
+    def __init__(self, settings: Settings, transports: Transports) -> None:
+        self._settings, self._transports = settings, transports
+
+    def __call__(self, box: dict[str, Any]) -> Calendar | None:
+        import requests
+
+        from outreach_sdk.calendars.http import HttpCalendarApi
+
+        settings, session = self._settings, requests.Session()
+        if box["provider"] == "gmail" and box["credentials"]:
+            from outreach_sdk.calendars.google import GOOGLE, GoogleCalendar
+            from outreach_sdk.mail.gmail.tokens import access_tokens
+
+            tokens = self._transports.vault.open(box["credentials"], bound_to=binding(box))
+            token = access_tokens(tokens, settings.google_token_uri, settings.send_timeout)
+            base = settings.google_calendar_endpoint or GOOGLE
+            api = HttpCalendarApi(
+                "Google Calendar", base, token, session=session, timeout=settings.send_timeout
+            )
+            return GoogleCalendar(api)
+        if box["provider"] == "outlook" and box["credentials"]:
+            from outreach_sdk.calendars.outlook import OutlookCalendar
+            from outreach_sdk.mail.outlook.graph import GRAPH
+
+            token = self._transports.graph_token(box, json.loads(box["config"] or "{}"))
+            base = f"{settings.graph_endpoint or GRAPH}/v1.0"
+            api = HttpCalendarApi(
+                "Outlook's calendar", base, token, session=session, timeout=settings.send_timeout
+            )
+            return OutlookCalendar(api)
+        return None
+
+
 def notices(settings: Settings) -> Notices | None:
     """What mails notices to owners, or None without OUTREACH_SMTP_URL."""
     if settings.smtp_url is None:
@@ -365,9 +417,11 @@ def reply_judge(settings: Settings) -> ReplyJudge | None:
 def open_engine(settings: Settings, store: Store | None = None) -> Engine:
     """An engine on the settings' database. Connects to nothing yet."""
     store = store or open_store(settings.database_url)
+    transports = Transports(settings, store)
     return Engine(
         store=store,
-        transport=Transports(settings, store),
+        transport=transports,
+        calendar=Calendars(settings, transports),
         rules=OfflineJudge(),
         model=functools.cache(lambda: reply_judge(settings)),
         spacing=dt.timedelta(seconds=settings.stagger_seconds),

@@ -10,6 +10,7 @@ from typing import Any
 
 from outreach_sdk.ai.port import ReplyJudge
 from outreach_sdk.ats.port import Asker
+from outreach_sdk.calendars.port import Calendar
 from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.mail.port import MailTransport
@@ -53,6 +54,8 @@ class Engine:
     asker: Callable[[str], Asker | None] = lambda source: None
     askable: tuple[str, ...] = ()
     """Who asks a source's system, and the sources whose system can be asked."""
+    calendar: Callable[[dict[str, Any]], Calendar | None] = lambda box: None
+    """The calendar of a mailbox's owner; None where its provider has none."""
     public_url: str | None = None
     push_topic: str | None = None
     """Where the web service is reached from outside, and Google's topic for news of mailboxes."""

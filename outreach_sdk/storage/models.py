@@ -109,6 +109,7 @@ class ConnectLink(Owned):
     name = pw.TextField(default="")
     state_hash = pw.TextField(null=True, unique=True)
     browser_hash = pw.TextField(null=True)
+    calendar = pw.BooleanField(default=True)  # whether leave to read it is asked for too
     memo = pw.TextField(null=True)  # encrypted: what the sign-in needs to be finished
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     error = pw.TextField(null=True)
