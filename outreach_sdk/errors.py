@@ -28,7 +28,9 @@
     ├── AtsError                  an applicant tracking system gave no answer that can be used
     │   ├── AtsDenied             it refuses the key (looked at again now and then)
     │   ├── AtsNotFound           it knows no such thing (permanent)
+    │   ├── AtsRefused            a definite no to what was asked of it (permanent)
     │   └── AtsUnavailable        it said "not now", or nothing
+    │       └── AtsOutcomeUnknown nobody can say whether it was done: never repeat blindly
     ├── CalendarError             a calendar gave no answer that can be used
     │   ├── CalendarDenied        it may not be read: consent doesn't cover it (permanent)
     │   └── CalendarUnavailable   it said "not now", or nothing
@@ -61,6 +63,8 @@ __all__ = [
     "AtsDenied",
     "AtsError",
     "AtsNotFound",
+    "AtsOutcomeUnknown",
+    "AtsRefused",
     "AtsUnavailable",
     "CalendarDenied",
     "CalendarError",
@@ -266,6 +270,14 @@ class AtsUnavailable(AtsError):
 
     permanent = False
     retry_after = 30.0
+
+
+class AtsOutcomeUnknown(AtsUnavailable):
+    """Nobody can say whether what was asked for was done. Look before doing it again."""
+
+
+class AtsRefused(AtsError):
+    """It says no to what was asked of it; the same again won't do either."""
 
 
 class CalendarError(OutreachError):

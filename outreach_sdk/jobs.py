@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking
+from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking, polling
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -24,6 +24,7 @@ __all__ = [
     "ALLOWED",
     "QUEUES",
     "Beating",
+    "drain_ats",
     "drain_calendars",
     "drain_checks",
     "drain_deliveries",
@@ -113,6 +114,11 @@ def drain_lookups(*_bucket: Any) -> int:
     return looking.drain(shared_engine())
 
 
+def drain_ats(*_bucket: Any) -> int:
+    """Ask applicant tracking systems for interviews, and who is in process there; how many were new."""
+    return polling.drain(shared_engine())
+
+
 def drain_calendars(*_bucket: Any) -> dict[str, int]:
     """Look for interviews in the calendars whose time has come."""
     return calendars.drain(shared_engine())
@@ -146,6 +152,7 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_deliveries,
         drain_lookups,
         drain_calendars,
+        drain_ats,
         drain_upkeep,
     )
 }
@@ -197,6 +204,7 @@ def run_clock(
             if not known:
                 why = check_identity(engine, settings.home)
                 known = True
+                polling.ensure(engine)
                 if why:
                     log(f"{why} Nothing leaves until it is armed: `outreach arm`.")
             if began - marked > 30:
@@ -206,6 +214,8 @@ def run_clock(
                 wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
             if settings.openai_api_key is not None and kinds.waiting(engine):
                 wake.enqueue("bulk", "drain_kinds", int(time.time() // 2))
+            if polling.waiting(engine):
+                wake.enqueue("bulk", "drain_ats", int(time.time() // 10))
             if looking.waiting(engine):
                 wake.enqueue("bulk", "drain_lookups", int(time.time() // 2))
             if dispatch.upkeep_due(engine):

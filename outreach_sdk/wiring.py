@@ -13,10 +13,12 @@ from typing import Any
 
 from outreach_sdk.ai.offline import OfflineJudge
 from outreach_sdk.ai.port import ReplyJudge
-from outreach_sdk.ats.port import Asker, Reader
+from outreach_sdk.ats.port import Reader
 from outreach_sdk.calendars.port import Calendar
 from outreach_sdk.config import Settings
+from outreach_sdk.domain.told import read as read_told
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.deliveries import POLLED
 from outreach_sdk.engine.notify import Notices
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
@@ -26,8 +28,10 @@ from outreach_sdk.vault import Vault, binding
 
 __all__ = [
     "ATS",
+    "Calendars",
     "Transports",
     "Vault",
+    "account",
     "enrichers",
     "event_reader",
     "installation_sign_in",
@@ -275,6 +279,8 @@ ATS = ("greenhouse", "lever", "ashby", "workable", "smartrecruiters", "teamtailo
 
 def event_reader(settings: Settings, source: str) -> Reader | None:
     """What reads the deliveries of a source; None where nothing does."""
+    if source.endswith(POLLED):
+        return read_told
     if source.startswith("generic:"):
         from outreach_sdk.ats.generic import GenericReader
 
@@ -330,29 +336,37 @@ def enrichers(settings: Settings) -> Enrichers:
     )
 
 
-ASKABLE = ("ashby", "lever")
+ASKABLE = ("greenhouse", "lever", "ashby", "smartrecruiters", "teamtailor", "merge")
+"""Systems that can be asked about what their deliveries don't tell."""
+ACCOUNTS = (*ASKABLE, "bullhorn", "workable", "calendly")
+"""Systems with an account of some use here, by the name in OUTREACH_<NAME>_API_KEY."""
 
 
-def event_asker(settings: Settings, source: str) -> Asker | None:
-    """Who asks a source's system; None without OUTREACH_<SOURCE>_API_KEY."""
+def account(settings: Settings, source: str) -> Any:
+    """The account at a source's system (see `ats.port` for what can be asked of it); None without a key."""
     key = settings.vendor_keys.get(source)
-    if key is None or source not in ASKABLE:
+    if key is None or source not in ACCOUNTS:
         return None
     import requests
 
-    from outreach_sdk.ats.ashby_api import ASHBY, AshbyAsker
     from outreach_sdk.ats.http import HttpApi
-    from outreach_sdk.ats.lever_api import LEVER, LeverAsker
 
-    official = {"ashby": ASHBY, "lever": LEVER}[source]
+    session, endpoint = requests.Session(), settings.vendor_endpoints.get(source)
+    if source == "bullhorn":
+        from outreach_sdk.ats.bullhorn import Account
+
+        return Account(key.reveal(), session=session, base_url=endpoint, timeout=settings.send_timeout)
+    family = "calendars" if source == "calendly" else "ats"
+    vendor = import_module(f"outreach_sdk.{family}.{source}_api")
+    base = endpoint or vendor.BASE.format(account=key.reveal().partition(":")[0])
     api = HttpApi(
         source.capitalize(),
-        settings.vendor_endpoints.get(source, official),
-        key.reveal(),
-        session=requests.Session(),
+        base,
+        vendor.headers(key.reveal()),
+        session=session,
         timeout=settings.send_timeout,
     )
-    return AshbyAsker(api) if source == "ashby" else LeverAsker(api)
+    return vendor.Account(api, key.reveal())
 
 
 class Calendars:
@@ -431,8 +445,9 @@ def open_engine(settings: Settings, store: Store | None = None) -> Engine:
         drain_for=dt.timedelta(seconds=settings.drain_seconds),
         reader=functools.partial(event_reader, settings),
         enrichers=functools.cache(lambda: enrichers(settings)),
-        asker=functools.cache(functools.partial(event_asker, settings)),
+        asker=functools.cache(functools.partial(account, settings)),
         askable=tuple(name for name in ASKABLE if name in settings.vendor_keys),
+        connected=tuple(name for name in ACCOUNTS if name in settings.vendor_keys),
         public_url=settings.public_url,
         push_topic=settings.gmail_push_topic,
     )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from outreach_sdk.domain.meetings import CalendarEvent
 
-__all__ = ["MAX_PAGES", "Calendar", "CalendarApi", "Changes"]
+__all__ = ["MAX_PAGES", "Calendar", "CalendarApi", "Changes", "JsonApi"]
 
 MAX_PAGES = 40
 """Of one reading; a calendar with more is read no further, and whole again the next time."""
@@ -37,6 +37,21 @@ class CalendarApi(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class JsonApi(Protocol):
+    """An account's requests, with its address and key."""
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The JSON object it answers; AtsError."""
         ...
 
 

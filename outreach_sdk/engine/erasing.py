@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.journey import OPEN_OUTBOX, CancelReason, JourneyStatus
-from outreach_sdk.engine import calendars
+from outreach_sdk.engine import calendars, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.links import link_key
 from outreach_sdk.errors import NotFound, TransitionRefused
@@ -195,6 +195,7 @@ def _remember(store: Store, person: dict[str, Any], addresses: Sequence[str], no
 def _by_address(store: Store, workspace_id: int, addresses: Sequence[str]) -> None:
     """What is known by the address alone."""
     calendars.forget_people(store, workspace_id, addresses)
+    roster.forget_people(store, workspace_id, addresses)
     for address in addresses:
         for sql in (
             "UPDATE import_rows SET email = NULL WHERE LOWER(email) = ? AND import_id IN (SELECT id FROM imports "

@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Callable
 
 from outreach_sdk.errors import StorageError
-from outreach_sdk.storage import arrivals, calendars, enriching, lists, models
+from outreach_sdk.storage import arrivals, ats, calendars, enriching, lists, models
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LATEST", "PARTS", "migrate", "version"]
 
-PARTS = (models, arrivals, enriching, lists, calendars)
+PARTS = (models, arrivals, enriching, lists, calendars, ats)
 """The modules that describe tables."""
 
 
