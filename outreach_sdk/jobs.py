@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking, polling
+from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking, polling, polls
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -204,7 +204,7 @@ def run_clock(
             if not known:
                 why = check_identity(engine, settings.home)
                 known = True
-                polling.ensure(engine)
+                polls.ensure(engine)
                 if why:
                     log(f"{why} Nothing leaves until it is armed: `outreach arm`.")
             if began - marked > 30:

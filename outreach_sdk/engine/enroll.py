@@ -40,6 +40,7 @@ HOLD_BACKS = (
     "in_another_sequence",
     "invalid_address",
     "interview_ahead",
+    *outside.HOLD_BACKS,
 )
 """Reasons for which people are held back. All but `FIRM` can be lifted by `override=`."""
 FIRM = ("suppressed", "erased")

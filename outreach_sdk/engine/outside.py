@@ -1,30 +1,82 @@
-"""What calendars and applicant tracking systems know of people who are about to be enrolled."""
+"""What calendars, applicant tracking systems and the list of companies off limits say of people who are about to be
+enrolled. Nobody is asked here: what was told before is gone by, and where that is too old nobody gets through."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.engine import calendars
+from outreach_sdk.domain.companies import OffLimits
+from outreach_sdk.engine import calendars, roster
 from outreach_sdk.engine.digests import Digester
 from outreach_sdk.storage.store import Store
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["rules"]
+__all__ = ["HOLD_BACKS", "REJECTED_DAYS", "rules", "unchecked_notice"]
 
 Rules = list[tuple[str, str, str, tuple[Any, ...]]]
+
+HOLD_BACKS = ("off_limits", *roster.REASONS, "ats_unchecked")
+"""In this order: who has two reasons is held back by the first that isn't lifted."""
+REJECTED_DAYS = 180
+"""How long after a rejection somebody is left alone, unless the workspace says otherwise."""
 
 
 def rules(store: Store, workspace_id: int, chunk: pl.DataFrame, now: dt.datetime, *, known: bool) -> Rules:
     """What holds rows of `staged` (`chunk` is what is in it) back: (outcome, reason, condition, parameters)."""
-    if not calendars.any_ahead(store, workspace_id, now):
-        return []
+    settings = json.loads(store.value("SELECT settings FROM workspace WHERE id = ?", workspace_id) or "{}")
+    found: Rules = []
+    if off := OffLimits(settings.get("off_limits") or ()):
+        found += _held("off_limits", _off_limits(store, chunk, off, known=known))
+    asked, ahead = roster.connected(store, workspace_id), calendars.any_ahead(store, workspace_id, now)
+    if not asked and not ahead:
+        return found
     rows = _digests(store, workspace_id, chunk, known=known)
-    ahead = calendars.ahead(store, workspace_id, now, rows)
-    return _held("interview_ahead", (row for digest in ahead for row in rows[digest]))
+    if asked:
+        since = now - dt.timedelta(days=float(settings.get("rejected_days", REJECTED_DAYS)))
+        standing = roster.standing(store, workspace_id, rows, rejected_since=since)
+        for reason in roster.REASONS:
+            found += _held(reason, (row for digest in standing[reason] for row in rows[digest]))
+        if roster.unchecked(store, workspace_id, now):
+            found.append(("held_back", "ats_unchecked", "TRUE", ()))
+    if ahead:
+        meeting = calendars.ahead(store, workspace_id, now, rows)
+        found += _held("interview_ahead", (row for digest in meeting for row in rows[digest]))
+    return found
+
+
+def unchecked_notice(store: Store, workspace_id: int, now: dt.datetime) -> str | None:
+    """Why people are held back as `ats_unchecked`, in a sentence; None where they aren't."""
+    troubles = roster.unchecked(store, workspace_id, now)
+    if not troubles:
+        return None
+    return (
+        f"{' '.join(troubles.values())} Until it does, people are held back as ats_unchecked: enrol them again later, "
+        'or with override=["ats_unchecked"].'
+    )
+
+
+def _off_limits(store: Store, chunk: pl.DataFrame, off: OffLimits, *, known: bool) -> set[int]:
+    people = [tuple(r) for r in chunk.select("row", "email", "company").iter_rows()]
+    if known:
+        people += [
+            (r["n"], r["address"], r["company"])
+            for r in store.rows(
+                "SELECT staged.row AS n, e.address, c.company FROM staged JOIN candidates c ON c.id = staged.known "
+                "LEFT JOIN candidate_emails e ON e.candidate_id = c.id WHERE staged.outcome IS NULL"
+            )
+        ]
+    domains = {(email or "").rpartition("@")[2] for _, email, _ in people}
+    companies = {company or "" for _, _, company in people}
+    shut = {d for d in domains if d and off.domain(d)}
+    closed = {c for c in companies if c and off.company(c)}
+    return {
+        n for n, email, company in people if (email or "").rpartition("@")[2] in shut or company in closed
+    }
 
 
 def _digests(store: Store, workspace_id: int, chunk: pl.DataFrame, *, known: bool) -> dict[str, list[int]]:

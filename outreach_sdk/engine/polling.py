@@ -6,52 +6,23 @@ What is found is stored as a delivery, so it counts once, is acted on, listed an
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import time
 from typing import Any
 
-from outreach_sdk.ats.port import Interviews, Polled, Roster
+from outreach_sdk.ats.port import Polled
 from outreach_sdk.domain.told import as_body
-from outreach_sdk.engine import deliveries, roster
+from outreach_sdk.engine import deliveries, polls, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.deliveries import POLLED
 from outreach_sdk.engine.digests import base_of
-from outreach_sdk.errors import AtsError, DatabaseUnavailable
 from outreach_sdk.storage.store import in_marks
 
-__all__ = ["EVERY", "LOOK_BACK", "drain", "ensure", "waiting"]
+__all__ = ["LOOK_BACK", "drain", "waiting"]
 
-logger = logging.getLogger(__name__)
-
-EVERY = dt.timedelta(minutes=5)
 LOOK_BACK = dt.timedelta(days=30)
 """How long ago an interview may have been made or changed that the first pass takes in."""
 OVER = dt.timedelta(days=1)
 """How long after its start an interview isn't taken in any more."""
-LEASE = dt.timedelta(minutes=3)
-LONGEST = dt.timedelta(hours=2)
-
-
-def ensure(engine: Engine) -> None:
-    """A poll for each listing of each system there is a key for, none for the others."""
-    store, sources = engine.store, engine.connected
-    wanted = {
-        (source, what)
-        for source in sources
-        for what, kind in (("interviews", Interviews), ("people", Roster))
-        if isinstance(engine.asker(source), kind)
-    }
-    held = {(r["source"], r["what"]) for r in store.rows("SELECT source, what FROM ats_polls")}
-    for source, what in sorted(held - wanted):
-        store.write("DELETE FROM ats_polls WHERE source = ? AND what = ?", source, what)
-    for source, what in sorted(wanted - held):
-        store.write(
-            "INSERT INTO ats_polls (workspace_id, source, what, next_at, tries) SELECT id, ?, ?, CAST(? AS BIGINT), 0 "
-            "FROM workspace WHERE id = (SELECT MIN(id) FROM workspace) ON CONFLICT (source, what) DO NOTHING",
-            source,
-            what,
-            engine.now(),
-        )
 
 
 def waiting(engine: Engine) -> bool:
@@ -65,75 +36,27 @@ def drain(engine: Engine, *, seconds: float = 120.0) -> int:
     """Ask every system whose time has come, page by page; how many things were new or changed."""
     deadline, done = time.monotonic() + seconds, 0
     while engine.connected and time.monotonic() < deadline:
-        row = _claim(engine)
+        row = polls.claim(engine)
         if row is None:
             return done
         done += _one(engine, row)
     return done
 
 
-def _claim(engine: Engine) -> dict[str, Any] | None:
-    store, now = engine.store, engine.now()
-    skip = " FOR UPDATE SKIP LOCKED" if store.dialect == "postgresql" else ""
-    with store.tx():
-        rows = store.rows(
-            "UPDATE ats_polls SET next_at = ?, tries = tries + 1 WHERE id IN (SELECT id FROM ats_polls "
-            f"WHERE next_at <= ? AND source IN {in_marks(engine.connected)} ORDER BY next_at, id LIMIT 1{skip}) "
-            "RETURNING *",
-            now + LEASE,
-            now,
-            *engine.connected,
-        )
-    return rows[0] if rows else None
-
-
 def _one(engine: Engine, row: dict[str, Any]) -> int:
     """One page of one listing. The cursor moves after what it told is stored."""
     account, now = engine.asker(row["source"]), engine.now()
-    began = row["began_at"] or now
     try:
-        if row["what"] == "people" and isinstance(account, Roster):
-            people = account.people(row["cursor"], now=now)
-            new, cursor, more = len(people.items), people.cursor, people.more
-            roster.keep(engine, row, people.items)
-        elif row["what"] == "interviews" and isinstance(account, Interviews):
-            found = account.interviews(row["cursor"], since=now - LOOK_BACK, now=now)
-            new, cursor, more = _record(engine, row, found.items), found.cursor, found.more
-        else:
-            new, cursor, more = 0, row["cursor"], False
-    except DatabaseUnavailable:
-        raise
+        if row["what"] == "people":
+            return roster.go_on(engine, row)
+        found = account.interviews(row["cursor"], since=now - LOOK_BACK, now=now)
+        new = _record(engine, row, found.items)
     except Exception as exc:
         # Whatever one system's answer does to its reader, the others are asked.
-        logger.warning("asking %s for %s: %s", row["source"], row["what"], type(exc).__name__)
-        said = str(exc) if isinstance(exc, AtsError) else f"Asking failed: {type(exc).__name__}."
-        wait = max(
-            getattr(exc, "retry_after", None) or 0.0,
-            min(LONGEST.total_seconds(), 15.0 * 2 ** min(row["tries"], 12)),
-        )
-        _settle(engine, row, next_at=now + dt.timedelta(seconds=wait), error=said)
+        polls.failed(engine, row, exc)
         return 0
-    _settle(
-        engine,
-        row,
-        next_at=now if more else now + EVERY,
-        cursor=cursor or None,
-        tries=0,
-        error=None,
-        began_at=began if more else None,
-        **({} if more else {"complete_at": began}),
-    )
+    polls.went_on(engine, row, found.cursor, more=found.more, began=now)
     return new
-
-
-def _settle(engine: Engine, row: dict[str, Any], **changes: Any) -> None:
-    sets = ", ".join(f"{name} = ?" for name in changes)
-    engine.store.write(
-        f"UPDATE ats_polls SET {sets} WHERE id = ? AND next_at = ?",
-        *changes.values(),
-        row["id"],
-        row["next_at"],
-    )
 
 
 def _record(engine: Engine, row: dict[str, Any], items: list[Polled]) -> int:

@@ -4,19 +4,34 @@ background, so that an enrolment of any size waits for nobody."""
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from outreach_sdk.ats.port import Person
+from outreach_sdk.engine import polls
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.digests import Digester, base_of
 from outreach_sdk.storage.store import Store, in_marks
 
-__all__ = ["FRESH_FOR", "REASONS", "forget_gone", "forget_people", "keep", "standing", "unchecked"]
+__all__ = [
+    "FRESH_FOR",
+    "REASONS",
+    "connected",
+    "forget_gone",
+    "forget_people",
+    "go_on",
+    "keep",
+    "refresh",
+    "standing",
+    "unchecked",
+]
 
 FRESH_FOR = dt.timedelta(hours=24)
 """How long what a system told counts after it stopped answering."""
 REASONS = ("ats_hired", "ats_in_process", "ats_rejected")
+RECENT = dt.timedelta(seconds=60)
+"""How fresh what is known must be for an enrolment not to ask once more."""
 _BATCH = 400
 
 
@@ -52,6 +67,43 @@ def keep(engine: Engine, poll: dict[str, Any], people: Iterable[Person]) -> None
 
 def _bases(person: Person) -> set[str]:
     return {base for address in person.addresses if (base := base_of(address))}
+
+
+def go_on(engine: Engine, row: dict[str, Any]) -> int:
+    """One page of one system's people, which this process has claimed; how many. AtsError."""
+    now = engine.now()
+    found = engine.asker(row["source"]).people(row["cursor"], now=now)
+    keep(engine, row, found.items)
+    polls.went_on(engine, row, found.cursor, more=found.more, began=now)
+    return len(found.items)
+
+
+def refresh(engine: Engine, *, seconds: float = 15.0) -> None:
+    """Ask every system once more before an enrolment, where this process has the keys: what changed in the last
+    minutes is known then. One that fails, or is asked by another process, is left alone."""
+    deadline, now = time.monotonic() + seconds, engine.now()
+    if engine.store.depth or not engine.connected:
+        return
+    polls.ensure(engine, sweep=False)
+    due = "what = 'people' AND tries = 0 AND error IS NULL AND (next_at <= ? OR complete_at < ?)"
+    while time.monotonic() < deadline:
+        row = polls.claim(engine, due, engine.now(), now - RECENT)
+        if row is None:
+            return
+        try:
+            go_on(engine, row)
+        except Exception as exc:
+            # An enrolment goes by what is known.
+            polls.failed(engine, row, exc)
+
+
+def connected(store: Store, workspace_id: int) -> bool:
+    """Whether a system says who is in process there."""
+    return bool(
+        store.value(
+            "SELECT 1 FROM ats_polls WHERE workspace_id = ? AND what = 'people' LIMIT 1", workspace_id
+        )
+    )
 
 
 def unchecked(store: Store, workspace_id: int, now: dt.datetime) -> dict[str, str]:

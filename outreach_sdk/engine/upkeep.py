@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from outreach_sdk.engine import calendars, erasing, polling, roster, watching
+from outreach_sdk.engine import calendars, erasing, polls, roster, watching
 from outreach_sdk.engine.bookings import MAX_WAITING, WAIT_FOR
 from outreach_sdk.engine.context import Engine
 
@@ -19,7 +19,7 @@ AT_ONCE = 1_000
 
 def run(engine: Engine) -> dict[str, int]:
     """All of it; how many of each."""
-    polling.ensure(engine)
+    polls.ensure(engine)
     return {**forget(engine), "erased": erasing.resume_erasures(engine), "watches": watching.renew(engine)}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outreach_sdk.ats import bullhorn, greenhouse_api
-from outreach_sdk.engine import deliveries, looking, polling
+from outreach_sdk.engine import deliveries, looking, polling, polls
 from tests.ats.vendors import PAGE, Vendors
 from tests.harness import House
 from tests.service.senders import ENV
@@ -31,7 +31,7 @@ def connect(tmp_path: Path, vendors: Vendors) -> Iterator[object]:
     def open_house(url: str, *names: str, **more: str) -> House:
         house = House(tmp_path / f"home{len(made)}", url, {**ENV, **vendors.env(*names), **more})
         made.append(house)
-        polling.ensure(house.engine)
+        polls.ensure(house.engine)
         return house
 
     yield open_house

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from outreach_sdk.engine import looking, polling
+from outreach_sdk.engine import looking, polling, polls
 from outreach_sdk.objects.workspace import notifications
 from tests.ats.conftest import poll
 from tests.ats.vendors import Vendors
@@ -135,9 +135,9 @@ def test_a_killed_poll_is_gone_on_with_and_one_that_came_late_moves_no_cursor(
     seq, store = enrolled(house), house.engine.store
     store.write("DELETE FROM ats_polls WHERE what = 'people'")
     vendors.put(20, BO, starts=SOON)
-    row = polling._claim(house.engine)
+    row = polls.claim(house.engine)
     assert row is not None
-    assert polling._claim(house.engine) is None, "others leave it alone"
+    assert polls.claim(house.engine) is None, "others leave it alone"
     store.write("UPDATE ats_polls SET next_at = ?", NOW)
     polling._one(house.engine, row)  # whose lease is over
     assert store.value("SELECT cursor FROM ats_polls") is None
@@ -169,7 +169,7 @@ def test_what_has_no_key_isnt_polled(database_url: str, connect: Connect, vendor
     assert rows == [{"source": "lever", "what": "interviews"}, {"source": "lever", "what": "people"}]
     house.engine.connected = ()
     assert not polling.waiting(house.engine)
-    polling.ensure(house.engine)
+    polls.ensure(house.engine)
     assert house.engine.store.value("SELECT COUNT(*) FROM ats_polls") == 0
 
 
