@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking, polling, polls
+from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking, polling, polls, writing_back
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -32,6 +32,7 @@ __all__ = [
     "drain_imports",
     "drain_kinds",
     "drain_lookups",
+    "drain_notes",
     "drain_polls",
     "drain_sends",
     "drain_shortlists",
@@ -119,6 +120,11 @@ def drain_ats(*_bucket: Any) -> int:
     return polling.drain(shared_engine())
 
 
+def drain_notes(*_bucket: Any) -> int:
+    """Write notes to applicant tracking systems; how many were written."""
+    return writing_back.drain(shared_engine())
+
+
 def drain_calendars(*_bucket: Any) -> dict[str, int]:
     """Look for interviews in the calendars whose time has come."""
     return calendars.drain(shared_engine())
@@ -153,6 +159,7 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_lookups,
         drain_calendars,
         drain_ats,
+        drain_notes,
         drain_upkeep,
     )
 }
@@ -216,6 +223,8 @@ def run_clock(
                 wake.enqueue("bulk", "drain_kinds", int(time.time() // 2))
             if polling.waiting(engine):
                 wake.enqueue("bulk", "drain_ats", int(time.time() // 10))
+            if writing_back.waiting(engine):
+                wake.enqueue("bulk", "drain_notes", int(time.time() // 5))
             if looking.waiting(engine):
                 wake.enqueue("bulk", "drain_lookups", int(time.time() // 2))
             if dispatch.upkeep_due(engine):

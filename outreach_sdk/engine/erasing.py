@@ -138,6 +138,7 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "provider_thread_id = NULL WHERE candidate_id = ?",
         "DELETE FROM candidate_emails WHERE candidate_id = ?",
         "DELETE FROM contacted WHERE candidate_id = ?",
+        "DELETE FROM write_backs WHERE candidate_id = ?",
         "DELETE FROM shortlist_members WHERE candidate_id = ?",
         "DELETE FROM candidate_phones WHERE candidate_id = ?",
         "UPDATE enrichment_items SET value = NULL, source = NULL WHERE candidate_id = ?",

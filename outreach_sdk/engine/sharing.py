@@ -33,7 +33,14 @@ def clone(engine: Engine, sequence: dict[str, Any], name: str, user_id: int) -> 
             {
                 **{
                     k: sequence[k]
-                    for k in ("workspace_id", "timezone", "mailbox_id", "sending_window", "prefer")
+                    for k in (
+                        "workspace_id",
+                        "timezone",
+                        "mailbox_id",
+                        "sending_window",
+                        "prefer",
+                        "write_back",
+                    )
                 },
                 "owner_id": user_id,
                 "name": name,

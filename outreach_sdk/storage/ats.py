@@ -53,9 +53,7 @@ class WriteBack(Owned):
     journey = pw.BigIntegerField(column_name="journey_id")
     candidate = pw.BigIntegerField(column_name="candidate_id", index=True)
     kind = pw.TextField()  # sent | replied | outcome
-    about = pw.BigIntegerField(
-        column_name="about_id"
-    )  # the outbox entry, the message that came in, the event
+    about = pw.TextField()  # the outbox entry, the message that came in, or the journey and its generation
     state = pw.TextField()  # planned | writing | unknown | written | nobody | failed
     marker = pw.TextField(unique=True)  # in the note, so that it is found again
     person = pw.TextField(null=True)  # theirs in that system
@@ -69,17 +67,7 @@ class WriteBack(Owned):
 
     class Meta:
         table_name = "write_backs"
-        indexes = ((("source", "kind", "about"), True), (("sequence", "id"), False))
-
-
-class WriteBackCursor(Row):
-    """Up to which event of what happened notes were planned."""
-
-    source = pw.TextField(unique=True)
-    event = pw.BigIntegerField(column_name="event_id")
-
-    class Meta:
-        table_name = "write_back_cursors"
+        indexes = ((("kind", "about"), True), (("sequence", "id"), False))
 
 
 class Hook(Row):
@@ -99,6 +87,6 @@ class Hook(Row):
         indexes = ((("source", "external_id"), True),)
 
 
-TABLES: tuple[type[pw.Model], ...] = (AtsPoll, AtsPerson, WriteBack, WriteBackCursor, Hook)
+TABLES: tuple[type[pw.Model], ...] = (AtsPoll, AtsPerson, WriteBack, Hook)
 
 PARTIAL_INDEXES = ("CREATE INDEX write_backs_due ON write_backs (due_at) WHERE due_at IS NOT NULL",)

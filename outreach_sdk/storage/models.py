@@ -172,6 +172,7 @@ class Sequence(Owned):
     timezone = pw.TextField()
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     prefer = pw.TextField(null=True)  # work | personal; null: its owner's, then the workspace's
+    write_back = pw.TextField(null=True)  # the applicant tracking system that is told of what happens
     sending_window = JsonField(null=True)  # null: the workspace's; {}: none
     created_at = UtcField()
     activated_at = UtcField(null=True)
