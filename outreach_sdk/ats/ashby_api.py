@@ -34,6 +34,10 @@ class Account:
 
     can_list_notes = True
 
+    takes_secret = True
+    lists_hooks = False
+    events_apart = EVENTS
+
     def __init__(self, api: Api, key: str = "") -> None:
         self._api = api
 
@@ -105,12 +109,9 @@ class Account:
                 return text(one, "id")
         return None
 
-    def subscribe(self, target: str, secret: str) -> list[Hook]:
-        made = []
-        for event in EVENTS:
-            body = {"webhookType": event, "requestUrl": target, "secretToken": secret}
-            made.append(Hook(text(self._ask("webhook.create", body), "results.id"), target, why=event))
-        return made
+    def subscribe(self, target: str, secret: str, event: str = "") -> Hook:
+        body = {"webhookType": event, "requestUrl": target, "secretToken": secret}
+        return Hook(text(self._ask("webhook.create", body), "results.id"), target, why=event)
 
     def hooks(self) -> list[Hook]:
         return []  # Ashby lists none

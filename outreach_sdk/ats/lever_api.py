@@ -32,6 +32,10 @@ class Account:
 
     can_list_notes = True
 
+    takes_secret = False
+    lists_hooks = True
+    events_apart = EVENTS
+
     def __init__(self, api: Api, key: str = "") -> None:
         self._api = api
         self._hired: frozenset[str] | None = None
@@ -101,13 +105,10 @@ class Account:
         notes = self._all(f"opportunities/{quote(person, safe='')}/notes")
         return next((text(n, "id") for n in notes if marker in json.dumps(n)), None)
 
-    def subscribe(self, target: str, secret: str) -> list[Hook]:
+    def subscribe(self, target: str, secret: str, event: str = "") -> Hook:
         # The signature token is the account's, made by Lever: `secret` can't be chosen.
-        made = []
-        for event in EVENTS:
-            answer = self._api.ask("POST", "webhooks", body={"url": target, "event": event})
-            made.append(Hook(text(answer, "data.id"), target, why=event))
-        return made
+        answer = self._api.ask("POST", "webhooks", body={"url": target, "event": event})
+        return Hook(text(answer, "data.id"), target, why=event)
 
     def hooks(self) -> list[Hook]:
         return [

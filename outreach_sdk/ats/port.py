@@ -167,8 +167,14 @@ class Checks(Protocol):
 class Subscribes(Protocol):
     """A system that can be told by API where to send webhooks."""
 
-    def subscribe(self, target: str, secret: str) -> list[Hook]:
-        """Have it told of everything that is read here. AtsRefused says why not."""
+    takes_secret: bool
+    """Whether one chooses what it signs with; else it is the system's own."""
+    lists_hooks: bool
+    events_apart: tuple[str, ...]
+    """The events that take a subscription each, whose `why` is the event; none: one takes them all."""
+
+    def subscribe(self, target: str, secret: str, event: str = "") -> Hook:
+        """Have it told of everything that is read here, or of one event. AtsRefused."""
         ...
 
     def hooks(self) -> list[Hook]:

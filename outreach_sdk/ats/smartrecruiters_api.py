@@ -26,6 +26,10 @@ def headers(key: str) -> dict[str, str]:
 class Account:
     """See `ats.port`."""
 
+    takes_secret = False
+    lists_hooks = True
+    events_apart: tuple[str, ...] = ()
+
     def __init__(self, api: Api, key: str = "") -> None:
         self._api = api
 
@@ -72,12 +76,12 @@ class Account:
         address = text(self._api.ask("GET", f"candidates/{quote(candidate, safe='')}"), "email")
         return (address,) if address else ()
 
-    def subscribe(self, target: str, secret: str) -> list[Hook]:
+    def subscribe(self, target: str, secret: str, event: str = "") -> Hook:
         body = {"callbackUrl": target, "events": list(EVENTS)}
         made = self._api.ask("POST", SUBSCRIPTIONS, body=body)
         number = text(made, "id")
         self._api.ask("PUT", f"{SUBSCRIPTIONS}/{quote(number, safe='')}/activation")
-        return [Hook(number, target)]
+        return Hook(number, target)
 
     def hooks(self) -> list[Hook]:
         listed = every(self._api.ask("GET", SUBSCRIPTIONS), "content")

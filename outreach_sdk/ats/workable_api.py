@@ -21,16 +21,20 @@ def headers(key: str) -> dict[str, str]:
 class Account:
     """See `ats.port`."""
 
+    takes_secret = False
+    lists_hooks = True
+    events_apart: tuple[str, ...] = ()
+
     def __init__(self, api: Api, key: str = "") -> None:
         self._api, self._account = api, key.partition(":")[0]
 
     def check(self) -> None:
         self._api.ask("GET", "jobs", query={"limit": "1"})
 
-    def subscribe(self, target: str, secret: str) -> list[Hook]:
+    def subscribe(self, target: str, secret: str, event: str = "") -> Hook:
         args = {"account_id": self._account, "job_shortcode": "", "stage_slug": ""}
         body = {"target": target, "event": "candidate_moved", "args": args}
-        return [Hook(text(self._api.ask("POST", "subscriptions", body=body), "id"), target)]
+        return Hook(text(self._api.ask("POST", "subscriptions", body=body), "id"), target)
 
     def hooks(self) -> list[Hook]:
         listed = every(self._api.ask("GET", "subscriptions"), "subscriptions")

@@ -21,13 +21,17 @@ def headers(key: str) -> dict[str, str]:
 class Account:
     """See `ats.port.Subscribes` and `Checks`."""
 
+    takes_secret = True
+    lists_hooks = True
+    events_apart: tuple[str, ...] = ()
+
     def __init__(self, api: JsonApi, key: str = "") -> None:
         self._api = api
 
     def check(self) -> None:
         self._api.ask("GET", "users/me")
 
-    def subscribe(self, target: str, secret: str) -> list[Hook]:
+    def subscribe(self, target: str, secret: str, event: str = "") -> Hook:
         body: dict[str, Any] = {
             "url": target,
             "events": list(EVENTS),
@@ -35,7 +39,7 @@ class Account:
             "scope": "organization",
             "signing_key": secret,
         }
-        return [_hook(self._api.ask("POST", "webhook_subscriptions", body=body).get("resource"))]
+        return _hook(self._api.ask("POST", "webhook_subscriptions", body=body).get("resource"))
 
     def hooks(self) -> list[Hook]:
         query = {"organization": self._organization(), "scope": "organization", "count": "100"}

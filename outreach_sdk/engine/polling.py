@@ -11,7 +11,7 @@ from typing import Any
 
 from outreach_sdk.ats.port import Polled
 from outreach_sdk.domain.told import as_body
-from outreach_sdk.engine import deliveries, polls, roster
+from outreach_sdk.engine import deliveries, hooks, polls, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.deliveries import POLLED
 from outreach_sdk.engine.digests import base_of
@@ -49,6 +49,10 @@ def _one(engine: Engine, row: dict[str, Any]) -> int:
     try:
         if row["what"] == "people":
             return roster.go_on(engine, row)
+        if row["what"] == "hooks":
+            hooks.watch(engine, row["source"])
+            polls.went_on(engine, row, None, more=False, began=now)
+            return 0
         found = account.interviews(row["cursor"], since=now - LOOK_BACK, now=now)
         new = _record(engine, row, found.items)
     except Exception as exc:

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 from typing import Any
 
-from outreach_sdk.ats.port import Interviews, Roster
+from outreach_sdk.ats.port import Interviews, Roster, Subscribes
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import AtsError, DatabaseUnavailable
 from outreach_sdk.storage.store import in_marks
@@ -26,12 +26,7 @@ def ensure(engine: Engine, *, sweep: bool = True) -> None:
     held = {(r["source"], r["what"]) for r in store.rows("SELECT source, what FROM ats_polls")}
     if not sources and not held:
         return
-    wanted = {
-        (source, what)
-        for source in sources
-        for what, kind in (("interviews", Interviews), ("people", Roster))
-        if isinstance(engine.asker(source), kind)
-    }
+    wanted = {(source, what) for source in sources for what in _listings(engine.asker(source))}
     for source, what in sorted(held - wanted) if sweep else ():
         store.write("DELETE FROM ats_polls WHERE source = ? AND what = ?", source, what)
     for source, what in sorted(wanted - held):
@@ -42,6 +37,16 @@ def ensure(engine: Engine, *, sweep: bool = True) -> None:
             what,
             engine.now(),
         )
+
+
+def _listings(account: Any) -> list[str]:
+    watched = isinstance(account, Subscribes) and account.lists_hooks
+    told = {
+        "interviews": isinstance(account, Interviews),
+        "people": isinstance(account, Roster),
+        "hooks": watched,
+    }
+    return [what for what, can in told.items() if can]
 
 
 def claim(engine: Engine, due: str = "next_at <= ?", *params: Any) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import credits, dispatch, lifecycle
+from outreach_sdk.engine import credits, dispatch, hooks, lifecycle
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook import html
 from outreach_sdk.objects.frames import frame
@@ -16,6 +16,7 @@ from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, colleague, current, open_session, use
 from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting, preferred
 from outreach_sdk.objects.suppressing import SuppressionList
+from outreach_sdk.objects.systems import ConnectedSystems
 from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
 
 
-class Workspace(SuppressionList):
+class Workspace(SuppressionList, ConnectedSystems):
     """Where one works: `outreach.connect()` gives it."""
 
     def __init__(self, session: Session) -> None:
@@ -156,6 +157,7 @@ class Workspace(SuppressionList):
             notice = "All sending is halted until ws.resume()."
         elif not gate.get("armed"):
             notice = str(gate.get("disarmed_why"))
+        ended = hooks.troubles(self._session.store, self._session.workspace_id)
         return {
             "home": str(self._session.settings.home),
             "user": self._session.user["name"],
@@ -163,6 +165,7 @@ class Workspace(SuppressionList):
             "journeys": counts,
             "tasks": 0 if denied else len(Task.list()),
             "notice": denied or notice,
+            "webhooks": ended if self._session.user["role"] == "admin" else [],
             "access": denied is None,
         }
 

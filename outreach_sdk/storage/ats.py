@@ -16,7 +16,7 @@ class AtsPoll(Row):
 
     workspace = pw.BigIntegerField(column_name="workspace_id")
     source = pw.TextField()
-    what = pw.TextField()  # interviews | people
+    what = pw.TextField()  # interviews | people | hooks
     cursor = pw.TextField(null=True)
     next_at = UtcField()
     began_at = UtcField(null=True)

@@ -165,8 +165,13 @@ def test_bullhorn_logs_in_again_when_its_session_ends_and_says_so_when_it_may_no
 
 def test_what_has_no_key_isnt_polled(database_url: str, connect: Connect, vendors: Vendors) -> None:
     house = connect(database_url, "lever", "smartrecruiters")
-    rows = house.engine.store.rows("SELECT source, what FROM ats_polls ORDER BY what")
-    assert rows == [{"source": "lever", "what": "interviews"}, {"source": "lever", "what": "people"}]
+    rows = house.engine.store.rows("SELECT source, what FROM ats_polls ORDER BY source, what")
+    assert [(r["source"], r["what"]) for r in rows] == [
+        ("lever", "hooks"),
+        ("lever", "interviews"),
+        ("lever", "people"),
+        ("smartrecruiters", "hooks"),
+    ]
     house.engine.connected = ()
     assert not polling.waiting(house.engine)
     polls.ensure(house.engine)

@@ -67,7 +67,7 @@ class Vendors:
         self.faults: list[tuple[str, Answer | None]] = []
         """(pattern of "METHOD path", what is answered; None: done, then the connection is closed)."""
         self.hooks: dict[str, dict[str, Any]] = {}
-        self.sessions = 0
+        self.made = self.sessions = 0
         self.over = False
         vendors = self
 
@@ -379,7 +379,7 @@ class Vendors:
             case "PUT", ["webhooks-api", "v201907", "subscriptions", _, "activation"]:
                 return 200, {}, b""
             case _, ["webhooks-api", "v201907", "subscriptions", *rest]:
-                return self._hook(method, rest, body, "callbackUrl", "content")
+                return self._hook(method, rest, body, "callbackUrl", "content", single="")
         return None
 
     def _teamtailor(
@@ -465,12 +465,12 @@ class Vendors:
         ident: str = "id",
     ) -> Answer | None:
         if method == "POST":
-            if any(
-                h.get(target) == body[target] and h.get("event") == body.get("event")
-                for h in self.hooks.values()
-            ):
+            what = body.get("event", body.get("webhookType"))
+            held = [(h.get(target), h.get("event", h.get("webhookType"))) for h in self.hooks.values()]
+            if (body[target], what) in held:
                 return 409, {}, b"{}"
-            name = f"h{len(self.hooks) + 1}"
+            self.made += 1
+            name = f"h{self.made}"
             self.hooks[name] = {**body, ident: name, "callback_url": body[target], "state": "active"}
             where = listed if single is None else single
             return good({where: self.hooks[name]} if where else self.hooks[name], 201)
