@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import calendars, deliveries, dispatch, kinds, looking, polling, polls, writing_back
+from outreach_sdk.engine import deliveries, dispatch, kinds, looking
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.notify import mail_notices
@@ -117,16 +117,22 @@ def drain_lookups(*_bucket: Any) -> int:
 
 def drain_ats(*_bucket: Any) -> int:
     """Ask applicant tracking systems for interviews, and who is in process there; how many were new."""
+    from outreach_sdk.engine import polling  # the sending workers need not carry it
+
     return polling.drain(shared_engine())
 
 
 def drain_notes(*_bucket: Any) -> int:
     """Write notes to applicant tracking systems; how many were written."""
+    from outreach_sdk.engine import writing_back  # the sending workers need not carry it
+
     return writing_back.drain(shared_engine())
 
 
 def drain_calendars(*_bucket: Any) -> dict[str, int]:
     """Look for interviews in the calendars whose time has come."""
+    from outreach_sdk.engine import calendars
+
     return calendars.drain(shared_engine())
 
 
@@ -203,6 +209,8 @@ def run_clock(
     engine: Engine, wake: dispatch.Wake, stop: threading.Event, every: float, log: Callable[[str], None]
 ) -> None:
     """Tick until stopped. A lost database or Redis costs ticks, not the clock."""
+    from outreach_sdk.engine import polling, polls, writing_back
+
     settings = Settings.from_env()
     known, marked = False, 0.0
     while not stop.is_set():

@@ -60,18 +60,26 @@ def _event(item: Any) -> CalendarEvent:
         all_day=starts is None and bool(text(item, "start.date")),
         canceled=text(item, "status") == "cancelled",
         updated_at=moment(item, "updated"),
-        guests=tuple(
-            Guest(
-                text(one, "email"),
-                declined=text(one, "responseStatus") == "declined",
-                mine=at(one, "self") is True,
-                room=at(one, "resource") is True,
-            )
-            for one in every(item, "attendees")
-        ),
+        guests=_guests(item),
         title=text(item, "summary"),
         link=text(item, "htmlLink"),
     )
+
+
+def _guests(item: Any) -> tuple[Guest, ...]:
+    found = [
+        Guest(
+            text(one, "email"),
+            declined=text(one, "responseStatus") == "declined",
+            mine=at(one, "self") is True,
+            room=at(one, "resource") is True,
+        )
+        for one in every(item, "attendees")
+    ]
+    # Who invites needn't be among those invited.
+    if (organizer := text(item, "organizer.email")) and organizer not in {g.address for g in found}:
+        found.append(Guest(organizer, mine=at(item, "organizer.self") is True))
+    return tuple(found)
 
 
 def _stamp(moment: dt.datetime) -> str:

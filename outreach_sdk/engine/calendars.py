@@ -117,7 +117,7 @@ def read_calendar(engine: Engine, row: dict[str, Any]) -> int:
             **({"listed_at": now} if found.whole else {}),
         )
         if moved == 1:
-            _take(engine, box, found.events, whole=found.whole)
+            _take(engine, box, found.events, whole=found.whole, read_at=row["read_at"])
 
     store.run(work)
     return len(found.events)
@@ -134,7 +134,14 @@ def _settle(store: Store, row: dict[str, Any], **changes: Any) -> int:
     )
 
 
-def _take(engine: Engine, box: dict[str, Any], events: list[CalendarEvent], *, whole: bool) -> None:
+def _take(
+    engine: Engine,
+    box: dict[str, Any],
+    events: list[CalendarEvent],
+    *,
+    whole: bool,
+    read_at: dt.datetime | None,
+) -> None:
     """Note who comes to what, and act on what concerns candidates. In a transaction."""
     store, now, workspace = engine.store, engine.now(), int(box["workspace_id"])
     own = own_addresses(store, workspace) | _users(store, workspace)
@@ -148,6 +155,9 @@ def _take(engine: Engine, box: dict[str, Any], events: list[CalendarEvent], *, w
     known = _candidates(store, workspace, sorted(set().union(*coming.values())), now)
     for event in events:
         theirs = tuple(sorted(coming[event.event_id] & known))
+        if whole and event.event_id in held and _before(event, read_at):
+            # Known from an earlier reading: whoever was enrolled since, was so in spite of it.
+            continue
         if theirs:
             assert event.starts_at is not None  # noqa: S101
             told = InterviewScheduled(
@@ -164,6 +174,10 @@ def _take(engine: Engine, box: dict[str, Any], events: list[CalendarEvent], *, w
         elif not coming[event.event_id]:
             external = event.external_id or held.get(event.event_id, ("", now))[0]
             _call_off(engine, workspace, external, max(event.updated_at or now, now))
+
+
+def _before(event: CalendarEvent, read_at: dt.datetime | None) -> bool:
+    return read_at is not None and event.updated_at is not None and event.updated_at < read_at
 
 
 def _users(store: Store, workspace_id: int) -> set[str]:

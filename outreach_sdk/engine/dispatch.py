@@ -108,7 +108,7 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
     ):
         done["drains"] += wake.enqueue("bulk", "drain_shortlists", int(now.timestamp() // 2))
     if calendars.waiting(engine):
-        done["drains"] += wake.enqueue("bulk", "drain_calendars", int(now.timestamp() // 2))
+        done["drains"] += wake.enqueue("read", "drain_calendars", int(now.timestamp() // 2))
     if enrich.waiting(engine):
         done["drains"] += wake.enqueue("bulk", "drain_enrichment", int(now.timestamp() // 2))
     return done

@@ -65,9 +65,15 @@ def claim(engine: Engine, due: str = "next_at <= ?", *params: Any) -> dict[str, 
 
 
 def went_on(
-    engine: Engine, row: dict[str, Any], cursor: str | None, *, more: bool, began: dt.datetime
+    engine: Engine,
+    row: dict[str, Any],
+    cursor: str | None,
+    *,
+    more: bool,
+    began: dt.datetime,
+    **changes: dt.datetime | None,
 ) -> None:
-    """Its page is stored: the cursor moves. `began`: when the page was asked for."""
+    """Its page is stored: the cursor moves. `began`: when the page was asked for; `changes`: other columns."""
     began = row["began_at"] or began
     _settle(
         engine,
@@ -78,6 +84,7 @@ def went_on(
         error=None,
         began_at=began if more else None,
         **({} if more else {"complete_at": began}),
+        **changes,
     )
 
 

@@ -30,6 +30,7 @@ __all__ = [
 FRESH_FOR = dt.timedelta(hours=24)
 """How long what a system told counts after it stopped answering."""
 REASONS = ("ats_hired", "ats_in_process", "ats_rejected")
+WHOLE_EVERY = dt.timedelta(days=7)
 RECENT = dt.timedelta(seconds=60)
 """How fresh what is known must be for an enrolment not to ask once more."""
 _BATCH = 400
@@ -41,7 +42,7 @@ def keep(engine: Engine, poll: dict[str, Any], people: Iterable[Person]) -> None
     digest = Digester(store, poll["workspace_id"])
     listed = list({p.external_id: p for p in people if p.external_id}.values())
     rows = [
-        (poll["workspace_id"], poll["source"], p.external_id, digest(base), p.state, p.at)
+        (poll["workspace_id"], poll["source"], p.external_id, digest(base), p.state, p.at, engine.now())
         for p in listed
         if p.state != "none"
         for base in sorted(_bases(p))
@@ -57,8 +58,8 @@ def keep(engine: Engine, poll: dict[str, Any], people: Iterable[Person]) -> None
             )
         if rows:
             store.write_many(
-                "INSERT INTO ats_people (workspace_id, source, external_id, digest, state, changed_at) "
-                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (source, external_id, digest) DO NOTHING",
+                "INSERT INTO ats_people (workspace_id, source, external_id, digest, state, changed_at, seen_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, external_id, digest) DO NOTHING",
                 rows,
             )
 
@@ -72,9 +73,19 @@ def _bases(person: Person) -> set[str]:
 def go_on(engine: Engine, row: dict[str, Any]) -> int:
     """One page of one system's people, which this process has claimed; how many. AtsError."""
     now = engine.now()
+    if row["began_at"] is None and (row["whole_at"] is None or now - row["whole_at"] > WHOLE_EVERY):
+        row["cursor"] = None  # everything again: of who was deleted there nothing else tells
+    if row["cursor"] is None:
+        row["whole_began_at"] = now
     found = engine.asker(row["source"]).people(row["cursor"], now=now)
     keep(engine, row, found.items)
-    polls.went_on(engine, row, found.cursor, more=found.more, began=now)
+    whole = {"whole_began_at": row["whole_began_at"]}
+    if not found.more and row["whole_began_at"] is not None:
+        engine.store.write(
+            "DELETE FROM ats_people WHERE source = ? AND seen_at < ?", row["source"], row["whole_began_at"]
+        )
+        whole = {"whole_began_at": None, "whole_at": now}
+    polls.went_on(engine, row, found.cursor, more=found.more, began=now, **whole)
     return len(found.items)
 
 

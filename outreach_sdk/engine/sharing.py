@@ -19,6 +19,7 @@ _OWNED = (
     "UPDATE outbox SET owner_id = ? WHERE journey_id IN (SELECT id FROM journeys WHERE sequence_id = ?)",
     "UPDATE events SET owner_id = ? WHERE journey_id IN (SELECT id FROM journeys WHERE sequence_id = ?)",
     "UPDATE imports SET owner_id = ? WHERE sequence_id = ?",
+    "UPDATE write_backs SET owner_id = ? WHERE sequence_id = ?",
 )
 
 

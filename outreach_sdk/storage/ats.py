@@ -20,6 +20,8 @@ class AtsPoll(Row):
     cursor = pw.TextField(null=True)
     next_at = UtcField()
     began_at = UtcField(null=True)
+    whole_began_at = UtcField(null=True)  # of the pass under way, where it is one through everything
+    whole_at = UtcField(null=True)  # when such a pass ended last
     complete_at = UtcField(null=True)
     tries = pw.IntegerField(default=0)
     error = pw.TextField(null=True)
@@ -38,6 +40,7 @@ class AtsPerson(Row):
     digest = pw.TextField()
     state = pw.TextField()  # in_process | rejected | hired
     changed_at = UtcField(null=True)
+    seen_at = UtcField()
 
     class Meta:
         table_name = "ats_people"

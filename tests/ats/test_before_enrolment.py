@@ -204,6 +204,24 @@ def test_many_rows_cost_no_more_requests_than_few(tmp_path: Path, connect: Conne
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.rule(28)
+@pytest.mark.parametrize("vendor", ["greenhouse", "ashby"])
+def test_whoever_was_deleted_there_is_known_no_more_after_a_whole_pass(
+    database_url: str, connect: Connect, vendors: Vendors, vendor: str
+) -> None:
+    house = connect(database_url, vendor)
+    fill(vendors)
+    poll(house)
+    del vendors.people[1]
+    poll(house)
+    seq, store = sequence(house), house.engine.store
+    assert reasons(seq.enroll(house.people(1))) == {mail(0): "ats_in_process"}
+    store.write("UPDATE ats_polls SET whole_at = ?", NOW - 8 * DAY)
+    poll(house)
+    assert seq.enroll(house.people(1)).enrolled == 1
+    assert store.value("SELECT COUNT(*) FROM ats_people") == 4
+
+
 def test_what_was_kept_of_people_goes_with_them_and_with_the_key(
     database_url: str, connect: Connect, vendors: Vendors
 ) -> None:

@@ -144,6 +144,8 @@ class Diary:
                 *({"email": a, "responseStatus": r} for a, r in self._guests(event)),
             ],
         }
+        if "organizer" in event:
+            made["organizer"] = {"email": event["organizer"]}
         if "series" in event:
             made["originalStartTime"] = {"dateTime": event["starts"].isoformat()}
         return made
@@ -194,7 +196,9 @@ class Diary:
             "isCancelled": False,
             "isOrganizer": answer == "organizer",
             "organizer": {
-                "emailAddress": {"address": self.owner if answer == "organizer" else "x@x.example"}
+                "emailAddress": {
+                    "address": self.owner if answer == "organizer" else event.get("organizer", "x@x.example")
+                }
             },
             "responseStatus": {"response": answer},
             "start": start,

@@ -170,6 +170,29 @@ def test_whoever_comes_to_an_event_ahead_is_held_back_when_enrolled(office: Offi
     assert upkeep.forget(office.house.engine)["calendar_entries"] == 2
 
 
+@pytest.mark.rule(15)
+def test_whoever_was_enrolled_in_spite_of_it_stays_so_until_the_event_changes(office: Office) -> None:
+    office.diary.put("talk", SOON, BO)
+    office.read()
+    seq = office.house.two_steps(office.house.trusted(office.box), delay=172_800)
+    seq.activate()
+    assert seq.enroll(office.house.people(1), override=["interview_ahead"]).enrolled == 1
+    office.store.write("UPDATE calendars SET listed_at = ?", NOW - dt.timedelta(days=8))
+    office.read()
+    assert seq.journey(BO).status == "active"
+    office.diary.put("talk", SOON + dt.timedelta(hours=1), BO)
+    office.read()
+    assert seq.journey(BO).status == "cancelled"
+
+
+@pytest.mark.rule(15)
+def test_a_candidate_who_invites_counts_as_one_who_is_invited(office: Office) -> None:
+    seq = office.enrolled(1)
+    office.diary.put("talk", SOON, mine="accepted", organizer=BO)
+    office.read()
+    assert seq.journey(BO).reason == "interview_scheduled"
+
+
 FAULTS = {
     "busy": (429, {"Retry-After": "600"}, b""),
     "broken": (500, {}, b"<html>"),
