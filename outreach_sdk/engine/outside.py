@@ -16,7 +16,7 @@ from outreach_sdk.storage.store import Store
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HOLD_BACKS", "REJECTED_DAYS", "rules", "unchecked_notice"]
+__all__ = ["HOLD_BACKS", "REJECTED_DAYS", "rules", "unchecked_notice", "why_held"]
 
 Rules = list[tuple[str, str, str, tuple[Any, ...]]]
 
@@ -47,6 +47,39 @@ def rules(store: Store, workspace_id: int, chunk: pl.DataFrame, now: dt.datetime
         meeting = calendars.ahead(store, workspace_id, now, rows)
         found += _held("interview_ahead", (row for digest in meeting for row in rows[digest]))
     return found
+
+
+def why_held(store: Store, workspace_id: int, journey: dict[str, Any], now: dt.datetime) -> str | None:
+    """What would have held somebody back whose address wasn't known when they were enrolled; None where nothing would,
+    or where what would was lifted then."""
+    settings = json.loads(store.value("SELECT settings FROM workspace WHERE id = ?", workspace_id) or "{}")
+    person = journey["candidate_id"]
+    rows = store.rows("SELECT address FROM candidate_emails WHERE candidate_id = ?", person)
+    addresses = [str(r["address"]) for r in rows]
+    reasons: list[str] = []
+    off = OffLimits(settings.get("off_limits") or ())
+    company = store.value("SELECT company FROM candidates WHERE id = ?", person) or ""
+    if off and (off.company(company) or any(off.domain(a.rpartition("@")[2]) for a in addresses)):
+        reasons.append("off_limits")
+    digests = Digester(store, workspace_id).of_rows((person, a) for a in addresses)
+    if roster.connected(store, workspace_id):
+        since = now - dt.timedelta(days=float(settings.get("rejected_days", REJECTED_DAYS)))
+        standing = roster.standing(store, workspace_id, digests, rejected_since=since)
+        reasons += [reason for reason in roster.REASONS if standing[reason]]
+        if roster.unchecked(store, workspace_id, now):
+            reasons.append("ats_unchecked")
+    if calendars.ahead(store, workspace_id, now, digests):
+        reasons.append("interview_ahead")
+    if not reasons:
+        return None
+    options = store.value(
+        "SELECT i.options FROM import_rows r JOIN imports i ON i.id = r.import_id WHERE r.candidate_id = ? AND "
+        "i.sequence_id = ? AND r.outcome = 'enrolled' ORDER BY i.id DESC LIMIT 1",
+        person,
+        journey["sequence_id"],
+    )
+    lifted = json.loads(options or "{}").get("override") or ()
+    return next((reason for reason in reasons if reason not in lifted), None)
 
 
 def unchecked_notice(store: Store, workspace_id: int, now: dt.datetime) -> str | None:

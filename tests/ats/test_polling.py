@@ -178,10 +178,19 @@ def test_what_has_no_key_isnt_polled(database_url: str, connect: Connect, vendor
     assert house.engine.store.value("SELECT COUNT(*) FROM ats_polls") == 0
 
 
+def nameless() -> senders.Delivery:
+    """Greenhouse's, of somebody without an address in it."""
+    made = senders.greenhouse(BO)
+    data = json.loads(made.body)
+    data["payload"]["application"]["candidate"]["email_addresses"] = []
+    return senders.Delivery(made.path, json.dumps(data).encode(), made.headers)
+
+
 @pytest.mark.rule(15)
 @pytest.mark.parametrize(
     ("vendor", "make"),
     [
+        ("greenhouse", nameless),
         ("merge", lambda: senders.merge(BO)),
         ("smartrecruiters", lambda: senders.smartrecruiters(BO)),
         ("teamtailor", lambda: senders.teamtailor(BO)),
@@ -197,7 +206,11 @@ def test_deliveries_that_name_nobody_are_asked_about(
     assert row["state"] == "lookup"
     data = json.loads(bytes(row["body"]))
     where = {"merge": ("data", "application"), "smartrecruiters": ("", "interview_id")}.get(vendor)
-    inner = data["payload"]["data"] if where is None else data.get(where[0], data)
+    inner = (
+        data["payload"].get("data", data["payload"].get("application"))
+        if where is None
+        else data.get(where[0], data)
+    )
     inner["id" if where is None else where[1]] = "a1"  # the sample's own is somebody else's
     store.write("UPDATE deliveries SET body = ?", json.dumps(data).encode())
     looking.drain(house.engine)
