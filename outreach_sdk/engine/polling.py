@@ -32,7 +32,7 @@ def waiting(engine: Engine) -> bool:
     return bool(engine.store.value("SELECT 1 FROM ats_polls WHERE next_at <= ? LIMIT 1", engine.now()))
 
 
-def drain(engine: Engine, *, seconds: float = 120.0) -> int:
+def drain(engine: Engine, *, seconds: float = 30.0) -> int:
     """Ask every system whose time has come, page by page; how many things were new or changed."""
     deadline, done = time.monotonic() + seconds, 0
     while engine.connected and time.monotonic() < deadline:

@@ -52,13 +52,16 @@ def _listings(account: Any) -> list[str]:
 def claim(engine: Engine, due: str = "next_at <= ?", *params: Any) -> dict[str, Any] | None:
     """The listing whose turn it is, for one page; None where none is. Moved ahead by a lease, so a crash heals."""
     store, now = engine.store, engine.now()
+    given = params or (now,)
+    if not store.value(f"SELECT 1 FROM ats_polls WHERE {due} LIMIT 1", *given):
+        return None
     skip = " FOR UPDATE SKIP LOCKED" if store.dialect == "postgresql" else ""
     with store.tx():
         rows = store.rows(
             "UPDATE ats_polls SET next_at = ?, tries = tries + 1 WHERE id IN (SELECT id FROM ats_polls "
             f"WHERE {due} AND source IN {in_marks(engine.connected)} ORDER BY next_at, id LIMIT 1{skip}) RETURNING *",
             now + LEASE,
-            *(params or (now,)),
+            *given,
             *engine.connected,
         )
     return rows[0] if rows else None

@@ -33,6 +33,8 @@ DEAD_AFTER = 15
 """Tries after which a note waits for a person."""
 LEASE = dt.timedelta(minutes=3)
 LONGEST = dt.timedelta(hours=2)
+SETTLED = dt.timedelta(minutes=5)
+"""After so long a request without an answer was done or never will be: only then it is looked for."""
 TEXT = 4_000
 """Characters of an e-mail or answer that a note quotes at most."""
 
@@ -96,6 +98,7 @@ def _one(engine: Engine, row: dict[str, Any]) -> bool:
         if not account.can_list_notes:
             _give_up(engine, row)
             return False
+        row["state"] = "unknown"  # whatever the look ends with, the request was made
         note = account.find_note(row["person"], row["marker"])
         if note is not None:
             return _written(engine, row, note)
@@ -156,6 +159,8 @@ def _later(engine: Engine, row: dict[str, Any], exc: Exception) -> None:
         getattr(exc, "retry_after", None) or 0.0,
         min(LONGEST.total_seconds(), 15.0 * 2 ** min(row["tries"], 12)),
     )
+    if state == "unknown":
+        wait = max(wait, SETTLED.total_seconds())
     due = engine.now() + dt.timedelta(seconds=wait)
     _settle(engine, row, state=state, error=said, due_at=due)
 

@@ -124,6 +124,10 @@ def test_doctor_tries_every_key(
     assert len(checks) == len(KEYS)
     assert {n for n, c in checks.items() if not c["ok"]} == {"key of lever"}
     assert "refuses the key" in checks["key of lever"]["say"]
+    poll(house)
+    asked = Workspace(house.session).systems()
+    assert asked.filter(asked["error"].is_not_null())["system"].unique().to_list() == ["lever"]
+    assert asked.filter(asked["complete_at"].is_not_null())["system"].n_unique() >= 5
     for name, value in house.env.items():
         monkeypatch.setenv(name, value)
     done: Any = CliRunner().invoke(outreach, ["doctor", "--json"])
