@@ -56,9 +56,8 @@ def status(as_json: bool) -> None:
     def plain(_: Any) -> str:
         lines = [f"{role}: {n} alive" for role, n in sorted(state["alive"].items())] or ["no engine alive"]
         lines += [f"{n} journeys {s}" for s, n in sorted(state["journeys"].items())]
-        return "\n".join(
-            [*lines, f"{state['tasks']} tasks open", *([state["notice"]] if state["notice"] else [])]
-        )
+        told = [*([state["notice"]] if state["notice"] else []), *state["webhooks"]]
+        return "\n".join([*lines, f"{state['tasks']} tasks open", *told])
 
     say(state, as_json, plain)
 
@@ -66,12 +65,13 @@ def status(as_json: bool) -> None:
 @outreach.command()
 @JSON
 def doctor(as_json: bool) -> None:
-    """Check database, Redis, engine and mailboxes; each line says what to do."""
+    """Check database, Redis, engine, mailboxes and systems; each line says what to do."""
     from outreach_sdk.objects.mailbox import Mailbox
     from outreach_sdk.objects.workspace import connect
     from outreach_sdk.webhooks import ready
 
-    state = connect().status()
+    workspace = connect()
+    state = workspace.status()
     checks: list[dict[str, Any]] = []
     answers = ready()
     checks.append({"check": "database", "ok": answers["database"], "say": "The database answers."})
@@ -93,6 +93,8 @@ def doctor(as_json: bool) -> None:
             )
         except OutreachError as exc:
             checks.append({"check": f"mailbox {row['address']}", "ok": False, "say": str(exc)})
+        checks.append({"check": f"calendar of {row['address']}", "ok": True, "say": f"{row['calendar']}."})
+    checks += workspace.check_systems()
     say(
         checks,
         as_json,

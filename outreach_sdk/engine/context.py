@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.ai.port import HeaderReader, PassageWriter, ReplyJudge
-from outreach_sdk.ats.port import Asker
+from outreach_sdk.calendars.port import Calendar
 from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.mail.port import MailTransport
@@ -54,9 +54,13 @@ class Engine:
     """What reads a source's deliveries; None where nothing does."""
     enrichers: Callable[[], Enrichers] = Enrichers
     """Whoever can be asked for addresses and numbers: those that have a key."""
-    asker: Callable[[str], Asker | None] = lambda source: None
+    asker: Callable[[str], Any] = lambda source: None
     askable: tuple[str, ...] = ()
-    """Who asks a source's system, and the sources whose system can be asked."""
+    connected: tuple[str, ...] = ()
+    """The account at a source's system (ats.port), the sources whose deliveries can be asked about, and all systems
+    there is a key for."""
+    calendar: Callable[[dict[str, Any]], Calendar | None] = lambda box: None
+    """The calendar of a mailbox's owner; None where its provider has none."""
     public_url: str | None = None
     push_topic: str | None = None
     """Where the web service is reached from outside, and Google's topic for news of mailboxes."""

@@ -17,6 +17,7 @@ from outreach_sdk.errors import DatabaseUnavailable, InvalidInput, NotFound, Out
 
 __all__ = [
     "DEAD_AFTER",
+    "POLLED",
     "Explained",
     "act",
     "drain",
@@ -25,6 +26,7 @@ __all__ = [
     "record",
     "refused",
     "replay",
+    "system",
     "waiting",
 ]
 
@@ -214,6 +216,8 @@ def act(engine: Engine, row: dict[str, Any], told: list[Event]) -> Explained:
     return Explained(worst.state, said, sum(end.stopped for end in ends))
 
 
+POLLED = ":poll"
+"""After the name of a system, where it was asked rather than told."""
 SHORTLIST = "shortlist:"
 """Before the name of the shortlist that a delivery is for."""
 _ORDER = ("done", "lookup", "ignored")
@@ -228,10 +232,11 @@ def _one(engine: Engine, row: dict[str, Any], event: Event) -> Explained:
         return Explained("ignored", "Nobody waits for it.")
     if isinstance(event, NeedsLookup):
         return Explained(
-            "lookup", f"{event.why}: {row['source']} has to be asked about {event.what} {event.id}."
+            "lookup",
+            f"{event.why}: {system(row['source'])} has to be asked about {event.what} {event.id}.",
         )
     store = engine.store
-    booking, changed = bookings.take(engine, row["workspace_id"], row["source"], event, engine.now())
+    booking, changed = bookings.take(engine, row["workspace_id"], system(row["source"]), event, engine.now())
     stopped = bookings.act_on(engine, booking)
     if stopped:
         return Explained("done", f"It stopped {stopped} journey{'s' if stopped > 1 else ''}.", stopped)
@@ -244,6 +249,11 @@ def _one(engine: Engine, row: dict[str, Any], event: Event) -> Explained:
     if not changed:
         return Explained("done", "It says nothing that wasn't known.")
     return Explained("done", "It was noted; no journey of theirs is to be stopped by it.")
+
+
+def system(source: str) -> str:
+    """The system that a delivery is from, whichever way it came."""
+    return source.removesuffix(POLLED)
 
 
 def explain(engine: Engine, delivery: int) -> Explained:

@@ -13,7 +13,17 @@ from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import deliveries, enrich, outbox, passages, release, selftest, sync, tasks
+from outreach_sdk.engine import (
+    calendars,
+    deliveries,
+    enrich,
+    outbox,
+    passages,
+    release,
+    selftest,
+    sync,
+    tasks,
+)
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import OutreachError
@@ -109,6 +119,8 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
         "s.last_member_id > l.done_id LIMIT 1"
     ):
         done["drains"] += wake.enqueue("bulk", "drain_shortlists", int(now.timestamp() // 2))
+    if calendars.waiting(engine):
+        done["drains"] += wake.enqueue("read", "drain_calendars", int(now.timestamp() // 2))
     if enrich.waiting(engine):
         done["drains"] += wake.enqueue("bulk", "drain_enrichment", int(now.timestamp() // 2))
     return done

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.engine import bookings
+from outreach_sdk.engine import bookings, outside
 from outreach_sdk.engine.contact_points import best_address, preference
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.lifecycle import plan_first
@@ -40,6 +40,7 @@ HOLD_BACKS = (
     "in_another_sequence",
     "invalid_address",
     "interview_ahead",
+    *outside.HOLD_BACKS,
 )
 """Reasons for which people are held back. All but `FIRM` can be lifted by `override=`."""
 FIRM = ("suppressed", "erased")
@@ -106,6 +107,7 @@ def enroll_chunk(engine: Engine, job: dict[str, Any], chunk: pl.DataFrame) -> No
     known = match_people(store, job, profiles=chunk["linkedin"].null_count() < chunk.height)
     lifted = set(options["override"])
     hold_back(store, _rules(store, job, sequence, now, known=bool(known)), lifted=lifted)
+    hold_back(store, outside.rules(store, job["workspace_id"], chunk, now, known=bool(known)), lifted=lifted)
     person = add_people(store, job, now, known=bool(known))
     bookings.match_staged(store, job["workspace_id"], person, now, lifted="interview_ahead" in lifted)
     prefer = preference(store, sequence, options.get("prefer"))

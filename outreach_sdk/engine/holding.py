@@ -59,6 +59,11 @@ _ROWS: tuple[tuple[str, str], ...] = (
         "SELECT field, outcome, value, kind, verified, source, finished_at FROM enrichment_items WHERE candidate_id = ?",
     ),
     (
+        "notes",
+        "SELECT journey_id, source, kind, state, body, note_id, happened_at, written_at FROM write_backs WHERE "
+        "candidate_id = ?",
+    ),
+    (
         "shortlists",
         "SELECT s.owner_id, s.name, m.source, m.added_at, m.removed_at FROM shortlist_members m JOIN shortlists s ON s.id = "
         "m.shortlist_id WHERE m.candidate_id = ?",

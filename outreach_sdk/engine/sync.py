@@ -19,6 +19,7 @@ from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.reopen import other_addresses
 from outreach_sdk.engine.soft_bounce import soft_bounced
 from outreach_sdk.errors import MailAuthError, MailError
+from outreach_sdk.storage import notes
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journey, move_journeys
 
@@ -296,6 +297,7 @@ def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) ->
     reply_kind = kinds.by_rules(engine, row, now)
     if row["ended_at"] is not None and now - row["ended_at"] > REPLY_WINDOW:
         return
+    notes.replied(store, row["id"], now)
     settings = store.value("SELECT settings FROM workspace WHERE id = ?", row["workspace_id"])
     everyone = json.loads(settings or "{}").get("reply_stops") == "workspace"
     where = "candidate_id = ? AND workspace_id = ?" + ("" if everyone else " AND owner_id = ?")

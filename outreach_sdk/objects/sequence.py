@@ -20,6 +20,7 @@ from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.headers import Mapper, mapper_of
 from outreach_sdk.engine.mailboxes import sender_repaired
+from outreach_sdk.engine.outside import unchecked_notice
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
@@ -234,8 +235,9 @@ class Sequence(
         """Enrol a frame, dicts or a file. `prefer`: "work" | "personal", which of a candidate's addresses to use
         (default: the sequence's, one's own, the workspace's preference, else the address the row names). `dry_run`
         writes nothing. `override` lifts hold-backs by name (contacted_by_colleague, in_another_sequence,
-        invalid_address, interview_ahead). `enrich` has missing addresses found by the engine's
-        workers; their journeys go on with them. ImportRefused where it can't be read as people."""
+        invalid_address, interview_ahead, off_limits, ats_in_process, ats_rejected, ats_hired, ats_unchecked).
+        `enrich` has missing addresses found by the engine's workers; their journeys go on with them. ImportRefused
+        where it can't be read as people."""
         lifted = tuple(override)
         may = [name for name in HOLD_BACKS if name not in FIRM]
         if wrong := set(lifted) - set(may):
@@ -256,8 +258,14 @@ class Sequence(
             enrich=enrich,
         )
         return EnrollmentReport(
-            self._session.engine, import_id, self.notice, table.mapping, rehearsed=rehearsed
+            self._session.engine, import_id, self._told(), table.mapping, rehearsed=rehearsed
         )
+
+    def _told(self) -> str | None:
+        """The banner of an enrolment: why nothing is scheduled, why people couldn't be checked."""
+        session = self._session
+        told = (self.notice, unchecked_notice(session.store, session.workspace_id, session.now()))
+        return " ".join(filter(None, told)) or None
 
     def import_csv(
         self,
@@ -308,7 +316,7 @@ class Sequence(
             parts=people_rows.file_parts(path),
             waiting=not wait,
         )
-        report = EnrollmentReport(engine, import_id, self.notice, table.mapping)
+        report = EnrollmentReport(engine, import_id, self._told(), table.mapping)
         if not wait:
             return report
         with tqdm(total=table.total, unit=" rows", desc="enrolling", delay=1.0, leave=False) as bar:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from outreach_sdk.domain.companies import company_key
 from outreach_sdk.domain.outside import check_address
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.domain.waterfall import EMAIL_ORDER, PHONE_ORDER, VERIFIERS
 from outreach_sdk.domain.windows import SendingWindow, days_off
 from outreach_sdk.engine.contact_points import PREFERENCES
 from outreach_sdk.engine.kinds import MONTHLY_LIMIT
+from outreach_sdk.engine.outside import REJECTED_DAYS
 from outreach_sdk.errors import InvalidInput
 
 __all__ = ["DEFAULTS", "booking_page", "checked_setting", "mine", "moment_after", "preferred", "window_value"]
@@ -35,6 +37,8 @@ DEFAULTS: dict[str, Any] = {
     "prefer": None,
     "sequences": True,
     "one_sequence": False,
+    "rejected_days": REJECTED_DAYS,
+    "off_limits": [],
     "enrich_email": list(EMAIL_ORDER),
     "enrich_phone": list(PHONE_ORDER),
     "enrich_verify": list(VERIFIERS),
@@ -149,6 +153,17 @@ def booking_page(name: str, value: Any) -> str | None:
     return str(value)
 
 
+def _companies(name: str, value: Any) -> list[str]:
+    given = (
+        [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple, set)) else None
+    )
+    if given is None or not all(isinstance(one, str) and company_key(one) for one in given):
+        raise InvalidInput(name, value, 'Give names or domains of companies: ["Acme Ltd", "acme.example"].')
+    if len(given) > 10_000:
+        raise InvalidInput(name, f"{len(given)} companies", "Give 10,000 at most.")
+    return sorted({one.strip() for one in given})
+
+
 def _providers(known: tuple[str, ...]) -> Callable[[str, Any], list[str]]:
     def check(name: str, value: Any) -> list[str]:
         given = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else []
@@ -206,6 +221,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "prefer": preferred,
     "sequences": _switch,
     "one_sequence": _switch,
+    "rejected_days": _days,
+    "off_limits": _companies,
     "enrich_email": _providers(EMAIL_ORDER),
     "enrich_phone": _providers(PHONE_ORDER),
     "enrich_verify": _providers(VERIFIERS),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import credits, dispatch, lifecycle
+from outreach_sdk.engine import credits, dispatch, hooks, lifecycle
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook.card import Card, Note, Shown, Table
 from outreach_sdk.objects.cards import with_card
@@ -17,6 +17,7 @@ from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, colleague, current, open_session, use
 from outreach_sdk.objects.settings import DEFAULTS, checked_setting, mine
 from outreach_sdk.objects.suppressing import SuppressionList
+from outreach_sdk.objects.systems import ConnectedSystems
 from outreach_sdk.objects.task import Task, TaskList
 from outreach_sdk.objects.texting import WorkspaceTexts
 from outreach_sdk.storage.transitions import event
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
 
 
-class Workspace(SuppressionList, WorkspaceTexts, Shown):
+class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
     """Where one works: `outreach.connect()` gives it."""
 
     def __init__(self, session: Session) -> None:
@@ -56,9 +57,11 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
-        (False). sequences: whether Sequences are there at all (True; only an admin changes it, and what
-        runs goes on). enrich_email, enrich_phone, enrich_verify: which providers are asked for addresses, for
-        numbers, and to verify, in this order. InvalidInput names what it can't take.
+        (False). rejected_days: how long after a rejection in a connected applicant tracking system somebody is held
+        back (180). off_limits: names and domains of companies whose people are held back. sequences: whether
+        Sequences are there at all (True; only an admin changes it, and what runs goes on). enrich_email,
+        enrich_phone, enrich_verify: which providers are asked for addresses, for numbers, and to verify, in this
+        order. InvalidInput names what it can't take.
         """
         if "sequences" in changes:
             self._only_admins("switches Sequences on or off")
@@ -168,6 +171,7 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
             notice = "All sending is halted until ws.resume()."
         elif not gate.get("armed"):
             notice = str(gate.get("disarmed_why"))
+        ended = hooks.troubles(self._session.store, self._session.workspace_id)
         return {
             "home": str(self._session.settings.home),
             "user": self._session.user["name"],
@@ -179,6 +183,7 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
                 self._session.user["id"],
             ),
             "notice": denied or notice,
+            "webhooks": ended if self._session.user["role"] == "admin" else [],
             "access": denied is None,
         }
 

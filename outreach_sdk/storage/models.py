@@ -114,6 +114,7 @@ class ConnectLink(Owned):
     name = pw.TextField(default="")
     state_hash = pw.TextField(null=True, unique=True)
     browser_hash = pw.TextField(null=True)
+    calendar = pw.BooleanField(default=True)  # whether leave to read it is asked for too
     memo = pw.TextField(null=True)  # encrypted: what the sign-in needs to be finished
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     error = pw.TextField(null=True)
@@ -176,6 +177,7 @@ class Sequence(Owned):
     timezone = pw.TextField()
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     prefer = pw.TextField(null=True)  # work | personal; null: its owner's, then the workspace's
+    write_back = pw.TextField(null=True)  # the applicant tracking system that is told of what happens
     sending_window = JsonField(null=True)  # null: the workspace's; {}: none
     review = pw.BooleanField(
         default=False, constraints=[pw.SQL("DEFAULT FALSE")]

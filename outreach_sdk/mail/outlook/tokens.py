@@ -23,10 +23,11 @@ import requests
 
 from outreach_sdk.errors import ConfigError, MailAuthError, MailTemporary
 
-__all__ = ["LOGIN", "SCOPES", "Grant", "Tokens", "application", "redeem", "shown_error"]
+__all__ = ["CALENDAR", "LOGIN", "SCOPES", "Grant", "Tokens", "application", "redeem", "shown_error"]
 
 LOGIN = "https://login.microsoftonline.com"
 SCOPES = ["Mail.ReadWrite", "Mail.Send", "User.Read"]
+CALENDAR = "Calendars.Read"
 EARLY = 120.0
 """Seconds before its end that an access token counts as used up."""
 ROUNDS = 5
@@ -109,16 +110,19 @@ def redeem(
     tenant: str = "common",
     authority: str = LOGIN,
     timeout: float = 30.0,
+    calendar: bool = False,
 ) -> Grant:
-    """Exchange a refresh token. Raises MailAuthError (the grant or the application is dead) and
-    MailTemporary. Without a secret the application counts as public. An `authority` over plain http must
-    be on this machine, else ConfigError: the refresh token would be readable on the way."""
+    """Exchange a refresh token; `calendar`: its consent covers that too. Raises MailAuthError (the grant or the
+    application is dead) and MailTemporary. Without a secret the application counts as public. An `authority` over
+    plain http must be on this machine, else ConfigError: the refresh token would be readable on the way."""
     try:
         with application(client_id, client_secret, tenant=tenant, authority=authority, timeout=timeout) as (
             app,
             _,
         ):
-            answer = app.acquire_token_by_refresh_token(refresh_token, scopes=SCOPES)
+            answer = app.acquire_token_by_refresh_token(
+                refresh_token, scopes=[*SCOPES, *([CALENDAR] if calendar else [])]
+            )
     except (requests.RequestException, msal.exceptions.MsalError, RuntimeError) as exc:
         raise MailTemporary(f"Microsoft's sign-in didn't answer ({type(exc).__name__}).") from None
     except ValueError:
