@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from outreach_sdk.engine import dispatch, outbox
+from outreach_sdk.engine import approving, dispatch, outbox
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
@@ -78,6 +78,8 @@ def test_nothing_leaves_until_it_is_approved_and_then_each_once(
     assert sorted(seq.drafts()["subject"]) == [f"Re: Hello P{n}" for n in range(3)], "follow-ups wait again"
     go(house)
     assert len(left(house, box)) == 3
+    assert seq.journey(address(0)).steps["status"].to_list() == ["sent", "review"]
+    assert len(seq.drafts().filter(seq.drafts()["due_at"].is_not_null())) == 3
     seq.approve(seq.drafts())
     house.settle(seq)
     assert len(left(house, box)) == 6
@@ -133,6 +135,26 @@ def test_what_is_not_editable_any_more_comes_back_named_and_the_rest_is_approved
     assert told["email"].to_list()[:3] == [address(0), address(1), address(2)]
     go(house)
     assert len(left(house, box)) == 2
+
+
+def test_what_ends_between_reading_and_writing_is_not_approved(
+    house: House, seq: Sequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = seq.drafts()
+    first = frame.filter(frame["step"] == 1)
+    write = approving._write
+
+    def late(*args: Any) -> None:
+        seq.journey(address(0)).cancel()
+        write(*args)
+
+    monkeypatch.setattr(approving, "_write", late)
+    told = seq.approve(first)
+    assert outcomes(told) == ["not_editable", "approved", "approved"]
+    assert not house.engine.store.value(
+        "SELECT 1 FROM journey_steps WHERE approved_hash IS NOT NULL AND journey_id = ?",
+        seq.journey(address(0)).id,
+    )
 
 
 def test_a_text_that_changed_after_approval_waits_again(house: House, box: Mailbox, seq: Sequence) -> None:
@@ -248,6 +270,23 @@ def test_the_fence_lets_no_unapproved_text_through(
     assert len(left(house, box)) == 6
 
 
+@pytest.mark.rule(14)
+def test_the_claim_takes_nothing_unapproved_whatever_is_scheduled(house: House, seq: Sequence) -> None:
+    engine = house.engine
+    engine.store.write("UPDATE journeys SET next_due_at = held_due_at, held_due_at = NULL")
+
+    def claimed() -> int:
+        taken = claim_sends(
+            engine.store, engine.now(), limit=10, cap=50, lease=engine.lease, new_key=engine.new_key
+        )
+        return len(taken.items)
+
+    assert claimed() == 0
+    frame = seq.drafts()
+    seq.approve(frame.filter(frame["email"] == address(1)))
+    assert claimed() == 1
+
+
 def test_approving_from_two_threads_sends_once(house: House, box: Mailbox, seq: Sequence) -> None:
     frame = seq.drafts()
     first = frame.filter(frame["step"] == 1)
@@ -278,4 +317,5 @@ def test_as_many_statements_for_many_as_for_few(house: House, box: Mailbox) -> N
         assert set(outcomes(seq.approve(frame))) == {"approved"}
         return read, store.statements - began
 
+    cost(1)  # makes the key that signs links
     assert cost(2) == cost(60)
