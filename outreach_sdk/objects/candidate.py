@@ -195,8 +195,8 @@ class Candidate(Shown):
 
     def export(self) -> dict[str, Any]:
         """Everything held of them, whoever's sequence it is from: {"person", "emails", "journeys", "sent", "received",
-        "tasks", "bookings", "events", "imports", "phones", "looked_for", "shortlists", "suppressions"}, lists of dicts
-        with aware times."""
+        "tasks", "bookings", "events", "imports", "passages", "phones", "looked_for", "shortlists", "suppressions"},
+        lists of dicts with aware times."""
         return holding.held(self._session.store, self._session.scope.get("candidates", self.id, "candidate"))
 
     def erase(self) -> None:

@@ -126,15 +126,14 @@ class SequencePanels:
         store = self._session.store
 
         def read() -> tuple[int, int, str, bool]:
-            row = self._row()
+            self._row()
             counts = store.one(
                 "SELECT COUNT(*) AS n, SUM(CASE WHEN ended_at IS NOT NULL THEN 1 ELSE 0 END) AS ended FROM journeys "
                 "WHERE sequence_id = ?",
                 self.id,
             ) or {"n": 0, "ended": 0}
             total, ended = int(counts["n"]), int(counts["ended"] or 0)
-            going = ended < total or row["active"]
-            return ended, total, self._card().html(), bool(going)
+            return ended, total, self._card().html(), ended < total
 
         return widgets.Live(read, every, store.idle)
 

@@ -185,6 +185,7 @@ def test_a_missing_field_is_told_before_and_a_written_text_mends_it(house: House
         "step": 1,
         "problem": "Missing: company, shoe_size.",
     }
+    assert "2 of 2 people lack what their e-mails name (company, shoe_size)" in (seq.notice or "")
     seq.activate()
     rows = seq.drafts().to_dicts()
     rows[0]["body"] = "I know your work."

@@ -24,6 +24,9 @@ from outreach_sdk.storage.store import Store
 from tests.acceptance.scenarios import NoWake
 from tests.harness import House, sent_files, wait_until
 
+# What widgets read and do is tested on both databases; this is about the widgets.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
@@ -245,7 +248,7 @@ def test_a_lost_database_is_a_sentence_in_every_widget(
     assert "ConnectionError" in queue.told.value
 
 
-def test_the_time_left_is_said_in_words() -> None:
+def test_the_time_left_is_said_in_words(database_url: str) -> None:
     now = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
     assert time_left(None, now) == "It waits for as long as it takes."
     assert time_left(now, now) == "It is about to skip itself."
