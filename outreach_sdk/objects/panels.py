@@ -205,30 +205,31 @@ def mapping_editor(people: str | Path | Any, sequence: Sequence | None = None) -
     current()
     try:
         table = people_rows.open_table(people)
-        headers, mapping = table.headers, table.mapping
+        mapping = table.mapping
     except ImportRefused as exc:
-        if exc.field != "columns" or not isinstance(exc.value, list):
+        if exc.field != "columns" or not isinstance(exc.value, list) or not exc.value:
             raise
-        headers, mapping = [str(h) for h in exc.value], dict.fromkeys(_FIELDS)
+        table = people_rows.open_table(people, mapping={"email": str(exc.value[0])})
+        mapping = dict.fromkeys(table.mapping)
+    headers, sample = table.headers, next(table.frames, None)
+    # Read once: what is looked at while one chooses is the first rows, however long the file.
+    first = [] if sample is None else [dict(zip(headers, row, strict=True)) for row in sample.head(5).rows()]
     listed = Sequence.list()
     choices = [(r["name"] or f"Untitled {r['id']}", r["id"]) for r in listed.reverse().iter_rows(named=True)]
     if sequence is not None:
         choices = [(n, i) for n, i in choices if i == sequence.id] or [(sequence.name, sequence.id)]
 
     def look(chosen: dict[str, str | None]) -> tuple[str, bool]:
-        read = people_rows.open_table(people, mapping=chosen)
+        read = people_rows.open_table(first or [dict.fromkeys(headers)], mapping=chosen)
         fed = [(field, column) for field, column in read.mapping.items() if column]
-        first = next(read.frames, None)
-        rows = [] if first is None else first.head(5).rows()
-        at = [read.headers.index(column) for _, column in fed]
-        shown = [[row[n] for n in at] for row in rows]
+        shown = [[row[column] for _, column in fed] for row in first]
         extra = ", ".join(read.extra)
         facts = " · ".join(
             x
             for x in (
-                read.encoding,
-                f"separator {read.delimiter!r}" if read.delimiter else None,
-                f"{read.skipped_lines} lines above the header" if read.skipped_lines else None,
+                table.encoding,
+                f"separator {table.delimiter!r}" if table.delimiter else None,
+                f"{table.skipped_lines} lines above the header" if table.skipped_lines else None,
             )
             if x
         )
@@ -248,6 +249,3 @@ def mapping_editor(people: str | Path | Any, sequence: Sequence | None = None) -
         return repr(report)
 
     return widgets.Columns(headers, mapping, choices, look, enroll)
-
-
-_FIELDS = ("first_name", "last_name", "full_name", "email", "linkedin_url", "phone", "company", "title")

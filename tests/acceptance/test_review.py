@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from outreach_sdk.engine import approving, dispatch, outbox
+from outreach_sdk.engine import approving, dispatch, outbox, release, review
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.storage.claims import claim_sends
-from tests.acceptance.scenarios import NoWake, address
+from tests.acceptance.scenarios import Clock, NoWake, address
 from tests.harness import House, sent_files
 
 pytestmark = pytest.mark.rule(30)
@@ -320,3 +320,37 @@ def test_as_many_statements_for_many_as_for_few(house: House, box: Mailbox) -> N
 
     cost(1)  # makes the key that signs links
     assert cost(2) == cost(60)
+
+
+@pytest.mark.rule(14)
+@pytest.mark.parametrize("where", ["let_go", "_pause_and_tell"])
+def test_who_dies_while_giving_an_entry_back_leaves_it_to_its_lease(
+    house: House, box: Mailbox, seq: Sequence, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Given back, but neither held nor paused, nothing would ever take the journey up again."""
+    clock = Clock(house)
+    frame = seq.drafts()
+    seq.approve(frame.filter(frame["email"] == address(0), frame["step"] == 1))
+    seq.edit_step(1, body="Changed" if where == "let_go" else "{{ shoe_size }}")
+    engine = house.engine
+
+    def dies(*args: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(review if where == "let_go" else release, where, dies)
+
+    def claimed() -> Any:
+        [one] = claim_sends(
+            engine.store, engine.now(), limit=10, cap=50, lease=engine.lease, new_key=engine.new_key
+        ).items
+        return one
+
+    taken = claimed()
+    with pytest.raises(SystemExit):
+        outbox.process(engine, taken)
+    monkeypatch.undo()
+    clock.on(seconds=5)
+    again = claimed()
+    assert again.outbox_id == taken.outbox_id
+    assert outbox.process(engine, again) == ("unapproved" if where == "let_go" else "missing_field")
+    assert left(house, box) == []

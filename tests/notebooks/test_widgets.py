@@ -108,6 +108,13 @@ def test_the_queue_reads_edits_sends_marks_and_skips(house: House, box: Mailbox)
     assert panel.empty.value == ""
     assert "It skips itself in 2 d 23 h" in panel.left.value
     panel.body.value = "Dear P0, {braces} and {{ these }} stay"
+    panel.again.click()
+    assert panel.body.value.endswith("these }} stay"), "what isn't saved yet outlives a refresh"
+    Task.get(panel.choice.value).edit(subject="Hello {{ first_name }}")
+    panel.save.click()
+    assert "Somebody else edited this draft" in panel.told.value
+    assert panel.body.value.endswith("these }} stay")
+    assert panel.subject.value == "Hello P0", "and theirs is shown"
     panel.save.click()
     assert "Saved." in panel.told.value
     assert panel.body.value == "Dear P0, {braces} and {{ these }} stay"
