@@ -227,6 +227,19 @@ def test_what_candidates_are_called_is_no_template_after_an_edit(house: House, b
     assert plain(left(house, box)[0]) == "Dear {{ email }} of <b>Acme</b>,\nyours"
 
 
+def test_an_approval_is_taken_back_of_what_has_not_left(house: House, box: Mailbox, seq: Sequence) -> None:
+    frame = seq.drafts()
+    seq.approve(frame.head(1))
+    go(house)
+    seq.approve(frame.filter(frame["step"] == 1))
+    assert seq.withdraw(frame) == 2
+    assert seq.withdraw(frame) == 0
+    assert not seq.drafts()["approved"].any()
+    go(house)
+    assert len(left(house, box)) == 1
+    assert seq.journey(address(1)).steps["status"][0] == "review"
+
+
 def test_switching_review_off_lets_go_and_on_holds(house: House, box: Mailbox, seq: Sequence) -> None:
     seq.review = False
     seq.review = True
