@@ -15,6 +15,7 @@ from outreach_sdk.engine import approving, dispatch, outbox, release, review
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.claims import claim_sends
 from tests.acceptance.scenarios import Clock, NoWake, address
 from tests.harness import House, sent_files
@@ -367,3 +368,36 @@ def test_who_dies_while_giving_an_entry_back_leaves_it_to_its_lease(
     assert again.outbox_id == taken.outbox_id
     assert outbox.process(engine, again) == ("unapproved" if where == "let_go" else "missing_field")
     assert left(house, box) == []
+
+
+BODIES = {
+    "text": "Hi {{ first_name }},\n\n{% if company %}at {{ company }}{% else %}anywhere{% endif %}\n\n{{ sender_name }}",
+    "links": "Book at {{ booking_link }} or leave by {{ unsubscribe_link }}. {{ sender_email }}",
+    "html": '<p>Hi {{ first_name }} & co, <a href="{{ booking_link }}">book</a></p><p>{{ snippet("bye") }}</p>',
+    "odd": "  {{ first_name | upper }} <not a tag>  \n\n\n  {braces} &amp; \u00a0end  ",
+    "ai": '{{ ai("About {{ company }}", fallback="Well met") }}, {{ first_name | fallback("you") }}',
+}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_whatever_is_written_what_was_read_is_what_leaves(house: House) -> None:
+    box = Mailbox.connect_local("ada@agency.example")  # without a name: its owner's stands in
+    box.signature = "Ada\n<b>Agency</b>"
+    house.engine.public_url = "https://out.example"
+    ws = Workspace(house.session)
+    ws.set(booking_url="https://book.example/ada")
+    ws.snippet("bye", "Bye & {{ sender_name }}\nthen")
+    for name, body in BODIES.items():
+        seq = Sequence.create(name, mailbox=box, timezone="UTC")
+        seq.add_email(f"{name} {{{{ first_name }}}}", body)
+        seq.review = True
+        seq.enroll(house.people(2, start=10 * len(name)))
+        seq.activate()
+        go(house)
+        frame = seq.drafts()
+        assert set(outcomes(seq.approve(frame))) == {"approved"}, name
+        go(house)
+        assert set(seq.candidates()["status"]) == {"completed"}, f"{name} comes out as it was read"
+        for row in frame.iter_rows(named=True):
+            [message] = [m for m in left(house, box) if str(m["Subject"]) == row["subject"]]
+            assert row["body"] in rich(message) or row["body"].strip() in plain(message)
