@@ -11,11 +11,11 @@ from outreach_sdk.domain.message import check_header_value, clean_html, is_html
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.drafting import LEAVING, Draft, drafts, version_of
 from outreach_sdk.errors import OutreachError
-from outreach_sdk.storage.holds import let_go
+from outreach_sdk.storage.holds import hold, let_go
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event
 
-__all__ = ["Read", "approve"]
+__all__ = ["Read", "approve", "withdraw"]
 
 _FIELD = ("{{", "{%", "{#")
 
@@ -57,6 +57,37 @@ def approve(engine: Engine, sequence: dict[str, Any], user_id: int, read: Seq[Re
     engine.store.run(lambda: _write(engine, sequence, user_id, verdicts))
     _explain(engine.store, sequence, [v for v in verdicts if v.outcome == "not_editable"])
     return [_told(v) for v in verdicts]
+
+
+def withdraw(engine: Engine, sequence: dict[str, Any], user_id: int, ids: Seq[str]) -> int:
+    """Take approvals back of what hasn't left and isn't leaving; how many."""
+    store, now = engine.store, engine.now()
+    wanted = {tuple(map(int, i.split("."))) for i in ids if i.replace(".", "", 1).isdigit() and "." in i}
+
+    def work() -> int:
+        if store.for_update:
+            store.rows("SELECT id FROM journeys WHERE sequence_id = ? ORDER BY id FOR UPDATE", sequence["id"])
+        standing = store.rows(
+            "SELECT x.id, x.journey_id, x.step_id FROM journeys j JOIN journey_steps x ON x.journey_id = j.id "
+            "WHERE j.sequence_id = ? AND x.approved_hash IS NOT NULL",
+            sequence["id"],
+        )
+        open_ones = _editable(store, sequence["id"])
+        found = [
+            (r["id"],)
+            for r in standing
+            if (r["journey_id"], r["step_id"]) in wanted and f"{r['journey_id']}.{r['step_id']}" in open_ones
+        ]
+        if found:
+            store.write_many(
+                "UPDATE journey_steps SET approved_hash = NULL, approved_at = NULL WHERE id = ?", found
+            )
+            hold(store, "sequence_id = ?", sequence["id"])
+            about = {**sequence, "journey_id": None}
+            event(store, about, "approvals_withdrawn", now, f"{len(found)} by user {user_id}")
+        return len(found)
+
+    return store.run(work)
 
 
 def _judge(draft: Draft | None, row: Read) -> _Verdict:

@@ -18,7 +18,7 @@ from outreach_sdk.engine.links import FIELDS, link_maker
 from outreach_sdk.errors import MissingField, OutreachError
 from outreach_sdk.storage.store import Store, in_marks
 
-__all__ = ["Desk", "Draft", "desk", "drafts", "version_of"]
+__all__ = ["Desk", "Draft", "desk", "drafts", "lacking", "version_of"]
 
 LEAVING = (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON)
 _HANDLED = ("sent", "done", "skipped", "cancelled", "sending", "unknown", "needs_person")
@@ -38,6 +38,7 @@ class Draft:
     problem: str | None
     stored: dict[str, Any]
     desk: Desk
+    missing: tuple[str, ...] = ()
 
     def again(self, stored: dict[str, Any]) -> Draft:
         """The same e-mail with another text kept for it."""
@@ -119,6 +120,7 @@ class Desk:
             if any(p.text is not None and p.digest not in known for p in asked):
                 out.problem = problem or self._unwritten(journey, step)
         except MissingField as exc:
+            out.missing = tuple(exc.fields)
             out.problem = f"Missing: {', '.join(exc.fields)}."
         except OutreachError as exc:
             out.problem = str(exc)
@@ -209,6 +211,38 @@ def desk(
     ):
         made.leaving.add((row["journey_id"], row["step_id"]))
     return made
+
+
+def lacking(engine: Engine, sequence: dict[str, Any], most: int = 200) -> str | None:
+    """How many of the first people lack fields that their e-mails need, in a sentence; None where nobody does."""
+    store = engine.store
+    texts = [
+        t
+        for s in live_steps(store, sequence["id"])
+        if s["kind"] == "email"
+        for t in (s["subject"], s["body"])
+    ]
+    if not any("{" in (t or "") for t in texts):
+        return None
+    ids = [
+        r["id"]
+        for r in store.rows(
+            "SELECT id FROM journeys WHERE sequence_id = ? AND status IN ('pending', 'active', 'paused') "
+            "ORDER BY id LIMIT ?",
+            sequence["id"],
+            most,
+        )
+    ]
+    if not ids:
+        return None
+    found = [d for d in drafts(engine, sequence, ids) if d.missing]
+    people = len({d.journey["id"] for d in found})
+    if not people:
+        return None
+    names = ", ".join(dict.fromkeys(f for d in found for f in d.missing))
+    first = f"the first {len(ids)}" if len(ids) == most else f"{len(ids)}"
+    verb = "lacks" if people == 1 else "lack"
+    return f"{people} of {first} people {verb} what their e-mails name ({names}): seq.missing() lists them."
 
 
 def drafts(engine: Engine, sequence: dict[str, Any], journeys: list[int] | None = None) -> list[Draft]:

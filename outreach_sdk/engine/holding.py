@@ -53,6 +53,7 @@ _ROWS: tuple[tuple[str, str], ...] = (
         "SELECT i.owner_id, i.source, i.created_at, r.row, r.outcome, r.reason FROM import_rows r JOIN imports i ON "
         "i.id = r.import_id WHERE r.candidate_id = ?",
     ),
+    ("passages", "SELECT prompt, text, why, created_at FROM passages WHERE candidate_id = ?"),
     ("phones", "SELECT number, kind, verified, source, created_at FROM candidate_phones WHERE candidate_id = ?"),
     (
         "looked_for",

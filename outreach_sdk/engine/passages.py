@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 LEASE = dt.timedelta(minutes=3)
 PATIENCE = dt.timedelta(minutes=2)
 """How long past its time an e-mail waits for its passages."""
+LONGEST = dt.timedelta(hours=6)
 DENIED_FOR, LIMITED_FOR = dt.timedelta(minutes=10), dt.timedelta(hours=1)
 
 
@@ -193,8 +194,11 @@ def _write_one(
         why, wait = "The model said: not now.", dt.timedelta(minutes=1)
     else:
         text, why, wait = _ask(engine, writer, ask, now)
-    if text is None and wait and due is not None and now + wait < due:
-        return "later", now + wait
+    if text is None and wait and due is not None:
+        # Seldomer the longer there is time: a dozen tries in three days.
+        again = now + max(wait, min((due - now) / 4, LONGEST))
+        if again < due:
+            return "later", again
     model = writer.identity if text is not None else None
     _keep(store, ask, text, why, model, engine.now())
     return ("fallback" if text is None else "written"), None
@@ -245,7 +249,19 @@ def _ask(
 def _keep(
     store: Store, ask: _Ask, text: str | None, why: str | None, model: str | None, now: dt.datetime
 ) -> None:
-    """A text takes the place of a fallback, never the other way round."""
+    """A text takes the place of a fallback, never the other way round; of somebody erased meanwhile nothing is kept."""
+
+    def work() -> None:
+        known = store.one(f"SELECT source FROM candidates WHERE id = ?{store.for_update}", ask.candidate_id)
+        if known is not None and known["source"] != "erased":
+            _insert(store, ask, text, why, model, now)
+
+    store.run(work)
+
+
+def _insert(
+    store: Store, ask: _Ask, text: str | None, why: str | None, model: str | None, now: dt.datetime
+) -> None:
     store.write(
         "INSERT INTO passages (workspace_id, owner_id, candidate_id, step_id, digest, prompt, text, why, model, created_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (candidate_id, step_id, digest) DO UPDATE SET "
@@ -268,8 +284,7 @@ def write(engine: Engine, sequence: dict[str, Any], *, threads: int = 4) -> dict
     "fallback"}. What a fallback stands for is asked again."""
     writer, ends = engine.writer(), {"written": 0, "fallback": 0}
     asks = _lacking(engine, sequence, None, again=True)
-    if writer is None:
-        give_up(engine)
+    if writer is None:  # the workers may have a key all the same
         return {**ends, "fallback": len(asks)}
     guard = threading.Lock()
 

@@ -70,8 +70,12 @@ def release(
 def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> str:
     if entry["answers_id"] is not None:
         return refused(engine, entry, why)
-    release(engine, entry, reschedule_it=False)
-    _pause_and_tell(engine, entry, reason, why)
+
+    def work() -> None:  # in one commit: given back and not paused, nothing would ever take it up again
+        release(engine, entry, reschedule_it=False)
+        _pause_and_tell(engine, entry, reason, why)
+
+    engine.store.run(work)
     return str(reason)
 
 

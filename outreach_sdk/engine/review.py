@@ -45,9 +45,9 @@ def waiting(engine: Engine, sequence_id: int) -> int:
 def hold_back(engine: Engine, entry: dict[str, Any]) -> str:
     """A claimed entry whose text nobody approved: given back, its journey held, an approval of another text void."""
     store, now = engine.store, engine.now()
-    release(engine, entry, reschedule_it=False)
 
     def work() -> None:
+        release(engine, entry, reschedule_it=False)
         void = store.write(
             "UPDATE journey_steps SET approved_hash = NULL, approved_at = NULL WHERE journey_id = ? AND step_id = ? "
             "AND approved_hash <> ?",

@@ -23,8 +23,8 @@ LATE_ENOUGH_TO_ASK = dt.timedelta(hours=1)
 def not_now(engine: Engine, entry: dict[str, Any]) -> str | None:
     """Why a claimed entry doesn't leave now, having been given back for its time; None: it may."""
     if _overdue(engine, entry):
-        release(engine, entry, reschedule_it=False)
         with engine.store.tx():
+            release(engine, entry, reschedule_it=False)
             pause_overdue(
                 engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running"
             )

@@ -141,7 +141,7 @@ def _text(part: Part) -> list[str]:
             most = max((n for _, n in parts), default=0)
             wide = max((len(name) for name, _ in parts), default=0)
             return [
-                f"{html.said(name):<{wide}}  {'█' * max(round(24 * n / most), n > 0)} {n:,}"
+                f"{html.said(name):<{wide}}  {'█' * max(round(24 * n / most), n > 0):<24} {n:,}"
                 for name, n in parts
                 if most
             ]
@@ -149,13 +149,15 @@ def _text(part: Part) -> list[str]:
             head = " · ".join(x for x in map(html.said, part.head) if x)
             arrow = {"in": "<-", "plan": "··"}.get(part.kind, "->")
             body = html.shortened(html.said(part.text), 200)
-            return [f"{arrow} {head}  {html.said(part.title)}".rstrip(), *([f"   {body}"] if body else [])]
+            line = "  ".join(x for x in (head, html.said(part.title)) if x)
+            return [*([f"{arrow} {line}"] if line else []), *([f"   {body}"] if body else [])]
 
 
 def _aligned(headers: Seq[str], rows: Seq[Seq[Any]]) -> list[str]:
     if not rows:
         return []
-    cells = [[html.shortened(html.said(v), _WIDTH) for v in row] for row in (headers, *rows)]
+    shown = (headers, *rows) if any(headers) else rows
+    cells = [[html.shortened(html.said(v), _WIDTH) for v in row] for row in shown]
     wide = [max(len(row[n]) for row in cells) for n in range(len(headers))]
     return ["  ".join(c.ljust(w) for c, w in zip(row, wide, strict=True)).rstrip() for row in cells]
 
@@ -173,7 +175,7 @@ def _rich(part: Part) -> RenderableType | None:
         case Table(headers, rows):
             if not rows:
                 return None
-            made = RichTable(box=box.SIMPLE, pad_edge=False)
+            made = RichTable(box=box.SIMPLE, pad_edge=False, show_header=any(headers))
             for header in headers:
                 made.add_column(Text(html.said(header)))
             for row in rows:
@@ -202,7 +204,7 @@ class Shown:
 
     def __repr__(self) -> str:
         try:
-            return self._line()
+            return html.said(self._line())
         except Exception as exc:
             return f"{type(self).__name__}({_why(exc)})"
 

@@ -103,9 +103,10 @@ def table(headers: Seq[str], rows: Seq[Seq[Any]]) -> str:
     """A table; every cell escaped."""
     if not rows:
         return ""
-    head = "".join(f"<th>{safe(h)}</th>" for h in headers)
+    head = "".join(f"<th>{safe(h)}</th>" for h in headers) if any(headers) else ""
     body = "".join("<tr>" + "".join(f"<td>{safe(v)}</td>" for v in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    top = f"<thead><tr>{head}</tr></thead>" if head else ""
+    return f"<table>{top}<tbody>{body}</tbody></table>"
 
 
 def bar(parts: Seq[tuple[str, int]]) -> str:

@@ -208,7 +208,7 @@ class Queue(Panel):
     def _show(self) -> None:
         if self._filling:
             return
-        self._current = None
+        before, self._current = self._current, None
         if self.choice.value is not None:
             with contextlib.suppress(OutreachError):
                 self._current = self._read(self.choice.value)
@@ -228,7 +228,14 @@ class Queue(Panel):
         self.empty.value = ""
         self.head.value = html.STYLE + html.note(f"{task.label} → {task.to or 'no address'}")
         self.head.value += html.banner(task.problem)
-        self.subject.value, self.body.value, self.note.value = task.subject, task.body, ""
+        # What a person has typed and not saved stays, whatever made the queue look again.
+        typing = before is not None and before.id == task.id
+        if not (typing and before and self.subject.value != before.subject):
+            self.subject.value = task.subject
+        if not (typing and before and self.body.value != before.body):
+            self.body.value = task.body
+        if not typing:
+            self.note.value = ""
         self.subject.disabled = not task.can_change_subject
         self.left.value = html.STYLE + html.note(time_left(task.skip_at, self._now()))
 

@@ -208,8 +208,8 @@ class Candidate(Shown):
 
     def export(self) -> dict[str, Any]:
         """Everything held of them that one may see, for an admin whoever's sequence it is from: {"person", "emails",
-        "journeys", "sent", "received", "tasks", "bookings", "events", "imports", "phones", "looked_for", "shortlists",
-        "suppressions"}, lists of dicts with aware times."""
+        "journeys", "sent", "received", "tasks", "bookings", "events", "imports", "passages", "phones", "looked_for",
+        "shortlists", "suppressions"}, lists of dicts with aware times."""
         scope, row = self._session.scope, self._row()
         if scope.admin:
             return holding.held(self._session.store, row)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.engine import drafting, lifecycle
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.headers import mapper_of
-from outreach_sdk.errors import ImportRefused, InvalidInput
+from outreach_sdk.errors import InvalidInput
 from outreach_sdk.notebook.card import Banner, Card, Mail, Note, Table
 from outreach_sdk.objects.session import Session, current
 from outreach_sdk.objects.task import Task
@@ -130,15 +130,14 @@ class SequencePanels:
         store = self._session.store
 
         def read() -> tuple[int, int, str, bool]:
-            row = self._row()
+            self._row()
             counts = store.one(
                 "SELECT COUNT(*) AS n, SUM(CASE WHEN ended_at IS NOT NULL THEN 1 ELSE 0 END) AS ended FROM journeys "
                 "WHERE sequence_id = ?",
                 self.id,
             ) or {"n": 0, "ended": 0}
             total, ended = int(counts["n"]), int(counts["ended"] or 0)
-            going = ended < total or row["active"]
-            return ended, total, self._card().html(), bool(going)
+            return ended, total, self._card().html(), ended < total
 
         return widgets.Live(read, every, store.idle)
 
@@ -208,32 +207,28 @@ def mapping_editor(people: str | Path | Any, sequence: Sequence | None = None) -
     from outreach_sdk.objects.sequence import Sequence
 
     session = current()
-    try:
-        table = people_rows.open_table(people, mapper=mapper_of(session.engine, session.workspace_id))
-        headers, mapping = table.headers, table.mapping
-    except ImportRefused as exc:
-        if exc.field != "columns" or not isinstance(exc.value, list):
-            raise
-        headers, mapping = [str(h) for h in exc.value], dict.fromkeys(_FIELDS)
+    mapper = mapper_of(session.engine, session.workspace_id)
+    table = people_rows.open_table(people, mapper=mapper, anybody=False)
+    mapping = table.mapping
+    headers, sample = table.headers, next(table.frames, None)
+    # Read once: what is looked at while one chooses is the first rows, however long the file.
+    first = [] if sample is None else [dict(zip(headers, row, strict=True)) for row in sample.head(5).rows()]
     listed = Sequence.list()
     choices = [(r["name"] or f"Untitled {r['id']}", r["id"]) for r in listed.reverse().iter_rows(named=True)]
     if sequence is not None:
         choices = [(n, i) for n, i in choices if i == sequence.id] or [(sequence.name, sequence.id)]
 
     def look(chosen: dict[str, str | None]) -> tuple[str, bool]:
-        read = people_rows.open_table(people, mapping=chosen)
+        read = people_rows.open_table(first or [dict.fromkeys(headers)], mapping=chosen)
         fed = [(field, column) for field, column in read.mapping.items() if column]
-        first = next(read.frames, None)
-        rows = [] if first is None else first.head(5).rows()
-        at = [read.headers.index(column) for _, column in fed]
-        shown = [[row[n] for n in at] for row in rows]
+        shown = [[row[column] for _, column in fed] for row in first]
         extra = ", ".join(read.extra)
         facts = " · ".join(
             x
             for x in (
-                read.encoding,
-                f"separator {read.delimiter!r}" if read.delimiter else None,
-                f"{read.skipped_lines} lines above the header" if read.skipped_lines else None,
+                table.encoding,
+                f"separator {table.delimiter!r}" if table.delimiter else None,
+                f"{table.skipped_lines} lines above the header" if table.skipped_lines else None,
             )
             if x
         )
@@ -253,6 +248,3 @@ def mapping_editor(people: str | Path | Any, sequence: Sequence | None = None) -
         return repr(report)
 
     return widgets.Columns(headers, mapping, choices, look, enroll)
-
-
-_FIELDS = ("first_name", "last_name", "full_name", "email", "linkedin_url", "phone", "company", "title")

@@ -85,8 +85,8 @@ class SequenceReview:
 
     def approve(self, drafts: Any) -> pl.DataFrame:
         """Approve the rows of a frame of `drafts` (polars, pandas, or a list of dicts), edits of subject and body
-        included: what waited for it leaves at its time. Exactly this text: should it come out differently later, because
-        the step or the person's data changed, it waits again.
+        included: what waited for it leaves at its time (a manual one keeps your text, and waits for Send now). Exactly
+        this text: should it come out differently later, because the step or the person's data changed, it waits again.
 
         Frame, a row each: id, candidate, email, step, outcome, reason. Outcomes: approved, edited (approved with your
         text), unchanged (was approved), changed (its text isn't what you read any more), not_editable (sent, leaving or
@@ -97,6 +97,15 @@ class SequenceReview:
             self._session.engine, self._row(), self._session.user["id"], [_read(r) for r in as_rows(drafts)]
         )
         return frame(told, id="str", candidate="str", email="str", step="int", outcome="str", reason="str")
+
+    def withdraw(self, drafts: Any) -> int:
+        """Take back the approval of rows of a frame of `drafts`: what hasn't left waits again; how many."""
+        return approving.withdraw(
+            self._session.engine,
+            self._row(),
+            self._session.user["id"],
+            [str(r["id"]) for r in as_rows(drafts)],
+        )
 
     def write_passages(self) -> dict[str, int]:
         """Have the model write every `ai(…)` that isn't written yet, for everybody and every step, here and now, so that

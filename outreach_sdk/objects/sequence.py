@@ -15,7 +15,7 @@ from outreach_sdk.domain.sequence import (
     zone,
 )
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, imports, lifecycle, review
+from outreach_sdk.engine import compose, dispatch, drafting, imports, lifecycle, review
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.headers import Mapper, mapper_of
@@ -337,7 +337,9 @@ class Sequence(
         """The yellow banner: why nothing leaves, or None."""
         row = self._row()
         if not row["active"]:
-            return "This sequence isn't active: nobody is written to until you call activate()."
+            told = "This sequence isn't active: nobody is written to until you call activate()."
+            lacks = drafting.lacking(self._session.engine, row)
+            return f"{told} {lacks}" if lacks else told
         gate = self._session.store.one("SELECT armed, disarmed_why, halted_at, halted_by FROM installation")
         if gate and gate["halted_at"] is not None:
             return f"All sending was halted by {gate['halted_by']}: nothing leaves until ws.resume()."
@@ -458,7 +460,8 @@ class Sequence(
         told = {" · ".join(x for x in (r["status"], r["reason"]) if x): r["n"] for r in rows}
         counts = ", ".join(f"{n} {what}" for what, n in sorted(told.items())) or "nobody enrolled"
         lines = [f"Sequence({self.name!r}, {self.status}: {counts})", *self.problems]
-        return "\n".join([*lines, *([self.notice] if self.notice else [])])
+        notice = self.notice
+        return "\n".join([*lines, *([notice] if notice else [])])
 
     def _card(self) -> Card:
         return looks.sequence_card(self._session, self._row(), self.notice)

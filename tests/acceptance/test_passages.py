@@ -159,6 +159,7 @@ NOTHING = {
 
 @pytest.mark.rule(9)
 @pytest.mark.parametrize("name", NOTHING)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_where_the_model_gives_nothing_of_use_the_fallback_stands(
     house: House, box: Mailbox, openai: HostileOpenAi, name: str
 ) -> None:
@@ -222,9 +223,9 @@ def test_while_there_is_time_it_is_asked_again(house: House, box: Mailbox, opena
     going(house, box, 1, when=Later(hours=3))
     assert passages.drain_passages(house.engine) == {"later": 1}
     assert passages.drain_passages(house.engine) == {}, "not before its time"
-    clock.on(minutes=2)
+    clock.on(minutes=46)
     assert passages.drain_passages(house.engine) == {"later": 1}
-    clock.on(minutes=2)
+    clock.on(minutes=46)
     assert passages.drain_passages(house.engine) == {"written": 1}
     clock.on(hours=3)
     go(house)
@@ -258,6 +259,18 @@ def test_without_a_key_nothing_waits(tmp_path: Path, database_url: str) -> None:
     assert texts(house, box) == [f"Hi P{n}, hello. Ada" for n in (0, 1)]
     assert seq.write_passages() == {"written": 0, "fallback": 0}
     house.close()
+
+
+@pytest.mark.rule(9)
+def test_a_notebook_without_the_key_leaves_it_to_the_workers(
+    house: House, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seq = going(house, box, 2)
+    writer = house.engine.writer
+    house.engine.writer = lambda: None
+    assert seq.write_passages() == {"written": 0, "fallback": 2}
+    house.engine.writer = writer
+    assert passages.drain_passages(house.engine) == {"written": 2}
 
 
 @pytest.mark.rule(9)
@@ -318,6 +331,22 @@ def test_who_is_erased_leaves_no_passage(house: House, box: Mailbox) -> None:
     kept = house.engine.store.rows("SELECT prompt, text FROM passages")
     assert len(kept) == 1
     assert "P0" not in str(kept)
+    assert len(Candidate.get(address(1)).export()["passages"]) == 1
+
+
+def test_who_is_erased_while_the_model_writes_leaves_no_passage(
+    house: House, box: Mailbox, openai: HostileOpenAi
+) -> None:
+    def erases(handler: Handler) -> None:
+        Candidate.get(address(0)).erase()
+        house.engine.store.idle()
+        handler.give(200, completion('{"text": "P0 it is"}'))
+
+    openai.script = [erases]
+    going(house, box, 1)
+    passages.drain_passages(house.engine)
+    assert len(openai.asked) == 1
+    assert house.engine.store.rows("SELECT * FROM passages") == []
 
 
 # -- snippets --------------------------------------------------------------------------------------

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from outreach_sdk.engine import dispatch, outbox
+from outreach_sdk.engine import approving, dispatch, outbox, release, review
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.claims import claim_sends
-from tests.acceptance.scenarios import NoWake, address
+from tests.acceptance.scenarios import Clock, NoWake, address
 from tests.harness import House, sent_files
 
 pytestmark = pytest.mark.rule(30)
@@ -78,6 +79,8 @@ def test_nothing_leaves_until_it_is_approved_and_then_each_once(
     assert sorted(seq.drafts()["subject"]) == [f"Re: Hello P{n}" for n in range(3)], "follow-ups wait again"
     go(house)
     assert len(left(house, box)) == 3
+    assert seq.journey(address(0)).steps["status"].to_list() == ["sent", "review"]
+    assert len(seq.drafts().filter(seq.drafts()["due_at"].is_not_null())) == 3
     seq.approve(seq.drafts())
     house.settle(seq)
     assert len(left(house, box)) == 6
@@ -135,6 +138,26 @@ def test_what_is_not_editable_any_more_comes_back_named_and_the_rest_is_approved
     assert len(left(house, box)) == 2
 
 
+def test_what_ends_between_reading_and_writing_is_not_approved(
+    house: House, seq: Sequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = seq.drafts()
+    first = frame.filter(frame["step"] == 1)
+    write = approving._write
+
+    def late(*args: Any) -> None:
+        seq.journey(address(0)).cancel()
+        write(*args)
+
+    monkeypatch.setattr(approving, "_write", late)
+    told = seq.approve(first)
+    assert outcomes(told) == ["not_editable", "approved", "approved"]
+    assert not house.engine.store.value(
+        "SELECT 1 FROM journey_steps WHERE approved_hash IS NOT NULL AND journey_id = ?",
+        seq.journey(address(0)).id,
+    )
+
+
 def test_a_text_that_changed_after_approval_waits_again(house: House, box: Mailbox, seq: Sequence) -> None:
     frame = seq.drafts()
     seq.approve(frame)
@@ -163,6 +186,7 @@ def test_a_missing_field_is_told_before_and_a_written_text_mends_it(house: House
         "step": 1,
         "problem": "Missing: company, shoe_size.",
     }
+    assert "2 of 2 people lack what their e-mails name (company, shoe_size)" in (seq.notice or "")
     seq.activate()
     rows = seq.drafts().to_dicts()
     rows[0]["body"] = "I know your work."
@@ -202,6 +226,19 @@ def test_what_candidates_are_called_is_no_template_after_an_edit(house: House, b
     assert outcomes(seq.approve([row])) == ["edited"]
     go(house)
     assert plain(left(house, box)[0]) == "Dear {{ email }} of <b>Acme</b>,\nyours"
+
+
+def test_an_approval_is_taken_back_of_what_has_not_left(house: House, box: Mailbox, seq: Sequence) -> None:
+    frame = seq.drafts()
+    seq.approve(frame.head(1))
+    go(house)
+    seq.approve(frame.filter(frame["step"] == 1))
+    assert seq.withdraw(frame) == 2
+    assert seq.withdraw(frame) == 0
+    assert not seq.drafts()["approved"].any()
+    go(house)
+    assert len(left(house, box)) == 1
+    assert seq.journey(address(1)).steps["status"][0] == "review"
 
 
 def test_switching_review_off_lets_go_and_on_holds(house: House, box: Mailbox, seq: Sequence) -> None:
@@ -248,6 +285,23 @@ def test_the_fence_lets_no_unapproved_text_through(
     assert len(left(house, box)) == 6
 
 
+@pytest.mark.rule(14)
+def test_the_claim_takes_nothing_unapproved_whatever_is_scheduled(house: House, seq: Sequence) -> None:
+    engine = house.engine
+    engine.store.write("UPDATE journeys SET next_due_at = held_due_at, held_due_at = NULL")
+
+    def claimed() -> int:
+        taken = claim_sends(
+            engine.store, engine.now(), limit=10, cap=50, lease=engine.lease, new_key=engine.new_key
+        )
+        return len(taken.items)
+
+    assert claimed() == 0
+    frame = seq.drafts()
+    seq.approve(frame.filter(frame["email"] == address(1)))
+    assert claimed() == 1
+
+
 def test_approving_from_two_threads_sends_once(house: House, box: Mailbox, seq: Sequence) -> None:
     frame = seq.drafts()
     first = frame.filter(frame["step"] == 1)
@@ -278,5 +332,72 @@ def test_as_many_statements_for_many_as_for_few(house: House, box: Mailbox) -> N
         assert set(outcomes(seq.approve(frame))) == {"approved"}
         return read, store.statements - began
 
-    cost(1)  # what is made once: the key that links are signed with
+    cost(1)  # makes the key that signs links
     assert cost(2) == cost(60)
+
+
+@pytest.mark.rule(14)
+@pytest.mark.parametrize("where", ["let_go", "_pause_and_tell"])
+def test_who_dies_while_giving_an_entry_back_leaves_it_to_its_lease(
+    house: House, box: Mailbox, seq: Sequence, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Given back, but neither held nor paused, nothing would ever take the journey up again."""
+    clock = Clock(house)
+    frame = seq.drafts()
+    seq.approve(frame.filter(frame["email"] == address(0), frame["step"] == 1))
+    seq.edit_step(1, body="Changed" if where == "let_go" else "{{ shoe_size }}")
+    engine = house.engine
+
+    def dies(*args: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(review if where == "let_go" else release, where, dies)
+
+    def claimed() -> Any:
+        [one] = claim_sends(
+            engine.store, engine.now(), limit=10, cap=50, lease=engine.lease, new_key=engine.new_key
+        ).items
+        return one
+
+    taken = claimed()
+    with pytest.raises(SystemExit):
+        outbox.process(engine, taken)
+    monkeypatch.undo()
+    clock.on(seconds=5)
+    again = claimed()
+    assert again.outbox_id == taken.outbox_id
+    assert outbox.process(engine, again) == ("unapproved" if where == "let_go" else "missing_field")
+    assert left(house, box) == []
+
+
+BODIES = {
+    "text": "Hi {{ first_name }},\n\n{% if company %}at {{ company }}{% else %}anywhere{% endif %}\n\n{{ sender_name }}",
+    "links": "Book at {{ booking_link }} or leave by {{ unsubscribe_link }}. {{ sender_email }}",
+    "html": '<p>Hi {{ first_name }} & co, <a href="{{ booking_link }}">book</a></p><p>{{ snippet("bye") }}</p>',
+    "odd": "  {{ first_name | upper }} <not a tag>  \n\n\n  {braces} &amp; \u00a0end  ",
+    "ai": '{{ ai("About {{ company }}", fallback="Well met") }}, {{ first_name | fallback("you") }}',
+}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_whatever_is_written_what_was_read_is_what_leaves(house: House) -> None:
+    box = Mailbox.connect_local("ada@agency.example")  # without a name: its owner's stands in
+    box.signature = "Ada\n<b>Agency</b>"
+    house.engine.public_url = "https://out.example"
+    ws = Workspace(house.session)
+    ws.set(booking_url="https://book.example/ada")
+    ws.snippet("bye", "Bye & {{ sender_name }}\nthen")
+    for name, body in BODIES.items():
+        seq = Sequence.create(name, mailbox=box, timezone="UTC")
+        seq.add_email(f"{name} {{{{ first_name }}}}", body)
+        seq.review = True
+        seq.enroll(house.people(2, start=10 * len(name)))
+        seq.activate()
+        go(house)
+        frame = seq.drafts()
+        assert set(outcomes(seq.approve(frame))) == {"approved"}, name
+        go(house)
+        assert set(seq.candidates()["status"]) == {"completed"}, f"{name} comes out as it was read"
+        for row in frame.iter_rows(named=True):
+            [message] = [m for m in left(house, box) if str(m["Subject"]) == row["subject"]]
+            assert row["body"] in rich(message) or row["body"].strip() in plain(message)

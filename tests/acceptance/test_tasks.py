@@ -80,7 +80,10 @@ def test_each_kind_is_shown_edited_and_acted_on(house: House, box: Mailbox) -> N
     assert message["Subject"] == "Dear Mia"
     assert message.get_body(("plain",)).get_content().strip() == "Again Acme."
     assert task.status == "sent"
+    with pytest.raises(TaskTaken, match="sent it"):
+        task.send_now()
     go(house)
+    assert len(sent_files(house, box)) == 1
     [call] = Task.list()
     assert (call.kind, call.draft["to"], call.draft["body"]) == ("phone", "+34612345678", "Call about Acme")
     with pytest.raises(TransitionRefused, match="Only an e-mail"):

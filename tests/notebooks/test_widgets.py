@@ -24,6 +24,9 @@ from outreach_sdk.storage.store import Store
 from tests.acceptance.scenarios import NoWake
 from tests.harness import House, sent_files, wait_until
 
+# What widgets read and do is tested on both databases; this is about the widgets.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
@@ -105,6 +108,13 @@ def test_the_queue_reads_edits_sends_marks_and_skips(house: House, box: Mailbox)
     assert panel.empty.value == ""
     assert "It skips itself in 2 d 23 h" in panel.left.value
     panel.body.value = "Dear P0, {braces} and {{ these }} stay"
+    panel.again.click()
+    assert panel.body.value.endswith("these }} stay"), "what isn't saved yet outlives a refresh"
+    Task.get(panel.choice.value).edit(subject="Hello {{ first_name }}")
+    panel.save.click()
+    assert "Somebody else edited this draft" in panel.told.value
+    assert panel.body.value.endswith("these }} stay")
+    assert panel.subject.value == "Hello P0", "and theirs is shown"
     panel.save.click()
     assert "Saved." in panel.told.value
     assert panel.body.value == "Dear P0, {braces} and {{ these }} stay"
@@ -245,7 +255,7 @@ def test_a_lost_database_is_a_sentence_in_every_widget(
     assert "ConnectionError" in queue.told.value
 
 
-def test_the_time_left_is_said_in_words() -> None:
+def test_the_time_left_is_said_in_words(database_url: str) -> None:
     now = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
     assert time_left(None, now) == "It waits for as long as it takes."
     assert time_left(now, now) == "It is about to skip itself."

@@ -4,12 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.template import (
     MAX_SOURCE_BYTES,
+    expand,
     fields,
+    literal,
     missing,
     normalise_field,
     parse,
+    prompts,
     render,
     render_subject,
 )
@@ -154,3 +158,55 @@ def test_field_names_have_one_spelling(name: str) -> None:
     once = normalise_field(name)
     assert normalise_field(once) == once
     assert not once or once.isidentifier()
+
+
+# -- calls -----------------------------------------------------------------------------------------
+AI = '{{ ai("One line on {{ Company }}, {{ first_name }}", fallback="Well met.") }}'
+
+
+@pytest.mark.rule(9)
+def test_a_passage_stands_where_its_prompt_does_and_else_the_fallback() -> None:
+    data = {"company": "Acme", "first_name": "Mia"}
+    [asked] = prompts(f"Hi. {AI} {AI}", data)
+    assert asked.text == "One line on Acme, Mia"
+    assert render(AI, data, html=False) == "Well met."
+    assert (
+        render(AI, data, html=True, passages={asked.digest: "<b>Acme</b>\n\nis"})
+        == "&lt;b&gt;Acme&lt;/b&gt; is"
+    )
+    assert parse(AI).fields.required == frozenset()
+    assert parse(AI).fields.optional == {"company", "first_name"}
+    assert prompts(AI, {"company": "Acme"})[0].text is None, "a prompt that lacks a field is asked of nobody"
+    assert prompts(AI, {**data, "company": "Beta"})[0].digest != asked.digest
+    assert prompts("{% if x %}" + AI + "{% endif %}", data) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{{ ai("x") }}', '{{ ai(fallback="x") }}', '{{ ai("", fallback="x") }}', '{{ ai("x", fallback=first_name) }}',
+        '{{ ai(first_name, fallback="x") }}', '{{ ai("x", "y") }}', '{{ ai("x", fallback="y", model="z") }}',
+        '{{ ai("{% for a in b %}", fallback="x") }}', '{{ ai("{{ snippet(1) }}", fallback="x") }}', "{{ snippet() }}",
+        '{{ snippet("a", "b") }}', "{{ snippet(*x) }}", '{{ range("9") }}', '{{ x("y") }}', '{{ "a".join("b") }}',
+        '{{ snippet("a").upper() }}', '{{ ai("x", fallback="y")("z") }}', '{{ ai("' + "x" * 2_001 + '", fallback="") }}',
+    ],
+)  # fmt: skip
+def test_every_other_call_is_refused(source: str) -> None:
+    with pytest.raises(TemplateError):
+        parse(source)
+
+
+def test_a_snippet_is_put_in_once_and_an_unknown_one_is_refused_by_name() -> None:
+    known = {"a": "{{ first_name }} {{ snippet('a') }}"}
+    assert expand('x {{ snippet("a") }} {{ snippet("b") }}', known) == (
+        "x {{ first_name }} {{ snippet('a') }} {{ snippet(\"b\") }}"
+    )
+    with pytest.raises(TemplateError, match="no snippet"):
+        render('{{ snippet("b") }}', {}, html=False)
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\r"), max_size=200))
+def test_a_literal_comes_out_as_it_is(text: str) -> None:
+    assert render(literal(text), {}, html=False) == text
+    assert render(literal(text, plain=True), {}, html=False) == text
+    assert not is_html(literal(text, plain=True))
