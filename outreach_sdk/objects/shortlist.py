@@ -80,6 +80,7 @@ class Shortlist:
 
     @property
     def name(self) -> str:
+        """What it is called: the name in its webhook's address."""
         return str(self._row()["name"])
 
     def add(self, people: Any) -> pl.DataFrame:
