@@ -54,7 +54,7 @@ class SendingWindow:
 
     @property
     def closes(self) -> dt.time:
-        """`end` as a time of day; 24:00 is the day's last moment."""
+        """`end` as a time of day."""
         return _clock("end", self.end)
 
     @property
