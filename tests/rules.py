@@ -17,10 +17,17 @@ def rules() -> dict[int, str]:
 def shown() -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        whole = [
+            n.value
+            for n in tree.body
+            if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "pytestmark"
+        ]
+        for node in ast.walk(tree):
             if not isinstance(node, ast.FunctionDef | ast.ClassDef):
                 continue
-            for mark in node.decorator_list:
+            of_file = whole if node.name.startswith("test_") else []
+            for mark in (*of_file, *node.decorator_list):
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.rule":
                     for argument in mark.args:
                         number = int(ast.literal_eval(argument))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from outreach_sdk.domain import template
 from outreach_sdk.domain.message import check_header_value
+from outreach_sdk.domain.snippets import snippet_names
 from outreach_sdk.errors import HeaderInjection, InvalidInput, NaiveDatetime, TemplateError, UnknownTimezone
 
 __all__ = [
@@ -265,7 +266,7 @@ def problems(
             except (TemplateError, HeaderInjection) as exc:
                 found.append(Problem("template", f"Step {n}: the {what} can't be read: {exc}", n))
     for n, step in enumerate(steps, 1):
-        called = template.snippet_names(f"{step.subject or ''}{step.body or ''}")
+        called = snippet_names(f"{step.subject or ''}{step.body or ''}")
         for missing in dict.fromkeys(c for c in called if snippets is not None and c not in snippets):
             found.append(Problem("snippet", f"Step {n} calls a snippet that isn't there: {missing}.", n))
     if sender_problem is not None:

@@ -31,16 +31,13 @@ __all__ = [
     "Prompt",
     "Template",
     "calls",
-    "expand",
     "fields",
-    "literal",
     "missing",
     "normalise_field",
     "parse",
     "prompts",
     "render",
     "render_subject",
-    "snippet_names",
 ]
 
 MAX_SOURCE_BYTES = 64 * 1024
@@ -264,8 +261,9 @@ def _check_call(node: nodes.Call, source: str, field: str, line: int) -> None:
         prompt = _word(node)
         if not prompt.strip() or len(prompt) > MAX_PROMPT_CHARS:
             raise _refuse(field, line, prompt, f"Write a prompt of 1 to {MAX_PROMPT_CHARS} characters.")
-        if _syntax(prompt, f"{field}, a prompt").find(nodes.Call) is not None:
-            raise _refuse(field, line, prompt, "A prompt may hold merge fields, no calls.")
+        for text in (prompt, str(getattr(named["fallback"], "value", ""))):
+            if _syntax(text, f"{field}, in ai(…)").find(nodes.Call) is not None:
+                raise _refuse(field, line, text, "Prompt and fallback may hold merge fields, no calls.")
     else:
         remedy = (
             "Call only snippet('name') and ai('a prompt', fallback='what stands where nothing is written')."
@@ -290,7 +288,8 @@ def _uses(node: nodes.Node, guarded: frozenset[str]) -> Iterator[tuple[str, bool
         yield node.name.removeprefix(_PREFIX), node.name not in guarded
     elif isinstance(node, nodes.Call):
         if isinstance(node.node, nodes.Name) and node.node.name == _CALLS["ai"]:
-            yield from ((name, False) for name, _ in _uses(_syntax(_word(node), "prompt"), guarded))
+            for text in (_word(node), *(str(getattr(k.value, "value", "")) for k in node.kwargs)):
+                yield from ((name, False) for name, _ in _uses(_syntax(text, "ai(…)"), guarded))
     elif isinstance(node, nodes.Filter) and node.name in ("fallback", "default"):
         if node.node is not None:
             yield from ((name, False) for name, _ in _uses(node.node, guarded))
@@ -390,7 +389,11 @@ def _run(
         found = _prompt(prompt, data, fallback)
         if asked is not None:
             asked.append(found)
-        return " ".join(passages.get(found.digest, fallback).split())
+        if found.digest in passages:
+            return " ".join(passages[found.digest].split())
+        instead, lacks = _run(fallback, data, html=False, one_line=True)
+        absent.extend(name for name in lacks if name not in absent)
+        return " ".join(instead.split())
 
     context |= {_CALLS["ai"]: ai, _CALLS["snippet"]: _unknown_snippet}
     pieces: list[str] = []
@@ -428,36 +431,17 @@ def prompts(source: str, data: Mapping[str, Any]) -> list[Prompt]:
     return list({p.digest: p for p in asked}.values())
 
 
-_SNIPPET = re.compile(r"""\{\{-?\s*snippet\(\s*(["'])([^"'\\\n]{1,200})\1\s*\)\s*-?\}\}""")
-
-
-def expand(source: str, snippets: Mapping[str, str], *, change: Callable[[str], str] = str) -> str:
-    """`source` with snippets in the place of their names, `change`d to fit; unknown ones stay. Once: what a snippet
-    holds isn't looked at again."""
-    if "snippet" not in source:
-        return source
-    return _SNIPPET.sub(lambda m: change(snippets[m[2]]) if m[2] in snippets else m[0], source)
-
-
-def snippet_names(source: str) -> list[str]:
-    """The snippets that `source` calls."""
-    return [m[2] for m in _SNIPPET.finditer(source)]
-
-
 def calls(source: str) -> bool:
     """Whether `source` holds a snippet or an AI passage."""
     return _syntax(source, "template").find(nodes.Call) is not None
 
 
-def literal(text: str, *, plain: bool = False) -> str:
-    """A template that comes out as `text`, whatever it holds; `plain`: nor does it look like HTML then."""
-    return re.sub(r"[{<]" if plain else r"\{", lambda m: f"{{{{ '{m[0]}' }}}}", text)
-
-
-def missing(source: str, data: Mapping[str, Any]) -> list[str]:
+def missing(
+    source: str, data: Mapping[str, Any], *, passages: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """The fields this rendering would print and `data` doesn't have, in order. Empty counts as missing;
     a field that only a branch not taken would print doesn't."""
-    return _run(source, data, html=False)[1]
+    return _run(source, data, html=False, passages=passages)[1]
 
 
 def render(

@@ -6,8 +6,8 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
 
-from outreach_sdk.domain import template
 from outreach_sdk.domain.message import check_header_value, clean_html, is_html
+from outreach_sdk.domain.snippets import literal
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.drafting import LEAVING, Draft, drafts, version_of
 from outreach_sdk.errors import OutreachError
@@ -127,8 +127,8 @@ def _edited(draft: Draft, row: Read, subject: str | None, body: str | None) -> _
             rich = is_html(body) and (
                 draft.problem is not None or not is_html(draft.body) or draft.html == draft.body
             )
-            out.body = template.literal(clean_html(body) if rich else body, plain=not rich)
-        out.subject = None if subject is None else template.literal(subject)
+            out.body = literal(clean_html(body) if rich else body, plain=not rich)
+        out.subject = None if subject is None else literal(subject)
         again = _as_stored(draft, out.subject, out.body)
     except OutreachError as exc:
         return _Verdict(row, "refused", str(exc), draft)

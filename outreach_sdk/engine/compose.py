@@ -20,6 +20,7 @@ from outreach_sdk.domain.message import (
     text_hash,
     text_to_html,
 )
+from outreach_sdk.domain.snippets import expand
 from outreach_sdk.domain.threading import reply_subject
 from outreach_sdk.engine.links import FIELDS, link_fields, unsubscribe_headers
 from outreach_sdk.errors import MissingField
@@ -76,7 +77,8 @@ def render_body(
 ) -> tuple[str, str, str]:
     """(subject, text, html), unsigned, for these merge fields and passages; MissingField names all that aren't there,
     at once."""
-    missing = sorted({*template.missing(subject or "", data), *template.missing(body, data)})
+    texts = (subject or "", body)
+    missing = sorted({f for text in texts for f in template.missing(text, data, passages=passages)})
     if missing:
         raise MissingField(missing)
     line = " ".join(template.render(subject or "", data, html=False, passages=passages).split())
@@ -127,7 +129,7 @@ def with_snippets(source: str | None, known: Mapping[str, str], *, rich: bool) -
             return escape(text, quote=False).replace("\n", "<br>")
         return html_to_text(text) if is_html(text) and not rich else text
 
-    return template.expand(source, known, change=fit)
+    return expand(source, known, change=fit)
 
 
 def _texts(store: Store, entry: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -176,7 +176,7 @@ def desk(
         snippets=compose.snippets(store, sequence["workspace_id"], owner) if "snippet" in texts else {},
         passages={},
         writes=engine.writer() is not None,
-        links=link_maker(store, owner, engine.public_url, uses=FIELDS),
+        links=lambda journey_id: {},
     )
     some, params = "j.sequence_id = ?", [sequence["id"]]
     if journeys is not None and len(journeys) <= 500:
@@ -203,6 +203,9 @@ def desk(
         *params,
     ):
         made.stored[row["journey_id"], row["step_id"]] = row
+    written = (f"{r['draft_subject'] or ''}{r['draft_body'] or ''}" for r in made.stored.values())
+    if any("link" in t.lower() for t in (texts, *made.snippets.values(), *written)):
+        made.links = link_maker(store, owner, engine.public_url, uses=FIELDS)
     for row in store.rows(
         "SELECT o.journey_id, o.step_id FROM journeys j JOIN outbox o ON o.journey_id = j.id "
         f"WHERE {some} AND o.state IN {in_marks(LEAVING)}",

@@ -210,10 +210,12 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
     plan = step_plan(steps[0])
     rules = sending_rules(sequence["settings"], sequence["sending_window"])
     lane = (plan.mailbox_id or sequence["mailbox_id"]) if plan.automatic else None
+    asks = has_prompts(steps[0])  # it waits for its passages first
+    due_at = "held_due_at" if asks else "next_due_at"
     windowed = rules.window is not None and plan.automatic and not is_set_time(plan.schedule)
     if windowed and isinstance(plan.schedule, Later):
-        _plan_each(store, sequence, steps[0]["id"], lane, plan.schedule, rules, now)
-        _hold_first(store, sequence, steps[0], now)
+        _plan_each(store, sequence, steps[0], lane, plan.schedule, rules, now)
+        _hold_first(store, sequence, steps[0])
         return
     zones: list[str | None] = [None]
     by_zone = windowed or (
@@ -265,37 +267,29 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
                     (begins,),
                 )
         store.write(
-            f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = {when} "
+            f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, passages_at = ?, {due_at} = {when} "
             f"WHERE id IN (SELECT j.id FROM journeys j WHERE {where})",
             steps[0]["id"],
             lane,
             int(Priority.FIRST),
+            now if asks else None,
             *moments,
             *params,
         )
-    _hold_first(store, sequence, steps[0], now)
+    _hold_first(store, sequence, steps[0])
 
 
-def _hold_first(store: Store, sequence: dict[str, Any], step: dict[str, Any], now: dt.datetime) -> None:
-    """First steps that were just planned wait for their passages, and for approval."""
-    where = "sequence_id = ? AND next_step_id = ? AND last_rank = ?"
-    if has_prompts(step):
-        hold(
-            store,
-            f"{where} AND next_due_at IS NOT NULL",
-            sequence["id"],
-            step["id"],
-            NEVER,
-            passages_at=now,
-        )
+def _hold_first(store: Store, sequence: dict[str, Any], step: dict[str, Any]) -> None:
+    """First steps that were just planned wait for approval."""
     if sequence["review"]:
+        where = "sequence_id = ? AND next_step_id = ? AND last_rank = ?"
         hold(store, where, sequence["id"], step["id"], NEVER)
 
 
 def _plan_each(
     store: Store,
     sequence: dict[str, Any],
-    step_id: int,
+    step: dict[str, Any],
     lane: int | None,
     schedule: Later,
     rules: SendingRules,
@@ -308,14 +302,17 @@ def _plan_each(
         sequence["id"],
         NEVER,
     )
+    asks = now if has_prompts(step) else None
+    due_at = "next_due_at" if asks is None else "held_due_at"
     planned = []
     for row in rows:
         due = max(now, row["anchor_at"] + dt.timedelta(seconds=schedule.seconds))
         tz = zone(row["timezone"] or sequence["timezone"])
-        at = rules.due(schedule, due, tz, share(row["id"], step_id))
-        planned.append((step_id, lane, int(Priority.FIRST), at, row["id"]))
+        at = rules.due(schedule, due, tz, share(row["id"], step["id"]))
+        planned.append((step["id"], lane, int(Priority.FIRST), asks, at, row["id"]))
     store.write_many(
-        "UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, next_due_at = ? WHERE id = ?", planned
+        f"UPDATE journeys SET next_step_id = ?, lane = ?, priority = ?, passages_at = ?, {due_at} = ? WHERE id = ?",
+        planned,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.domain import template
 from outreach_sdk.domain.journey import StepStatus
+from outreach_sdk.domain.snippets import literal
 from outreach_sdk.engine import drafting, tasks
 from outreach_sdk.errors import NotFound, TransitionRefused
 from outreach_sdk.notebook.card import Banner, Card, Mail, Note, Shown, Table
@@ -152,8 +152,8 @@ class Task(Shown):
         """Change the drafted text; merge fields still work in it, unless `fields` is False: then it is taken as it
         stands. TaskTaken; TaskChanged where somebody else edited it since this task was read."""
         if not fields:
-            subject = None if subject is None else template.literal(subject)
-            body = None if body is None else template.literal(body)
+            subject = None if subject is None else literal(subject)
+            body = None if body is None else literal(body)
         self._mine()
         read = (self._row["draft_subject"], self._row["draft_body"])
         tasks.edit(

@@ -204,6 +204,19 @@ def test_a_model_that_never_answers_holds_up_nobody(
 
 
 @pytest.mark.rule(9)
+def test_those_enrolled_later_hold_up_nobody_who_is_due(
+    house: House, box: Mailbox, openai: HostileOpenAi
+) -> None:
+    seq = going(house, box, 2)
+    passages.drain_passages(house.engine)
+    seq.enroll(house.people(1, start=70))
+    due = house.engine.store.rows("SELECT id FROM journeys WHERE next_due_at IS NOT NULL")
+    assert len(due) == 2
+    dispatch.drain_sends(house.engine, threads=2)
+    assert len(texts(house, box)) == 2
+
+
+@pytest.mark.rule(9)
 def test_nobody_writes_passages_and_the_fallback_stands_in_time(house: House, box: Mailbox) -> None:
     """The worker that would write them died, with its lease."""
     clock = Clock(house)

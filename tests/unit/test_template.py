@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outreach_sdk.domain.message import is_html
+from outreach_sdk.domain.snippets import expand, literal
 from outreach_sdk.domain.template import (
     MAX_SOURCE_BYTES,
-    expand,
     fields,
-    literal,
     missing,
     normalise_field,
     parse,
@@ -178,6 +177,12 @@ def test_a_passage_stands_where_its_prompt_does_and_else_the_fallback() -> None:
     assert parse(AI).fields.optional == {"company", "first_name"}
     assert prompts(AI, {"company": "Acme"})[0].text is None, "a prompt that lacks a field is asked of nobody"
     assert prompts(AI, {**data, "company": "Beta"})[0].digest != asked.digest
+    warm = '{{ ai("On {{ company }}", fallback="how is {{ Company }}?") }}'
+    assert render(warm, data, html=True) == "how is Acme?"
+    assert missing(warm, {}) == ["company"]
+    assert missing(warm, {}) == missing("{{ company }}", {}), (
+        "a fallback's own field is missed like any other"
+    )
     assert prompts("{% if x %}" + AI + "{% endif %}", data) == []
 
 
@@ -187,6 +192,7 @@ def test_a_passage_stands_where_its_prompt_does_and_else_the_fallback() -> None:
         '{{ ai("x") }}', '{{ ai(fallback="x") }}', '{{ ai("", fallback="x") }}', '{{ ai("x", fallback=first_name) }}',
         '{{ ai(first_name, fallback="x") }}', '{{ ai("x", "y") }}', '{{ ai("x", fallback="y", model="z") }}',
         '{{ ai("{% for a in b %}", fallback="x") }}', '{{ ai("{{ snippet(1) }}", fallback="x") }}', "{{ snippet() }}",
+        '{{ ai("x", fallback="{{ snippet(1) }}") }}', '{{ ai("x", fallback="{% raw") }}',
         '{{ snippet("a", "b") }}', "{{ snippet(*x) }}", '{{ range("9") }}', '{{ x("y") }}', '{{ "a".join("b") }}',
         '{{ snippet("a").upper() }}', '{{ ai("x", fallback="y")("z") }}', '{{ ai("' + "x" * 2_001 + '", fallback="") }}',
     ],
