@@ -4,6 +4,7 @@ background, so that an enrolment of any size waits for nobody."""
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -109,8 +110,9 @@ def refresh(engine: Engine, *, seconds: float = 15.0) -> None:
 
 
 def connected(store: Store, workspace_id: int) -> bool:
-    """Whether a system says who is in process there."""
-    return bool(
+    """Whether a system says who is in process there, and the workspace wants to know (`ats_check`)."""
+    settings = store.value("SELECT settings FROM workspace WHERE id = ?", workspace_id)
+    return bool(json.loads(settings or "{}").get("ats_check", True)) and bool(
         store.value(
             "SELECT 1 FROM ats_polls WHERE workspace_id = ? AND what = 'people' LIMIT 1", workspace_id
         )
@@ -119,6 +121,8 @@ def connected(store: Store, workspace_id: int) -> bool:
 
 def unchecked(store: Store, workspace_id: int, now: dt.datetime) -> dict[str, str]:
     """Systems whose answers are missing or too old to go by, each with what is wrong, in a sentence."""
+    if not connected(store, workspace_id):
+        return {}
     rows = store.rows(
         "SELECT source, complete_at, error FROM ats_polls WHERE workspace_id = ? AND what = 'people' "
         "AND (complete_at IS NULL OR complete_at < ?)",
