@@ -56,7 +56,8 @@ class Workspace(SuppressionList, ConnectedSystems):
         somebody is enrolled (True). rejected_days: how long after a rejection there somebody is held back (180).
         off_limits: names and domains of companies whose people are held back. sequences: whether Sequences are there
         at all (True; only an admin changes it, and what runs goes on). enrich_email, enrich_phone, enrich_verify:
-        which providers are asked for addresses, for numbers, and to verify, in this order. InvalidInput names what it can't take.
+        which providers are asked for addresses, for numbers, and to verify, in this order. InvalidInput names what
+        it can't take.
         """
         if "sequences" in changes:
             self._only_admins("switches Sequences on or off")
