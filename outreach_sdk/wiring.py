@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from outreach_sdk.ai.offline import OfflineJudge
 from outreach_sdk.ai.port import HeaderReader, PassageWriter, ReplyJudge
@@ -415,6 +416,8 @@ class Calendars:
             tokens = self._transports.vault.open(box["credentials"], bound_to=binding(box))
             token = access_tokens(tokens, settings.google_token_uri, settings.send_timeout)
             base = settings.google_calendar_endpoint or GOOGLE
+            if not urlsplit(base).path.strip("/"):  # a server alone, as Gmail's setting names it
+                base += urlsplit(GOOGLE).path
             api = HttpCalendarApi(
                 "Google Calendar", base, token, session=session, timeout=settings.send_timeout
             )

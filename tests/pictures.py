@@ -58,8 +58,14 @@ def main() -> int:
     PLACE.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for notebook, take in (("01_first_sequence.ipynb", first_sequence), ("05_analytics.ipynb", analytics)):
-            with tempfile.TemporaryDirectory(prefix="pic-") as folder, jupyterlab(Path(folder), notebook) as address:
+        for notebook, take in (
+            ("01_first_sequence.ipynb", first_sequence),
+            ("05_analytics.ipynb", analytics),
+        ):
+            with (
+                tempfile.TemporaryDirectory(prefix="pic-") as folder,
+                jupyterlab(Path(folder), notebook) as address,
+            ):
                 view = browser.new_context(viewport={"width": 1100, "height": 1000}).new_page()
                 view.set_default_timeout(30_000)
                 opened(view, address)

@@ -4,6 +4,7 @@ background, so that an enrolment of any size waits for nobody."""
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -109,8 +110,9 @@ def refresh(engine: Engine, *, seconds: float = 15.0) -> None:
 
 
 def connected(store: Store, workspace_id: int) -> bool:
-    """Whether a system says who is in process there."""
-    return bool(
+    """Whether a system says who is in process there, and the workspace wants to know (`ats_check`)."""
+    settings = store.value("SELECT settings FROM workspace WHERE id = ?", workspace_id)
+    return bool(json.loads(settings or "{}").get("ats_check", True)) and bool(
         store.value(
             "SELECT 1 FROM ats_polls WHERE workspace_id = ? AND what = 'people' LIMIT 1", workspace_id
         )
@@ -119,6 +121,8 @@ def connected(store: Store, workspace_id: int) -> bool:
 
 def unchecked(store: Store, workspace_id: int, now: dt.datetime) -> dict[str, str]:
     """Systems whose answers are missing or too old to go by, each with what is wrong, in a sentence."""
+    if not connected(store, workspace_id):
+        return {}
     rows = store.rows(
         "SELECT source, complete_at, error FROM ats_polls WHERE workspace_id = ? AND what = 'people' "
         "AND (complete_at IS NULL OR complete_at < ?)",
@@ -143,18 +147,20 @@ def standing(
     found: dict[str, set[str]] = {reason: set() for reason in REASONS}
     if not store.value("SELECT 1 FROM ats_people WHERE workspace_id = ? LIMIT 1", workspace_id):
         return found
+    sources = {r["source"] for r in store.rows("SELECT source FROM ats_polls WHERE what = 'people'")}
     asked = sorted(set(digests))
     for start in range(0, len(asked), _BATCH):
         some = asked[start : start + _BATCH]
+        # Nothing else is asked for: with the source, PostgreSQL goes by its index and reads all of it.
         for row in store.rows(
-            f"SELECT digest, state FROM ats_people WHERE workspace_id = ? AND digest IN {in_marks(some)} AND source IN "
-            "(SELECT source FROM ats_polls WHERE what = 'people') AND (state <> 'rejected' OR changed_at IS NULL OR "
-            "changed_at > ?)",
+            "SELECT digest, source, state, changed_at FROM ats_people WHERE workspace_id = ? AND digest IN "
+            + in_marks(some),
             workspace_id,
             *some,
-            rejected_since,
         ):
-            found[f"ats_{row['state']}"].add(str(row["digest"]))
+            old = row["state"] == "rejected" and (row["changed_at"] or rejected_since) < rejected_since
+            if row["source"] in sources and not old:
+                found[f"ats_{row['state']}"].add(str(row["digest"]))
     return found
 
 

@@ -57,11 +57,12 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
-        (False). rejected_days: how long after a rejection in a connected applicant tracking system somebody is held
-        back (180). off_limits: names and domains of companies whose people are held back. sequences: whether
-        Sequences are there at all (True; only an admin changes it, and what runs goes on). enrich_email,
-        enrich_phone, enrich_verify: which providers are asked for addresses, for numbers, and to verify, in this
-        order. InvalidInput names what it can't take.
+        (False). ats_check: whether connected applicant tracking systems are asked who is in process there before
+        somebody is enrolled (True). rejected_days: how long after a rejection there somebody is held back (180).
+        off_limits: names and domains of companies whose people are held back. sequences: whether Sequences are there
+        at all (True; only an admin changes it, and what runs goes on). enrich_email, enrich_phone, enrich_verify:
+        which providers are asked for addresses, for numbers, and to verify, in this order. InvalidInput names what
+        it can't take.
         """
         if "sequences" in changes:
             self._only_admins("switches Sequences on or off")

@@ -105,6 +105,10 @@ def test_while_nobody_can_say_people_are_held_back_and_told_why(
     assert (report.enrolled, report.held_back) == (0, 6), "no row is lost"
     assert "Greenhouse answered 503" in report.notice
     assert "ats_unchecked" in report.notice
+    Workspace(house.session).set(ats_check=False)
+    unasked = seq.enroll(house.people(6), dry_run=True)
+    assert (unasked.enrolled, "ats_unchecked" in (unasked.notice or "")) == (6, False)
+    Workspace(house.session).set(ats_check=True)
     calls = len(vendors.asked)
     assert seq.enroll(house.people(6)).held_back == 6
     assert len(vendors.asked) == calls, "a system that fails isn't asked by every enrolment"

@@ -316,7 +316,7 @@ def test_erasing_reaches_who_comes_to_events(office: Office) -> None:
 def test_it_is_found_in_a_third_partys_google_calendar(tmp_path: Path) -> None:
     with google_emulator(ADDRESS) as emulator:
         env = {
-            "OUTREACH_GOOGLE_CALENDAR_ENDPOINT": f"{emulator.base_url}/calendar/v3",
+            "OUTREACH_GOOGLE_CALENDAR_ENDPOINT": emulator.base_url,
             "OUTREACH_GOOGLE_TOKEN_URI": emulator.token_uri,
         }
         house = House(tmp_path / "home", f"sqlite:///{tmp_path / 'o.db'}", env)
