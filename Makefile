@@ -6,7 +6,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 CORPORA ?= ../shared/data
 INPUTS ?= 1000000
 
-.PHONY: demo browser test lint rules reference bench score fuzz clean
+.PHONY: demo browser test lint rules pictures reference bench score fuzz clean
 
 $(BIN)/outreach: setup.cfg pyproject.toml
 	@began=$$(date +%s); $(PYTHON) -m venv $(VENV) \
@@ -38,6 +38,9 @@ test: $(VENV)/.dev browser lint
 
 rules: $(VENV)/.dev
 	$(BIN)/python -m tests.rules
+
+pictures: $(VENV)/.dev browser
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.pictures
 
 reference: $(VENV)/.dev
 	$(BIN)/python -m tests.reference

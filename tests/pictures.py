@@ -48,7 +48,6 @@ def analytics(view: Page) -> None:
             break
     chart = view.locator(".vega-embed").first
     chart.scroll_into_view_if_needed()
-    chart.screenshot(path=PLACE / "funnel.png")
     card = view.locator(".or-card", has_text=re.compile("journeys|reached")).last
     card.scroll_into_view_if_needed()
     card.screenshot(path=PLACE / "sequence.png")

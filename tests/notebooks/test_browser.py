@@ -26,9 +26,9 @@ NOTEBOOK = "01_first_sequence.ipynb"
 
 
 @contextmanager
-def jupyterlab(folder: Path) -> Iterator[str]:
+def jupyterlab(folder: Path, notebook: str = NOTEBOOK) -> Iterator[str]:
     """Its address, the notebook open; it and its kernels are gone afterwards."""
-    shutil.copy(ROOT / "notebooks" / NOTEBOOK, folder)
+    shutil.copy(ROOT / "notebooks" / notebook, folder)
     token = secrets.token_hex(16)
     env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTREACH_", "OPENAI_", "JUPYTER"))}
     env |= {"PYTHONPATH": str(ROOT), "OUTREACH_WEB_PORT": "0", "OUTREACH_STAGGER_SECONDS": "0"}
@@ -53,7 +53,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     ):
         try:
             found = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), seconds=40)
-            yield f"{found[0]}/lab/tree/{NOTEBOOK}?token={token}&reset"
+            yield f"{found[0]}/lab/tree/{notebook}?token={token}&reset"
             stop = urllib.request.Request(f"{found[0]}/api/shutdown?token={token}", method="POST")
             urllib.request.urlopen(stop, timeout=20).close()
             server.wait(30)

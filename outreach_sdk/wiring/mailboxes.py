@@ -1,53 +1,24 @@
-"""The only place that chooses an adapter: from settings and rows to an engine with its transports."""
+"""Mailboxes' transports, calendars and consent pages."""
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import json
 import threading
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from outreach_sdk.ai.offline import OfflineJudge
-from outreach_sdk.ai.port import HeaderReader, PassageWriter, ReplyJudge
-from outreach_sdk.ats.port import Reader
 from outreach_sdk.calendars.port import Calendar
 from outreach_sdk.config import Settings
-from outreach_sdk.domain.told import read as read_told
-from outreach_sdk.engine.context import Engine, utc_now
-from outreach_sdk.engine.deliveries import POLLED
-from outreach_sdk.engine.telling import MAIL, SLACK, Channel, Notices
-from outreach_sdk.enrichment.port import Enrichers
+from outreach_sdk.engine.context import utc_now
 from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
 from outreach_sdk.mail.port import MailTransport, SignIn
-from outreach_sdk.storage.store import Store, open_store
+from outreach_sdk.storage.store import Store
 from outreach_sdk.vault import Vault, binding
 
-if TYPE_CHECKING:
-    from outreach_sdk.ai.openai import OpenAiJudge
-
-__all__ = [
-    "ATS",
-    "Calendars",
-    "Transports",
-    "Vault",
-    "account",
-    "channels",
-    "enrichers",
-    "event_reader",
-    "header_reader",
-    "installation_sign_in",
-    "notices",
-    "open_engine",
-    "passage_writer",
-    "reply_judge",
-    "revoke_pending",
-    "sign_in",
-]
+__all__ = ["EXTRA", "Calendars", "Transports", "installation_sign_in", "revoke_pending", "sign_in"]
 
 
 class Transports:
@@ -301,102 +272,6 @@ EXTRA: dict[str, Callable[[dict[str, Any], dict[str, Any]], MailTransport]] = {}
 """Transports that a program adds under a name of its own: (mailbox row, config) -> MailTransport."""
 
 
-ATS = ("greenhouse", "lever", "ashby", "workable", "smartrecruiters", "teamtailor", "recruitee", "merge")
-"""Applicant tracking systems whose webhooks are read."""
-
-
-def event_reader(settings: Settings, source: str) -> Reader | None:
-    """What reads the deliveries of a source; None where nothing does."""
-    if source.endswith(POLLED):
-        return read_told
-    if source.startswith("generic:"):
-        from outreach_sdk.ats.generic import GenericReader
-
-        config = settings.webhook_fields.get(source.removeprefix("generic:"))
-        return None if config is None else GenericReader(config)
-    if source == "enrichment:fullenrich":
-        from outreach_sdk.enrichment.fullenrich import read as read_ready
-
-        return read_ready
-    if source == "calendly":
-        from outreach_sdk.calendars.calendly import read
-
-        return read
-    if source in ATS:
-        reader: Reader = import_module(f"outreach_sdk.ats.{source}").read
-        return reader
-    return None
-
-
-ENRICHMENT = {
-    "hunter": "Hunter",
-    "pdl": "PeopleDataLabs",
-    "apollo": "Apollo",
-    "prospeo": "Prospeo",
-    "contactout": "ContactOut",
-    "rocketreach": "RocketReach",
-    "dropcontact": "Dropcontact",
-    "lusha": "Lusha",
-    "fullenrich": "FullEnrich",
-    "zerobounce": "ZeroBounce",
-    "neverbounce": "NeverBounce",
-}
-"""Enrichment providers by the name in OUTREACH_<PROVIDER>_API_KEY, with their classes."""
-
-
-def enrichers(settings: Settings) -> Enrichers:
-    """The providers that have a key."""
-    found: dict[str, Any] = {}
-    for name, kind in ENRICHMENT.items():
-        key = settings.vendor_keys.get(name)
-        if key is not None:
-            make = getattr(import_module(f"outreach_sdk.enrichment.{name}"), kind)
-            callback = settings.public_url and f"{settings.public_url}/webhooks/enrichment/{name}"
-            found[name] = make(
-                key.reveal,
-                endpoint=settings.vendor_endpoints.get(name),
-                timeout=settings.send_timeout,
-                callback_url=callback,
-            )
-    return Enrichers(
-        finders={n: v for n, v in found.items() if v.fields},
-        verifiers={n: v for n, v in found.items() if hasattr(v, "check")},
-    )
-
-
-ASKABLE = ("greenhouse", "lever", "ashby", "smartrecruiters", "teamtailor", "merge")
-"""Systems that can be asked about what their deliveries don't tell."""
-ACCOUNTS = (*ASKABLE, "bullhorn", "workable", "calendly")
-"""Systems with an account of some use here, by the name in OUTREACH_<NAME>_API_KEY."""
-
-
-def account(settings: Settings, source: str) -> Any:
-    """The account at a source's system (see `ats.port` for what can be asked of it); None without a key."""
-    key = settings.vendor_keys.get(source)
-    if key is None or source not in ACCOUNTS:
-        return None
-    import requests
-
-    from outreach_sdk.ats.http import HttpApi
-
-    session, endpoint = requests.Session(), settings.vendor_endpoints.get(source)
-    if source == "bullhorn":
-        from outreach_sdk.ats.bullhorn import Account
-
-        return Account(key.reveal(), session=session, base_url=endpoint, timeout=settings.send_timeout)
-    family = "calendars" if source == "calendly" else "ats"
-    vendor = import_module(f"outreach_sdk.{family}.{source}_api")
-    base = endpoint or vendor.BASE.format(account=key.reveal().partition(":")[0])
-    api = HttpApi(
-        source.capitalize(),
-        base,
-        vendor.headers(key.reveal()),
-        session=session,
-        timeout=settings.send_timeout,
-    )
-    return vendor.Account(api, key.reveal())
-
-
 class Calendars:
     """Calendars by mailbox, made for each reading: readings are minutes apart."""
 
@@ -433,74 +308,3 @@ class Calendars:
             )
             return OutlookCalendar(api)
         return None
-
-
-def channels(settings: Settings) -> tuple[Channel, ...]:
-    """How owners can be told outside the product here: by Slack, and where OUTREACH_SMTP_URL is set by mail."""
-    return (SLACK,) if settings.smtp_url is None else (MAIL, SLACK)
-
-
-def notices(settings: Settings, channel: Channel) -> Notices:
-    """What carries notices by a channel that `channels` gave."""
-    if channel is SLACK or settings.smtp_url is None:
-        from outreach_sdk.mail.slack.client import SlackNotices
-
-        return SlackNotices(private_hosts=settings.notice_hosts)
-    from outreach_sdk.mail.smtp.client import SmtpNotices
-
-    return SmtpNotices(settings.smtp_url.reveal())
-
-
-def passage_writer(settings: Settings) -> PassageWriter | None:
-    """The model that writes passages, or None without OPENAI_API_KEY."""
-    return _openai(settings)
-
-
-def header_reader(settings: Settings) -> HeaderReader | None:
-    """The model that reads headers, or None without OPENAI_API_KEY."""
-    return _openai(settings)
-
-
-def reply_judge(settings: Settings) -> ReplyJudge | None:
-    """The model that judges replies, or None without OPENAI_API_KEY."""
-    return _openai(settings)
-
-
-def _openai(settings: Settings) -> OpenAiJudge | None:
-    key = settings.openai_api_key
-    if key is None:
-        return None
-    from outreach_sdk.ai.openai import DEFAULT_MODEL, OPENAI, OpenAiJudge
-
-    return OpenAiJudge(
-        key.reveal,
-        model=settings.openai_model or DEFAULT_MODEL,
-        base_url=settings.openai_base_url or OPENAI,
-    )
-
-
-def open_engine(settings: Settings, store: Store | None = None) -> Engine:
-    """An engine on the settings' database. Connects to nothing yet."""
-    store = store or open_store(settings.database_url)
-    transports = Transports(settings, store)
-    return Engine(
-        store=store,
-        transport=transports,
-        calendar=Calendars(settings, transports),
-        rules=OfflineJudge(),
-        model=functools.cache(lambda: reply_judge(settings)),
-        writer=functools.cache(lambda: passage_writer(settings)),
-        header_reader=functools.cache(lambda: header_reader(settings)),
-        spacing=dt.timedelta(seconds=settings.stagger_seconds),
-        cap=settings.max_parallel_sends,
-        lease=dt.timedelta(seconds=settings.lease_seconds),
-        poll_every=dt.timedelta(seconds=settings.poll_seconds),
-        drain_for=dt.timedelta(seconds=settings.drain_seconds),
-        reader=functools.partial(event_reader, settings),
-        enrichers=functools.cache(lambda: enrichers(settings)),
-        asker=functools.cache(functools.partial(account, settings)),
-        askable=tuple(name for name in ASKABLE if name in settings.vendor_keys),
-        connected=tuple(name for name in ACCOUNTS if name in settings.vendor_keys),
-        public_url=settings.public_url,
-        push_topic=settings.gmail_push_topic,
-    )
