@@ -19,7 +19,7 @@ from outreach_sdk.domain.bounce_words import PASSING, POLICY, UNKNOWN
 from outreach_sdk.domain.mime import unix_lines
 from outreach_sdk.domain.report_parts import Report, about, addresses, body, from_daemon, header, sender, text
 
-__all__ = ["by_flufl", "in_words", "shorten", "sns_notice"]
+__all__ = ["by_flufl", "in_words", "says_nothing_else", "shorten", "sns_notice"]
 
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)  # a witness that stumbles is no event
 
@@ -37,7 +37,7 @@ _SUBJECT = re.compile(
     r"no entregado|mancato recapito|onbestelbaar|olever|недоставлен|не доставлен|配信|メール.{0,6}(?:配信|"
     r"エラー|届)|"
     r"退信|系统退信|投递失败|deliver(?:y)? fail|unable to deliver|undelivered|address (?:not found|unknown)|"
-    r"communication failure|unknown user|user unknown|no such user|permanent delivery)",
+    r"loop alert|communication failure|unknown user|user unknown|no such user|permanent delivery)",
     re.I,
 )
 _DELAYED = re.compile(
@@ -49,6 +49,13 @@ _UNDELIVERED = re.compile(
     r"(?:could not|couldn['’]t|cannot|can['’]t|was not|wasn['’]t|unable to|not) (?:be )?deliver|undeliver",
     re.I,
 )
+# A notice that says this and nothing else; who writes about one says more.
+_ALL_IT_SAYS = re.compile(
+    r"(?:your (?:message|e-?mail) (?:could not|couldn['’]t|was not) be? ?delivered to|"
+    r"votre message n['’]a pas p[uû] [eê]tre (?:d[eé]livr[eé]|remis) [aà]|ihre nachricht konnte nicht zugestellt werden an|"
+    r"su mensaje no (?:pudo|se pudo|ha podido) ser entregado a|impossibile recapitare il messaggio a)?[\s:*]*",
+    re.I,
+)
 _NO_REASON = re.compile(r"this is a permanent error\.|delivery to the following recipients failed\.", re.I)
 _GIVEN_UP = re.compile(r"giving up|permanent|fatal", re.I)
 
@@ -56,7 +63,8 @@ _GIVEN_UP = re.compile(r"giving up|permanent|fatal", re.I)
 def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | None:
     """A notice in prose. Its sender must be a mail system, or flufl.bounce know its form; whoever answers a
     message, or has an address of his own and no such form, is a person who writes about a failed delivery."""
-    daemon = from_daemon(message)
+    # fml, a list server, writes to the list's keeper as one of its people; no person's mail bears its header.
+    daemon = from_daemon(message) or message.get("X-MLServer") is not None
     subject = _SUBJECT.search(header(message, "Subject")) is not None
     returns = str(message.get("Return-Path") or "-").strip()
     nobody = returns in ("<>", "", "<MAILER-DAEMON>") or not sender(message)[1]
@@ -65,6 +73,8 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
     words = body(parts)
     # A message sent back by an address that takes no answers, with the original below.
     subject = subject or (noreply and _returns(parts, words) and not message.get("In-Reply-To"))
+    if not message.get("In-Reply-To") and says_nothing_else(words):
+        daemon = subject = True
     if not (daemon or failed or subject):
         return None
     permanent, temporary = by_flufl(raw)
@@ -93,6 +103,18 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
             return Report("bounce", bool(dead), who, status, shorten(words), evidence, dead=dead)
     hard = _blames(words, status, who[0] if who else "")
     return Report("bounce", hard, who, status, shorten(words), evidence, dead=who if hard else ())
+
+
+def says_nothing_else(words: str) -> bool:
+    """Whether all there is are sentences that name an address nobody could be reached at."""
+    lines = [x for x in words[:2000].split("\n") if re.search(r"\w", x)]
+    told = [" ".join(re.sub(r"[^\s@<]{1,64}@[^\s@>]{1,200}", "", x).strip(" <>*:.\t").split()) for x in lines]
+    return (
+        2 <= len(lines) <= 8
+        and any(told)
+        and all(_ALL_IT_SAYS.fullmatch(x) for x in told)
+        and any(not x for x in told)
+    )
 
 
 def _returns(parts: list[Message], words: str) -> bool:

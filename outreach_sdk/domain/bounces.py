@@ -6,7 +6,7 @@ import re
 from email.message import Message
 
 from outreach_sdk.domain.bounce_fault import STATUS, Refusal, at_fault, prose_blames, stage_of
-from outreach_sdk.domain.bounce_notice import by_flufl, in_words, shorten, sns_notice
+from outreach_sdk.domain.bounce_notice import by_flufl, in_words, says_nothing_else, shorten, sns_notice
 from outreach_sdk.domain.report_parts import (
     STATUS_PART,
     Fields,
@@ -42,7 +42,7 @@ def read_report(raw: bytes) -> Report | None:
     report = parameter(message, "report-type") if top == "multipart/report" else ""
     if report == "feedback-report" or "message/feedback-report" in types:
         return _complaint(parts)
-    if _forwarded(message):
+    if _forwarded(message) and not says_nothing_else(body(parts)):
         return None
     if report == "disposition-notification" or (
         top == "multipart/report" and "message/disposition-notification" in types

@@ -393,3 +393,30 @@ def test_visible_text_is_stable(text: str) -> None:
     once = visible_text(text)
     assert isinstance(once, str)
     assert len(once) <= len(text)
+
+
+def test_a_notice_that_says_nothing_else_is_a_machines_whoever_signs_it() -> None:
+    words = "**********\nVotre message n'a pas pu etre remis a\nbo@acme.example\n****\nYour message could not be delivered to\nbo@acme.example\n"
+    judged = _judge(_mail(words, subject="RE: Your role : non remis", sender="relay@acme.example"))
+    assert (judged.kind, judged.recipients) == ("bounce", ("bo@acme.example",))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Your message could not be delivered to\nbo@acme.example\nTry bo@home.example, that one works.",
+        "Hi, your message could not be delivered to bo@acme.example. I am his colleague. Call me?",
+        "bo@home.example",
+        "Thanks!\nbo@home.example",
+        "Your message could not be delivered to",
+    ],
+)
+def test_who_writes_about_a_failed_delivery_is_a_person(words: str) -> None:
+    assert _judge(_mail(words, subject="RE: Your role : non remis")).kind == "human"
+
+
+def test_a_list_server_is_no_person() -> None:
+    text = "Duplicated Message-ID in <neko@acme.example>.\n\nOriginal mail as follows:\n"
+    judged = _judge(_mail(text, subject="Loop Alert: Duplicated Message-ID", X_MLServer="fml [fml 4.0.3]"))
+    assert judged.kind == "bounce"
+    assert not judged.hard
