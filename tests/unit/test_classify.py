@@ -396,7 +396,8 @@ def test_visible_text_is_stable(text: str) -> None:
 
 
 def test_a_notice_that_says_nothing_else_is_a_machines_whoever_signs_it() -> None:
-    words = "**********\nVotre message n'a pas pu etre remis a\nbo@acme.example\n****\nYour message could not be delivered to\nbo@acme.example\n"
+    words = "****\nVotre message n'a pas pu etre remis a\nbo@acme.example\n****\n"
+    words += "Your message could not be delivered to\nbo@acme.example\n"
     judged = _judge(_mail(words, subject="RE: Your role : non remis", sender="relay@acme.example"))
     assert (judged.kind, judged.recipients) == ("bounce", ("bo@acme.example",))
 
