@@ -6,7 +6,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 CORPORA ?= ../shared/data
 INPUTS ?= 1000000
 
-.PHONY: demo browser test lint rules bench score fuzz clean
+.PHONY: demo browser test lint rules reference bench score fuzz clean
 
 $(BIN)/outreach: setup.cfg pyproject.toml
 	@began=$$(date +%s); $(PYTHON) -m venv $(VENV) \
@@ -39,12 +39,16 @@ test: $(VENV)/.dev browser lint
 rules: $(VENV)/.dev
 	$(BIN)/python -m tests.rules
 
+reference: $(VENV)/.dev
+	$(BIN)/python -m tests.reference
+
 bench: $(VENV)/.dev
 	@missed=0; for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
 	PYTHONPATH="$(CURDIR)" $(BIN)/python $$script || missed=1; done; exit $$missed
 
 score: $(VENV)/.dev
 	PYTHONPATH="$(CURDIR)" $(BIN)/python benchmarks/classify.py $(CORPORA)
+	PYTHONPATH="$(CURDIR)" $(BIN)/python benchmarks/headers.py $(CORPORA)
 
 fuzz: $(VENV)/.dev
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.fuzz_mail $(INPUTS)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from _common import folder, table, verdict
+
+from outreach_sdk.runtime import LEAN
 
 SENDS, CAP, LATENCY, SIGMA = 2_000, 50, 0.5, 0.6
 IDEAL = CAP / LATENCY
@@ -99,6 +102,8 @@ def _session(home: Path) -> Any:
 
 
 def drain(home: Path, kind: str) -> dict[str, float]:
+    # An installation on SQLite has no driver for PostgreSQL (extra `postgres`); this one has it for its tests.
+    sys.modules["psycopg"] = None  # type: ignore[assignment]
     from outreach_sdk.engine import dispatch
     from outreach_sdk.wiring import EXTRA, open_engine
 
@@ -123,7 +128,12 @@ def drain(home: Path, kind: str) -> dict[str, float]:
 
 def _child(*arguments: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True, timeout=180
+        [sys.executable, __file__, *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=180,
+        env={**os.environ, **LEAN},
     )
     return dict(json.loads(done.stdout or "{}"))
 

@@ -122,6 +122,21 @@ def _topic(variable: str, text: str) -> str:
     return text
 
 
+def _host(variable: str, text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]", text):
+        raise ConfigError(
+            f"{variable}: {text!r} isn't an address to listen on. Write 127.0.0.1, or 0.0.0.0 for all."
+        )
+    return text
+
+
+def _hosts(variable: str, text: str) -> tuple[str, ...]:
+    hosts = tuple(h.strip().lower() for h in text.split(",") if h.strip())
+    if any(not re.fullmatch(r"[a-z0-9.:-]+", h) for h in hosts):
+        raise ConfigError(f"{variable}: {text!r} isn't a list of hosts. Write chat.agency.internal,10.0.0.7.")
+    return hosts
+
+
 def _smtp(variable: str, text: str) -> Secret:
     return Secret(_address(variable, text, "smtp smtps", "Write smtp://user:password@host:587."))
 
@@ -205,12 +220,14 @@ class Settings:
     stagger_seconds: float = 3.0
     max_parallel_sends: int = 50
     smtp_url: Secret | None = None
+    notice_hosts: tuple[str, ...] = ()
     poll_seconds: float = 300.0
     send_timeout: float = 30.0
     lease_seconds: float = 120.0
     drain_seconds: float = 30.0
     tick_seconds: float = 1.0
     web_port: int = 8765
+    web_host: str = "127.0.0.1"
     vendor_keys: Mapping[str, Secret] = field(default_factory=dict)
     """OUTREACH_<PROVIDER>_API_KEY by provider, in lower case."""
     vendor_endpoints: Mapping[str, str] = field(default_factory=dict)
@@ -320,11 +337,13 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "stagger_seconds": ("OUTREACH_STAGGER_SECONDS", _number(0, DAY)),
     "max_parallel_sends": ("OUTREACH_MAX_PARALLEL_SENDS", _number(1, 1000, kind=int)),
     "smtp_url": ("OUTREACH_SMTP_URL", _smtp),
+    "notice_hosts": ("OUTREACH_NOTICE_HOSTS", _hosts),
     "poll_seconds": ("OUTREACH_POLL_SECONDS", _number(0, DAY, above=True)),
     "send_timeout": ("OUTREACH_SEND_TIMEOUT", _number(0, 600, above=True)),
     "lease_seconds": ("OUTREACH_LEASE_SECONDS", _number(0, DAY, above=True)),
     "drain_seconds": ("OUTREACH_DRAIN_SECONDS", _number(0, 600, above=True)),
     "tick_seconds": ("OUTREACH_TICK_SECONDS", _number(0, 3600, above=True)),
+    "web_host": ("OUTREACH_WEB_HOST", _host),
     "web_port": ("OUTREACH_WEB_PORT", _number(0, 65_535, kind=int)),
 }
 

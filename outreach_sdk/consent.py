@@ -45,16 +45,18 @@ def opening(provider: str, secret: str) -> Opening:
     """The link's page. Changes nothing, so that whatever looks at links ahead of people uses none up. NotFound,
     ConfigError."""
     row = connecting.open_link(shared_engine(), _known(provider), secret)
-    gate = installation_sign_in(Settings.from_env(), provider)
-    return Opening(row["maker"], row["address"], gate.permissions, row["expires_at"])
+    gate = installation_sign_in(Settings.from_env(), provider, calendar=row["calendar"])
+    asked = (*gate.permissions, *gate.optional)
+    return Opening(row["maker"], row["address"], asked, row["expires_at"])
 
 
 def begin(provider: str, secret: str) -> tuple[str, str]:
     """(the provider's page, what this browser must hold until it is back). Uses the link up. NotFound."""
     settings = Settings.from_env()
+    row = connecting.open_link(shared_engine(), _known(provider), secret)
     return connecting.begin_link(
         shared_engine(),
-        installation_sign_in(settings, _known(provider)),
+        installation_sign_in(settings, provider, calendar=row["calendar"]),
         vault=Vault(settings),
         secret=secret,
         redirect_uri=redirect_uri(provider),

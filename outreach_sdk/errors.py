@@ -30,7 +30,12 @@
     ├── AtsError                  an applicant tracking system gave no answer that can be used
     │   ├── AtsDenied             it refuses the key (looked at again now and then)
     │   ├── AtsNotFound           it knows no such thing (permanent)
+    │   ├── AtsRefused            a definite no to what was asked of it (permanent)
     │   └── AtsUnavailable        it said "not now", or nothing
+    │       └── AtsOutcomeUnknown nobody can say whether it was done: never repeat blindly
+    ├── CalendarError             a calendar gave no answer that can be used
+    │   ├── CalendarDenied        it may not be read: consent doesn't cover it (permanent)
+    │   └── CalendarUnavailable   it said "not now", or nothing
     ├── AiError                   the model gave nothing that can be used; the rules do
     │   ├── AiUnusable            it answered, but not what was asked (permanent)
     │   ├── AiUnavailable         it said "not now", or nothing
@@ -60,7 +65,12 @@ __all__ = [
     "AtsDenied",
     "AtsError",
     "AtsNotFound",
+    "AtsOutcomeUnknown",
+    "AtsRefused",
     "AtsUnavailable",
+    "CalendarDenied",
+    "CalendarError",
+    "CalendarUnavailable",
     "ConfigError",
     "DatabaseUnavailable",
     "EngineError",
@@ -272,6 +282,29 @@ class AtsNotFound(AtsError):
 
 
 class AtsUnavailable(AtsError):
+    """It can't be reached, is out of order, or says "not now"."""
+
+    permanent = False
+    retry_after = 30.0
+
+
+class AtsOutcomeUnknown(AtsUnavailable):
+    """Nobody can say whether what was asked for was done. Look before doing it again."""
+
+
+class AtsRefused(AtsError):
+    """It says no to what was asked of it; the same again won't do either."""
+
+
+class CalendarError(OutreachError):
+    """A calendar gave no answer that can be used. E-mails go on without it."""
+
+
+class CalendarDenied(CalendarError):
+    """It may not be read: its owner's consent doesn't cover it, until the mailbox is connected again."""
+
+
+class CalendarUnavailable(CalendarError):
     """It can't be reached, is out of order, or says "not now"."""
 
     permanent = False

@@ -12,24 +12,26 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import deliveries, dispatch, kinds, looking
+from outreach_sdk.engine import deliveries, dispatch, kinds, looking, telling
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
-from outreach_sdk.engine.notify import mail_notices
 from outreach_sdk.engine.queues import Queues
 from outreach_sdk.errors import OutreachError
-from outreach_sdk.wiring import notices, open_engine, revoke_pending
+from outreach_sdk.wiring import channels, notices, open_engine, revoke_pending
 
 __all__ = [
     "ALLOWED",
     "QUEUES",
     "Beating",
+    "drain_ats",
+    "drain_calendars",
     "drain_checks",
     "drain_deliveries",
     "drain_enrichment",
     "drain_imports",
     "drain_kinds",
     "drain_lookups",
+    "drain_notes",
     "drain_passages",
     "drain_polls",
     "drain_sends",
@@ -120,6 +122,27 @@ def drain_lookups(*_bucket: Any) -> int:
     return looking.drain(shared_engine())
 
 
+def drain_ats(*_bucket: Any) -> int:
+    """Ask applicant tracking systems for interviews, and who is in process there; how many were new."""
+    from outreach_sdk.engine import polling  # the sending workers need not carry it
+
+    return polling.drain(shared_engine())
+
+
+def drain_notes(*_bucket: Any) -> int:
+    """Write notes to applicant tracking systems; how many were written."""
+    from outreach_sdk.engine import writing_back  # the sending workers need not carry it
+
+    return writing_back.drain(shared_engine())
+
+
+def drain_calendars(*_bucket: Any) -> dict[str, int]:
+    """Look for interviews in the calendars whose time has come."""
+    from outreach_sdk.engine import calendars
+
+    return calendars.drain(shared_engine())
+
+
 def drain_upkeep(*_bucket: Any) -> dict[str, int]:
     """Forget what has been kept long enough, and renew what watches mailboxes."""
     from outreach_sdk.engine import upkeep  # rare: the sending workers need not carry it
@@ -128,10 +151,9 @@ def drain_upkeep(*_bucket: Any) -> dict[str, int]:
 
 
 def drain_notices(*_bucket: Any) -> int:
-    """Mail what owners weren't told by e-mail yet."""
-    carrier = notices(Settings.from_env())
-    engine = shared_engine()
-    return 0 if carrier is None else mail_notices(engine.store, carrier, engine.now)
+    """Tell owners by e-mail and by Slack what is due; how many messages."""
+    settings, engine = Settings.from_env(), shared_engine()
+    return sum(telling.tell(engine.store, c, notices(settings, c), engine.now) for c in channels(settings))
 
 
 ALLOWED: dict[str, Callable[..., Any]] = {
@@ -148,6 +170,9 @@ ALLOWED: dict[str, Callable[..., Any]] = {
         drain_notices,
         drain_deliveries,
         drain_lookups,
+        drain_calendars,
+        drain_ats,
+        drain_notes,
         drain_upkeep,
     )
 }
@@ -191,6 +216,8 @@ def run_clock(
     engine: Engine, wake: dispatch.Wake, stop: threading.Event, every: float, log: Callable[[str], None]
 ) -> None:
     """Tick until stopped. A lost database or Redis costs ticks, not the clock."""
+    from outreach_sdk.engine import polling, polls, writing_back
+
     settings = Settings.from_env()
     known, marked = False, 0.0
     while not stop.is_set():
@@ -199,15 +226,20 @@ def run_clock(
             if not known:
                 why = check_identity(engine, settings.home)
                 known = True
+                polls.ensure(engine)
                 if why:
                     log(f"{why} Nothing leaves until it is armed: `outreach arm`.")
             if began - marked > 30:
                 note_seen(engine, settings.home)
                 marked = began
-            if settings.smtp_url is not None and dispatch.notices_wait(engine):
+            if any(telling.waiting(engine.store, c, engine.now()) for c in channels(settings)):
                 wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
             if settings.openai_api_key is not None and kinds.waiting(engine):
                 wake.enqueue("bulk", "drain_kinds", int(time.time() // 2))
+            if polling.waiting(engine):
+                wake.enqueue("bulk", "drain_ats", int(time.time() // 10))
+            if writing_back.waiting(engine):
+                wake.enqueue("bulk", "drain_notes", int(time.time() // 5))
             if looking.waiting(engine):
                 wake.enqueue("bulk", "drain_lookups", int(time.time() // 2))
             if dispatch.upkeep_due(engine):

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.ai.offline import OfflineJudge
-from outreach_sdk.ai.port import PassageWriter, ReplyJudge
-from outreach_sdk.ats.port import Asker, Reader
+from outreach_sdk.ai.port import HeaderReader, PassageWriter, ReplyJudge
+from outreach_sdk.ats.port import Reader
+from outreach_sdk.calendars.port import Calendar
 from outreach_sdk.config import Settings
-from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.notify import Notices
+from outreach_sdk.domain.told import read as read_told
+from outreach_sdk.engine.context import Engine, utc_now
+from outreach_sdk.engine.deliveries import POLLED
+from outreach_sdk.engine.telling import MAIL, SLACK, Channel, Notices
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.errors import ConfigError, MailAuthError, OutreachError
 from outreach_sdk.mail.port import MailTransport, SignIn
@@ -28,10 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATS",
+    "Calendars",
     "Transports",
     "Vault",
+    "account",
+    "channels",
     "enrichers",
     "event_reader",
+    "header_reader",
     "installation_sign_in",
     "notices",
     "open_engine",
@@ -119,6 +126,17 @@ class Transports:
 
         from outreach_sdk.mail.outlook.client import OutlookTransport
         from outreach_sdk.mail.outlook.graph import GRAPH
+
+        return OutlookTransport(
+            box["address"],
+            self.graph_token(box, config),
+            session=requests.Session(),
+            endpoint=self._settings.graph_endpoint or GRAPH,
+            timeout=self._settings.send_timeout,
+        )
+
+    def graph_token(self, box: dict[str, Any], config: dict[str, Any]) -> Callable[[str | None], str]:
+        """What gives access tokens of an Outlook mailbox, renewed once however many ask."""
         from outreach_sdk.mail.outlook.tokens import Grant, Tokens, redeem
 
         kept = _KeptTokens(self._store, self.vault, box)
@@ -132,15 +150,10 @@ class Transports:
                 tenant=config.get("tenant", "common"),
                 authority=self._settings.microsoft_authority,
                 timeout=self._settings.send_timeout,
+                calendar=bool(tokens.get("calendar")),
             )
 
-        return OutlookTransport(
-            box["address"],
-            Tokens(kept.load, kept.save, exchange),
-            session=requests.Session(),
-            endpoint=self._settings.graph_endpoint or GRAPH,
-            timeout=self._settings.send_timeout,
-        )
+        return Tokens(kept.load, kept.save, exchange, begin=kept.begin, end=kept.end)
 
 
 class _KeptTokens:
@@ -161,7 +174,7 @@ class _KeptTokens:
         sealed = self._vault.seal(tokens, bound_to=self._bound_to)
         return (
             self._store.write(
-                "UPDATE mailboxes SET credentials = ? WHERE id = ? AND credentials = ?",
+                "UPDATE mailboxes SET credentials = ?, renewing_until = NULL WHERE id = ? AND credentials = ?",
                 sealed,
                 self._id,
                 version,
@@ -169,9 +182,36 @@ class _KeptTokens:
             == 1
         )
 
+    def begin(self, version: str) -> bool:
+        from outreach_sdk.mail.outlook.tokens import RENEWING
+
+        now = utc_now()
+        return (
+            self._store.write(
+                "UPDATE mailboxes SET renewing_until = ? WHERE id = ? AND credentials = ? "
+                "AND (renewing_until IS NULL OR renewing_until <= ?)",
+                now + dt.timedelta(seconds=RENEWING),
+                self._id,
+                version,
+                now,
+            )
+            == 1
+        )
+
+    def end(self, version: str) -> None:
+        self._store.write(
+            "UPDATE mailboxes SET renewing_until = NULL WHERE id = ? AND credentials = ?", self._id, version
+        )
+
 
 def sign_in(
-    settings: Settings, provider: str, *, client_id: str, client_secret: str = "", tenant: str = "common"
+    settings: Settings,
+    provider: str,
+    *,
+    client_id: str,
+    client_secret: str = "",
+    tenant: str = "common",
+    calendar: bool = True,
 ) -> SignIn:
     """The consent page of a provider, for one application."""
     if provider == "gmail":
@@ -184,6 +224,7 @@ def sign_in(
             token_uri=settings.google_token_uri,
             endpoint=settings.gmail_endpoint,
             timeout=settings.send_timeout,
+            calendar=calendar,
         )
     from outreach_sdk.mail.outlook.oauth import MicrosoftSignIn
 
@@ -194,10 +235,11 @@ def sign_in(
         authority=settings.microsoft_authority,
         endpoint=settings.graph_endpoint,
         timeout=settings.send_timeout,
+        calendar=calendar,
     )
 
 
-def installation_sign_in(settings: Settings, provider: str) -> SignIn:
+def installation_sign_in(settings: Settings, provider: str, *, calendar: bool = True) -> SignIn:
     """The consent page with the application that the installation's web service is set up with. ConfigError."""
     family = "GOOGLE" if provider == "gmail" else "MICROSOFT"
     client_id, secret = (
@@ -216,6 +258,7 @@ def installation_sign_in(settings: Settings, provider: str) -> SignIn:
         client_id=client_id,
         client_secret=secret.reveal(),
         tenant=settings.microsoft_tenant,
+        calendar=calendar,
     )
 
 
@@ -263,6 +306,8 @@ ATS = ("greenhouse", "lever", "ashby", "workable", "smartrecruiters", "teamtailo
 
 def event_reader(settings: Settings, source: str) -> Reader | None:
     """What reads the deliveries of a source; None where nothing does."""
+    if source.endswith(POLLED):
+        return read_told
     if source.startswith("generic:"):
         from outreach_sdk.ats.generic import GenericReader
 
@@ -318,35 +363,86 @@ def enrichers(settings: Settings) -> Enrichers:
     )
 
 
-ASKABLE = ("ashby", "lever")
+ASKABLE = ("greenhouse", "lever", "ashby", "smartrecruiters", "teamtailor", "merge")
+"""Systems that can be asked about what their deliveries don't tell."""
+ACCOUNTS = (*ASKABLE, "bullhorn", "workable", "calendly")
+"""Systems with an account of some use here, by the name in OUTREACH_<NAME>_API_KEY."""
 
 
-def event_asker(settings: Settings, source: str) -> Asker | None:
-    """Who asks a source's system; None without OUTREACH_<SOURCE>_API_KEY."""
+def account(settings: Settings, source: str) -> Any:
+    """The account at a source's system (see `ats.port` for what can be asked of it); None without a key."""
     key = settings.vendor_keys.get(source)
-    if key is None or source not in ASKABLE:
+    if key is None or source not in ACCOUNTS:
         return None
     import requests
 
-    from outreach_sdk.ats.ashby_api import ASHBY, AshbyAsker
     from outreach_sdk.ats.http import HttpApi
-    from outreach_sdk.ats.lever_api import LEVER, LeverAsker
 
-    official = {"ashby": ASHBY, "lever": LEVER}[source]
+    session, endpoint = requests.Session(), settings.vendor_endpoints.get(source)
+    if source == "bullhorn":
+        from outreach_sdk.ats.bullhorn import Account
+
+        return Account(key.reveal(), session=session, base_url=endpoint, timeout=settings.send_timeout)
+    family = "calendars" if source == "calendly" else "ats"
+    vendor = import_module(f"outreach_sdk.{family}.{source}_api")
+    base = endpoint or vendor.BASE.format(account=key.reveal().partition(":")[0])
     api = HttpApi(
         source.capitalize(),
-        settings.vendor_endpoints.get(source, official),
-        key.reveal(),
-        session=requests.Session(),
+        base,
+        vendor.headers(key.reveal()),
+        session=session,
         timeout=settings.send_timeout,
     )
-    return AshbyAsker(api) if source == "ashby" else LeverAsker(api)
+    return vendor.Account(api, key.reveal())
 
 
-def notices(settings: Settings) -> Notices | None:
-    """What mails notices to owners, or None without OUTREACH_SMTP_URL."""
-    if settings.smtp_url is None:
+class Calendars:
+    """Calendars by mailbox, made for each reading: readings are minutes apart."""
+
+    def __init__(self, settings: Settings, transports: Transports) -> None:
+        self._settings, self._transports = settings, transports
+
+    def __call__(self, box: dict[str, Any]) -> Calendar | None:
+        import requests
+
+        from outreach_sdk.calendars.http import HttpCalendarApi
+
+        settings, session = self._settings, requests.Session()
+        if box["provider"] == "gmail" and box["credentials"]:
+            from outreach_sdk.calendars.google import GOOGLE, GoogleCalendar
+            from outreach_sdk.mail.gmail.tokens import access_tokens
+
+            tokens = self._transports.vault.open(box["credentials"], bound_to=binding(box))
+            token = access_tokens(tokens, settings.google_token_uri, settings.send_timeout)
+            base = settings.google_calendar_endpoint or GOOGLE
+            api = HttpCalendarApi(
+                "Google Calendar", base, token, session=session, timeout=settings.send_timeout
+            )
+            return GoogleCalendar(api)
+        if box["provider"] == "outlook" and box["credentials"]:
+            from outreach_sdk.calendars.outlook import OutlookCalendar
+            from outreach_sdk.mail.outlook.graph import GRAPH
+
+            token = self._transports.graph_token(box, json.loads(box["config"] or "{}"))
+            base = f"{settings.graph_endpoint or GRAPH}/v1.0"
+            api = HttpCalendarApi(
+                "Outlook's calendar", base, token, session=session, timeout=settings.send_timeout
+            )
+            return OutlookCalendar(api)
         return None
+
+
+def channels(settings: Settings) -> tuple[Channel, ...]:
+    """How owners can be told outside the product here: by Slack, and where OUTREACH_SMTP_URL is set by mail."""
+    return (SLACK,) if settings.smtp_url is None else (MAIL, SLACK)
+
+
+def notices(settings: Settings, channel: Channel) -> Notices:
+    """What carries notices by a channel that `channels` gave."""
+    if channel is SLACK or settings.smtp_url is None:
+        from outreach_sdk.mail.slack.client import SlackNotices
+
+        return SlackNotices(private_hosts=settings.notice_hosts)
     from outreach_sdk.mail.smtp.client import SmtpNotices
 
     return SmtpNotices(settings.smtp_url.reveal())
@@ -354,6 +450,11 @@ def notices(settings: Settings) -> Notices | None:
 
 def passage_writer(settings: Settings) -> PassageWriter | None:
     """The model that writes passages, or None without OPENAI_API_KEY."""
+    return _openai(settings)
+
+
+def header_reader(settings: Settings) -> HeaderReader | None:
+    """The model that reads headers, or None without OPENAI_API_KEY."""
     return _openai(settings)
 
 
@@ -378,12 +479,15 @@ def _openai(settings: Settings) -> OpenAiJudge | None:
 def open_engine(settings: Settings, store: Store | None = None) -> Engine:
     """An engine on the settings' database. Connects to nothing yet."""
     store = store or open_store(settings.database_url)
+    transports = Transports(settings, store)
     return Engine(
         store=store,
-        transport=Transports(settings, store),
+        transport=transports,
+        calendar=Calendars(settings, transports),
         rules=OfflineJudge(),
         model=functools.cache(lambda: reply_judge(settings)),
         writer=functools.cache(lambda: passage_writer(settings)),
+        header_reader=functools.cache(lambda: header_reader(settings)),
         spacing=dt.timedelta(seconds=settings.stagger_seconds),
         cap=settings.max_parallel_sends,
         lease=dt.timedelta(seconds=settings.lease_seconds),
@@ -391,8 +495,9 @@ def open_engine(settings: Settings, store: Store | None = None) -> Engine:
         drain_for=dt.timedelta(seconds=settings.drain_seconds),
         reader=functools.partial(event_reader, settings),
         enrichers=functools.cache(lambda: enrichers(settings)),
-        asker=functools.cache(functools.partial(event_asker, settings)),
+        asker=functools.cache(functools.partial(account, settings)),
         askable=tuple(name for name in ASKABLE if name in settings.vendor_keys),
+        connected=tuple(name for name in ACCOUNTS if name in settings.vendor_keys),
         public_url=settings.public_url,
         push_topic=settings.gmail_push_topic,
     )

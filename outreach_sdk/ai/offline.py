@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from outreach_sdk.ai.port import Judgement
-from outreach_sdk.domain.reply_kind import reply_kind
 
 __all__ = ["OfflineJudge"]
 
@@ -19,6 +18,8 @@ class OfflineJudge:
         return 0
 
     def judge(self, text: str, step: str, *, known: Collection[str] = ()) -> Judgement:
+        from outreach_sdk.domain.reply_kind import reply_kind  # whoever only sends judges nothing
+
         found = reply_kind(text, known=known)
         who = found.referral
         return Judgement(

@@ -1,4 +1,4 @@
-"""Judges replies and writes passages by OpenAI's chat completions with a strict JSON schema.
+"""Judges replies, writes passages and reads headers by OpenAI's chat completions with a strict JSON schema.
 
 https://developers.openai.com/api/docs/guides/structured-outputs
 https://developers.openai.com/api/docs/guides/error-codes
@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.ai.port import Judgement, Written
+from outreach_sdk.domain.header_answer import HEADERS_QUESTION, HEADERS_SCHEMA
 from outreach_sdk.domain.passage import PASSAGE_SCHEMA, REQUEST, read_passage
 from outreach_sdk.domain.reply_answer import QUESTION, QUESTION_VERSION, SCHEMA, read_answer
 from outreach_sdk.errors import AiDenied, AiError, AiUnavailable, AiUnusable
@@ -64,7 +65,7 @@ def price(model: str) -> tuple[float, float]:
 
 
 class OpenAiJudge:
-    """Both ports in one. `api_key` gives the key when the client is made; `timeout` is a call's, in seconds, as a whole."""
+    """All three ports. `api_key` gives the key when the client is made; `timeout` is a call's, in seconds, as a whole."""
 
     def __init__(
         self,
@@ -138,6 +139,24 @@ class OpenAiJudge:
             except ValueError as exc:
                 trouble = str(exc)
         raise AiUnusable(f"The model's passage can't be used: {trouble}.", cost=cost, tokens=tokens)
+
+    def most_for_headers(self, question: str) -> int:
+        sent = len((HEADERS_QUESTION + question).encode()) + len(json.dumps(HEADERS_SCHEMA)) + 200
+        into, out = price(self._model)
+        return math.ceil(sent * into + MAX_OUT * out)
+
+    def read_headers(self, question: str) -> Written:
+        messages = [
+            {"role": "system", "content": HEADERS_QUESTION},
+            {"role": "user", "content": question},
+        ]
+        told = self._ask(messages, "columns", HEADERS_SCHEMA)
+        model = told.get("model") if isinstance(told.get("model"), str) else self._model
+        tokens, cost = self._spent(told, str(model))
+        answer, trouble = _content(told)
+        if trouble:
+            raise AiUnusable(f"The model's answer can't be used: {trouble}.", cost=cost, tokens=tokens)
+        return Written(answer, str(model)[:100], tokens, cost)
 
     def close(self) -> None:
         with self._guard:

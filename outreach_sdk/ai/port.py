@@ -1,4 +1,4 @@
-"""What the engine sees of whoever judges replies and writes passages.
+"""What the engine sees of whoever judges replies, writes passages and reads headers.
 
 An adapter is given its key (a callable) and base URL. It never reads settings or the database, and raises only
 errors of the `AiError` family, whose text holds neither the key nor what people wrote.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from outreach_sdk.domain.reply_kind import Kind
+if TYPE_CHECKING:
+    from outreach_sdk.domain.reply_kind import Kind
 
-__all__ = ["Judgement", "PassageWriter", "ReplyJudge", "Written"]
+__all__ = ["HeaderReader", "Judgement", "PassageWriter", "ReplyJudge", "Written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,29 @@ class PassageWriter(Protocol):
 
     def write(self, prompt: str) -> Written:
         """One call, no retries. Nothing but `prompt` leaves the machine. AiUnusable, AiUnavailable, AiDenied."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class HeaderReader(Protocol):
+    """Says which column of a spreadsheet holds what. Safe to use from several threads."""
+
+    @property
+    def identity(self) -> str:
+        """The same for the same key, place and model; gives none of them away."""
+        ...
+
+    def most_for_headers(self, question: str) -> int:
+        """What one call with it can cost at most, in millionths of a dollar."""
+        ...
+
+    def read_headers(self, question: str) -> Written:
+        """The model's own words, unchecked. One call, no retries; nothing but `question` leaves the machine. AiUnusable,
+        AiUnavailable, AiDenied."""
         ...
 
     def close(self) -> None:

@@ -6,7 +6,14 @@ a status and without a time. Nothing says when it came to be so, hence the time 
 
 from __future__ import annotations
 
-from outreach_sdk.domain.events import Event, InterviewCanceled, InterviewScheduled, NotForUs, Received
+from outreach_sdk.domain.events import (
+    Event,
+    InterviewCanceled,
+    InterviewScheduled,
+    NeedsLookup,
+    NotForUs,
+    Received,
+)
 from outreach_sdk.domain.payload import every, parse_object, text, texts
 
 __all__ = ["read"]
@@ -26,15 +33,19 @@ def read(received: Received) -> list[Event]:
             NotForUs(f"Greenhouse's {action[:60] or 'delivery without an action'} isn't about an interview")
         ]
     application = text(data, "payload.application.id")
+    addresses = texts(data, "payload.application.candidate.email_addresses", "value")
     found: list[Event] = [
         InterviewScheduled(
             external_id=f"application:{application}:{text(interview, 'id')}",
             occurred_at=received.received_at,
-            addresses=texts(data, "payload.application.candidate.email_addresses", "value"),
+            addresses=addresses,
             title=text(interview, "name"),
             link=text(data, "payload.application.candidate.url"),
         )
         for interview in every(data, "payload.application.current_stage.interviews")
         if text(interview, "status") in STANDS
     ]
+    if found and not addresses and application:
+        why = "The candidate has no address in the web hook"
+        return [NeedsLookup(what="application", id=application[:80], event=action, why=why)]
     return found or [NotForUs("No interview is scheduled in the application's stage")]

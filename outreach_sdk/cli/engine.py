@@ -56,9 +56,8 @@ def status(as_json: bool) -> None:
     def plain(_: Any) -> str:
         lines = [f"{role}: {n} alive" for role, n in sorted(state["alive"].items())] or ["no engine alive"]
         lines += [f"{n} journeys {s}" for s, n in sorted(state["journeys"].items())]
-        return "\n".join(
-            [*lines, f"{state['tasks']} tasks open", *([state["notice"]] if state["notice"] else [])]
-        )
+        told = [*([state["notice"]] if state["notice"] else []), *state["webhooks"]]
+        return "\n".join([*lines, f"{state['tasks']} tasks open", *told])
 
     say(state, as_json, plain)
 
@@ -66,12 +65,13 @@ def status(as_json: bool) -> None:
 @outreach.command()
 @JSON
 def doctor(as_json: bool) -> None:
-    """Check database, Redis, engine and mailboxes; each line says what to do."""
+    """Check database, Redis, engine, mailboxes and systems; each line says what to do."""
     from outreach_sdk.objects.mailbox import Mailbox
     from outreach_sdk.objects.workspace import connect
     from outreach_sdk.webhooks import ready
 
-    state = connect().status()
+    workspace = connect()
+    state = workspace.status()
     checks: list[dict[str, Any]] = []
     answers = ready()
     checks.append({"check": "database", "ok": answers["database"], "say": "The database answers."})
@@ -93,6 +93,8 @@ def doctor(as_json: bool) -> None:
             )
         except OutreachError as exc:
             checks.append({"check": f"mailbox {row['address']}", "ok": False, "say": str(exc)})
+        checks.append({"check": f"calendar of {row['address']}", "ok": True, "say": f"{row['calendar']}."})
+    checks += workspace.check_systems()
     say(
         checks,
         as_json,
@@ -104,7 +106,8 @@ def doctor(as_json: bool) -> None:
 
 @outreach.command()
 @click.argument("queue", type=click.Choice(["send", "read", "bulk"]))
-def worker(queue: str) -> None:
+@JSON
+def worker(queue: str, as_json: bool) -> None:
     """Work on one queue until told to stop."""
     from redis import Redis
 
@@ -116,6 +119,7 @@ def worker(queue: str) -> None:
     redis = Redis.from_url(Settings.from_env().broker_url)
     make_worker(queue, redis, jobs.ALLOWED, on_stop=jobs.stopping.set).work(logging_level="WARNING")
     beating.end()
+    say({"ended": queue}, as_json, lambda d: f"Told to stop: no more work on {d['ended']}.")
 
 
 @outreach.command()
@@ -142,7 +146,8 @@ def clock(once: bool, as_json: bool) -> None:
 
 
 @outreach.command()
-def web() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Log JSON (this command always does).")
+def web(as_json: bool) -> None:
     """Serve the webhook service with gunicorn."""
     from outreach_sdk.config import Settings
 
@@ -157,18 +162,19 @@ def web() -> None:
         "--worker-connections",
         "2000",
         "--bind",
-        f"127.0.0.1:{settings.web_port}",
+        f"{settings.web_host}:{settings.web_port}",
     ]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *options, "webhook_service.wsgi:app"])  # noqa: S606
 
 
 @outreach.command()
-def arm() -> None:
+@JSON
+def arm(as_json: bool) -> None:
     """Let this database send, after it was copied or restored and the other one is out of use."""
     from outreach_sdk.objects.workspace import connect
 
     connect().arm()
-    click.echo("Armed.")
+    say({"armed": True}, as_json, lambda _: "Armed.")
 
 
 @outreach.group()
@@ -217,8 +223,14 @@ def migrate(as_json: bool) -> None:
 
 @outreach.command()
 @click.option("--home", default=".outreach-demo", show_default=True, help="Folder to run in; made anew.")
-def demo(home: str) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Close with a line of JSON: whether the witness agrees."
+)
+def demo(home: str, as_json: bool) -> None:
     """A whole sequence on this machine, in a minute, with a kill -9 in the middle."""
     from outreach_sdk.demo import run
 
-    sys.exit(run(Path(home)))
+    status = run(Path(home))
+    if as_json:
+        say({"ok": status == 0, "home": home}, True)
+    sys.exit(status)

@@ -118,6 +118,18 @@ def enroll(name: str, file: str, paused: bool, dry_run: bool, as_json: bool) -> 
     say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
 
 
+def _model_mapper() -> Any:
+    """Asks the model, where there is one, without a database: what that costs isn't counted."""
+    import functools
+
+    from outreach_sdk.config import Settings
+    from outreach_sdk.engine.headers import by_model
+    from outreach_sdk.wiring import header_reader
+
+    model = header_reader(Settings.from_env())
+    return None if model is None else functools.partial(by_model, model)
+
+
 @outreach.command("import")
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--show-mapping", is_flag=True, help="Say which column feeds which field; write nothing.")
@@ -129,7 +141,7 @@ def import_file(file: str, show_mapping: bool, no_ai: bool, name: str | None, as
     from outreach_sdk.engine import people
 
     if show_mapping:
-        table = people.open_table(Path(file))
+        table = people.open_table(Path(file), mapper=None if no_ai else _model_mapper(), anybody=False)
         shown = {
             "encoding": table.encoding,
             "delimiter": table.delimiter,
@@ -141,7 +153,7 @@ def import_file(file: str, show_mapping: bool, no_ai: bool, name: str | None, as
         return
     if name is None:
         raise click.UsageError("Say --sequence NAME, or --show-mapping.")
-    report = _sequence(name).import_csv(file)
+    report = _sequence(name).import_csv(file, ai=not no_ai)
     say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
 
 
@@ -170,7 +182,8 @@ def task_list(as_json: bool) -> None:
 @task.command("act")
 @click.argument("number", type=int)
 @click.argument("action", type=click.Choice(["send", "done", "skip"]))
-def task_act(number: int, action: str) -> None:
+@JSON
+def task_act(number: int, action: str, as_json: bool) -> None:
     """Act on task NUMBER of `task list`."""
     from outreach_sdk.objects.journey import Task
 
@@ -179,7 +192,7 @@ def task_act(number: int, action: str) -> None:
         raise InvalidInput("number", number, f"There are {len(listed)} open tasks.")
     chosen = listed[number - 1]
     {"send": chosen.send_now, "done": chosen.done, "skip": chosen.skip}[action]()
-    click.echo("Done.")
+    say({"task": chosen.id, "action": action}, as_json, lambda _: "Done.")
 
 
 @outreach.group()
@@ -209,11 +222,13 @@ def mailbox_local(address: str, as_json: bool) -> None:
 
 @mailbox.command("disconnect")
 @click.argument("address")
-def mailbox_disconnect(address: str) -> None:
+@JSON
+def mailbox_disconnect(address: str, as_json: bool) -> None:
     """Forget its tokens; journeys that need it pause."""
     from outreach_sdk.objects.mailbox import Mailbox
 
-    click.echo(Mailbox.get(address).disconnect())
+    told = Mailbox.get(address).disconnect()
+    say({"address": address, "told": told}, as_json, lambda d: str(d["told"]))
 
 
 @mailbox.command("check")
@@ -231,12 +246,13 @@ def mailbox_check(address: str, as_json: bool) -> None:
 
 @mailbox.command("default")
 @click.argument("address")
-def mailbox_default(address: str) -> None:
+@JSON
+def mailbox_default(address: str, as_json: bool) -> None:
     """Make it the one that one's new sequences send from."""
     from outreach_sdk.objects.mailbox import Mailbox
 
     Mailbox.get(address).make_default()
-    click.echo(f"{address} is the default.")
+    say({"default": address}, as_json, lambda _: f"{address} is the default.")
 
 
 @mailbox.command("connect")
@@ -249,6 +265,7 @@ def mailbox_default(address: str) -> None:
 @click.option("--tenant", default="common", show_default=True, help="Outlook: the directory.")
 @click.option("--device", is_flag=True, help="Outlook: a code to type on any device.")
 @click.option("--browser/--paste", default=None, help="Open one here, or paste what came back.")
+@JSON
 def mailbox_connect(
     provider: str,
     address: str | None,
@@ -257,6 +274,7 @@ def mailbox_connect(
     tenant: str,
     device: bool,
     browser: bool | None,
+    as_json: bool,
 ) -> None:
     """Connect a Gmail or Outlook mailbox by consent on the provider's page."""
     from outreach_sdk.objects.mailbox import Mailbox
@@ -267,7 +285,7 @@ def mailbox_connect(
         box = Mailbox.connect_outlook(
             client_id, tenant=tenant, address=address, device=device, browser=browser
         )
-    click.echo(f"Connected {box.address}.")
+    say({"id": box.id, "address": box.address}, as_json, lambda d: f"Connected {d['address']}.")
 
 
 @outreach.command()

@@ -13,7 +13,7 @@ from outreach_sdk.cli.base import JSON, outreach, say
 
 @outreach.group()
 def webhooks() -> None:
-    """Deliveries of the webhook service: list, replay, waiting."""
+    """Deliveries of the webhook service: list, replay, waiting; subscribe."""
 
 
 def _admin() -> None:
@@ -95,3 +95,20 @@ def webhooks_replay(deliveries: tuple[int, ...], dead: bool, dry_run: bool, as_j
     )
     if any(e["state"] == "dead" for e in done):
         sys.exit(1)
+
+
+@webhooks.command("subscribe")
+@click.argument("source", type=click.Choice(["calendly", "lever", "ashby", "workable", "smartrecruiters"]))
+@JSON
+def webhooks_subscribe(source: str, as_json: bool) -> None:
+    """Have a system send its webhooks to OUTREACH_PUBLIC_URL, or make what it disabled again."""
+    from outreach_sdk.objects.workspace import connect
+
+    made = connect().subscribe_webhooks(source)
+    say(
+        made,
+        as_json,
+        lambda found: "\n".join(
+            f"{h['id']} tells {h['target']}{' of ' if h['about'] else ''}{h['about']}" for h in found
+        ),
+    )

@@ -18,7 +18,7 @@ from rapidfuzz.distance import OSA
 
 from outreach_sdk.domain import header_words as words
 
-__all__ = ["FIELDS", "Mapping", "map_columns"]
+__all__ = ["FIELDS", "Mapping", "fits", "map_columns", "somebody_elses"]
 
 FIELDS = ("first_name", "last_name", "full_name", "email", "linkedin_url", "phone", "company", "title")
 
@@ -212,6 +212,16 @@ _FITS: dict[str, Callable[[str], bool]] = {
 
 def _share(values: Sequence[str], fits: Callable[[str], bool]) -> float:
     return sum(1 for v in values if fits(v)) / len(values) if values else 0.0
+
+
+def fits(name: str, cells: Sequence[str]) -> bool:
+    """Whether most of a column's values can be what the field holds; no values contradict nothing."""
+    return not cells or _share([c[:400] for c in cells], _FITS[name]) >= 0.5
+
+
+def somebody_elses(header: str) -> bool:
+    """Whether a header speaks of another person than the row's: a manager, a recruiter, an assistant."""
+    return bool(_ELSE & set(_header(header[:200]).tokens))
 
 
 # --- the whole row --------------------------------------------------------------------------------------

@@ -7,9 +7,6 @@ import unicodedata
 import urllib.parse
 from typing import Literal
 
-import email_validator
-import phonenumbers
-
 from outreach_sdk.domain.freemail import FREE_DOMAINS, FREE_LABELS, ROLE_LOCALS
 from outreach_sdk.errors import InvalidInput
 
@@ -99,6 +96,8 @@ def _candidates(value: str, *, lenient: bool = False) -> list[str]:
 
 
 def _checked(candidate: str, value: str) -> str:
+    import email_validator  # here: with its tables it is large, and whoever only sends never needs it
+
     text = candidate.lstrip(_EDGE) if not candidate.startswith('"') else candidate
     local, _, domain = text.rpartition("@")
     domain = domain.strip(_EDGE + "/>-").lower()
@@ -231,6 +230,8 @@ def _slug(value: str, url: str) -> str:
 
 def normalise_phone(value: str, region: str | None = None) -> str:
     """E.164 without extension. `region` (ISO 3166, `DE`) is needed for numbers without a country code."""
+    import phonenumbers  # here, as email_validator above
+
     text = _tidy(value[:250]) if isinstance(value, str) else ""
     text = re.sub(r"^(?:=\s*\"|'|\")|\"$|^(?:tel|phone|mobile|callto):\s*", "", text, flags=re.I).strip()
     text = re.sub(r"\.0+$", "", text)  # a spreadsheet took it for a number

@@ -22,11 +22,18 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` in any stretch of `window`; `what` names it in a sentence."""
+    """At most `most` e-mails (or with `recipients`, people they go to) in any stretch of `window`; `what` names it
+    in a sentence."""
 
     window: dt.timedelta
     most: int
     what: str
+    recipients: bool = False
+
+    @property
+    def counted(self) -> str:
+        """SQL over outbox entries: how much of it they use up."""
+        return "COALESCE(SUM(recipients), 0)" if self.recipients else "COUNT(*)"
 
 
 _MINUTE, _HOUR, _DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -37,7 +44,7 @@ PROVIDER_LIMITS: dict[str, tuple[Limit, ...]] = {
     # https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits
     "outlook": (
         Limit(_MINUTE, 30, "Exchange's limit of 30 a minute"),
-        Limit(_DAY, 10_000, "Exchange's limit of 10,000 a day"),
+        Limit(_DAY, 10_000, "Exchange's limit of 10,000 recipients a day", recipients=True),
     ),
 }
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from enum import StrEnum
 
-import phonenumbers
-
 from outreach_sdk.domain.contact import email_kind, normalise_email, normalise_phone
 from outreach_sdk.domain.freemail import ROLE_LOCALS
 from outreach_sdk.errors import InvalidInput
@@ -108,6 +106,8 @@ def usable(field: str, point: Point) -> Point:
         value = normalise_phone(point.value)
     except InvalidInput:
         return Point(point.value[:200], Verdict.INVALID, point.kind)
+    import phonenumbers  # here: its tables are large
+
     # A number of the right length may still be one that no country gives out.
     good = phonenumbers.is_valid_number(phonenumbers.parse(value))
     return Point(value, point.verdict if good else Verdict.INVALID, point.kind or "other")

@@ -49,17 +49,21 @@ class SendingWindow:
 
     @property
     def opens(self) -> dt.time:
+        """`start` as a time of day."""
         return _clock("start", self.start)
 
     @property
     def closes(self) -> dt.time:
+        """`end` as a time of day."""
         return _clock("end", self.end)
 
     @property
     def weekdays(self) -> frozenset[int]:
+        """`days` as numbers, Monday 0."""
         return _weekdays(self.days)
 
     def to_dict(self) -> dict[str, str]:
+        """What `ws.set(window=…)` takes too."""
         return {"start": self.start, "end": self.end, "days": self.days}
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.domain.waterfall import Accept, Ask, Done, Point, Verdict, Verify, next_move, usable
-from outreach_sdk.engine import bookings, credits, enrich, gates, lifecycle
+from outreach_sdk.engine import bookings, credits, enrich, gates, lifecycle, outside
 from outreach_sdk.engine.contact_points import suppressed
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.enroll import lock_people
@@ -443,7 +443,8 @@ def _journeys(engine: Engine, item: dict[str, Any], ending: str, now: dt.datetim
                 move_journey(store, journey["id"], JourneyStatus.PAUSED, PauseReason.NO_EMAIL, now)
             continue
         store.write("UPDATE journeys SET email = ? WHERE id = ?", address, journey["id"])
-        if run.get("hold") and journey["sequence_id"] == run["sequence_id"]:
-            move_journey(store, journey["id"], JourneyStatus.PAUSED, PauseReason.MANUAL, now)
+        held = outside.why_held(store, item["workspace_id"], journey, now)
+        if held is not None or (run.get("hold") and journey["sequence_id"] == run["sequence_id"]):
+            move_journey(store, journey["id"], JourneyStatus.PAUSED, PauseReason.MANUAL, now, detail=held)
         else:
             lifecycle.resume(engine, journey["id"])

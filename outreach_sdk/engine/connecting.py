@@ -85,7 +85,14 @@ def _digest(value: str) -> str:
 
 
 def make_link(
-    engine: Engine, *, workspace_id: int, owner_id: int, provider: str, address: str | None, name: str
+    engine: Engine,
+    *,
+    workspace_id: int,
+    owner_id: int,
+    provider: str,
+    address: str | None,
+    name: str,
+    calendar: bool = True,
 ) -> tuple[int, str]:
     """(row, secret) of a link that its maker may use once, within 15 minutes."""
     secret, now = secrets.token_urlsafe(32), engine.now()
@@ -96,6 +103,7 @@ def make_link(
         "token_hash": _digest(secret),
         "address": normalise_email(address) if address else None,
         "name": name,
+        "calendar": calendar,
         "created_at": now,
         "expires_at": now + LINK_HOLDS,
     }

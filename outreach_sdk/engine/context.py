@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from outreach_sdk.ai.port import PassageWriter, ReplyJudge
-from outreach_sdk.ats.port import Asker
+from outreach_sdk.ai.port import HeaderReader, PassageWriter, ReplyJudge
+from outreach_sdk.calendars.port import Calendar
 from outreach_sdk.domain.events import Event, Received
 from outreach_sdk.enrichment.port import Enrichers
 from outreach_sdk.mail.port import MailTransport
@@ -37,6 +37,8 @@ class Engine:
     model: Callable[[], ReplyJudge | None] = lambda: None
     writer: Callable[[], PassageWriter | None] = lambda: None
     """Who writes passages into e-mails, or None."""
+    header_reader: Callable[[], HeaderReader | None] = lambda: None
+    """Who reads the headers of spreadsheets beside the rules, or None."""
     now: Callable[[], dt.datetime] = utc_now
     new_key: Callable[[], str] = lambda: secrets.token_hex(16)
     holder: str | None = None
@@ -52,9 +54,13 @@ class Engine:
     """What reads a source's deliveries; None where nothing does."""
     enrichers: Callable[[], Enrichers] = Enrichers
     """Whoever can be asked for addresses and numbers: those that have a key."""
-    asker: Callable[[str], Asker | None] = lambda source: None
+    asker: Callable[[str], Any] = lambda source: None
     askable: tuple[str, ...] = ()
-    """Who asks a source's system, and the sources whose system can be asked."""
+    connected: tuple[str, ...] = ()
+    """The account at a source's system (ats.port), the sources whose deliveries can be asked about, and all systems
+    there is a key for."""
+    calendar: Callable[[dict[str, Any]], Calendar | None] = lambda box: None
+    """The calendar of a mailbox's owner; None where its provider has none."""
     public_url: str | None = None
     push_topic: str | None = None
     """Where the web service is reached from outside, and Google's topic for news of mailboxes."""

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.domain.events import EnrichmentReady, Event, NeedsLookup, NotForUs, Received, Unreadable
-from outreach_sdk.engine import bookings, enrich, shortlists
+from outreach_sdk.engine import bookings, enrich
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import DatabaseUnavailable, InvalidInput, NotFound, OutreachError
 
 __all__ = [
     "DEAD_AFTER",
+    "POLLED",
     "Explained",
     "act",
     "drain",
@@ -25,6 +26,7 @@ __all__ = [
     "record",
     "refused",
     "replay",
+    "system",
     "waiting",
 ]
 
@@ -180,6 +182,8 @@ def _act(engine: Engine, row: dict[str, Any]) -> Explained:
     if row["body"] is None:
         return Explained(row["state"], "Its body was removed by retention.")
     if row["source"].startswith(SHORTLIST):
+        from outreach_sdk.engine import shortlists  # reads files: the sending workers need not carry it
+
         name = row["source"].removeprefix(SHORTLIST)
         try:
             return Explained(
@@ -212,6 +216,8 @@ def act(engine: Engine, row: dict[str, Any], told: list[Event]) -> Explained:
     return Explained(worst.state, said, sum(end.stopped for end in ends))
 
 
+POLLED = ":poll"
+"""After the name of a system, where it was asked rather than told."""
 SHORTLIST = "shortlist:"
 """Before the name of the shortlist that a delivery is for."""
 _ORDER = ("done", "lookup", "ignored")
@@ -226,10 +232,11 @@ def _one(engine: Engine, row: dict[str, Any], event: Event) -> Explained:
         return Explained("ignored", "Nobody waits for it.")
     if isinstance(event, NeedsLookup):
         return Explained(
-            "lookup", f"{event.why}: {row['source']} has to be asked about {event.what} {event.id}."
+            "lookup",
+            f"{event.why}: {system(row['source'])} has to be asked about {event.what} {event.id}.",
         )
     store = engine.store
-    booking, changed = bookings.take(engine, row["workspace_id"], row["source"], event, engine.now())
+    booking, changed = bookings.take(engine, row["workspace_id"], system(row["source"]), event, engine.now())
     stopped = bookings.act_on(engine, booking)
     if stopped:
         return Explained("done", f"It stopped {stopped} journey{'s' if stopped > 1 else ''}.", stopped)
@@ -242,6 +249,11 @@ def _one(engine: Engine, row: dict[str, Any], event: Event) -> Explained:
     if not changed:
         return Explained("done", "It says nothing that wasn't known.")
     return Explained("done", "It was noted; no journey of theirs is to be stopped by it.")
+
+
+def system(source: str) -> str:
+    """The system that a delivery is from, whichever way it came."""
+    return source.removesuffix(POLLED)
 
 
 def explain(engine: Engine, delivery: int) -> Explained:

@@ -13,9 +13,18 @@ from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
-from outreach_sdk.engine import deliveries, enrich, outbox, passages, release, selftest, sync, tasks
+from outreach_sdk.engine import (
+    calendars,
+    deliveries,
+    enrich,
+    outbox,
+    passages,
+    release,
+    selftest,
+    sync,
+    tasks,
+)
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.notify import MAIL_TRIES
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import OutreachError
 from outreach_sdk.storage.claims import Claim, claim_mailbox_polls, claim_sends, due_soon
@@ -110,6 +119,8 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
         "s.last_member_id > l.done_id LIMIT 1"
     ):
         done["drains"] += wake.enqueue("bulk", "drain_shortlists", int(now.timestamp() // 2))
+    if calendars.waiting(engine):
+        done["drains"] += wake.enqueue("read", "drain_calendars", int(now.timestamp() // 2))
     if enrich.waiting(engine):
         done["drains"] += wake.enqueue("bulk", "drain_enrichment", int(now.timestamp() // 2))
     return done
@@ -143,15 +154,6 @@ def upkeep_due(engine: Engine) -> bool:
         return False
     claimed = "UPDATE installation SET upkeep_at = ? WHERE upkeep_at IS NULL OR upkeep_at <= ?"
     return engine.store.write(claimed, now + UPKEEP_EVERY, now) == 1
-
-
-def notices_wait(engine: Engine) -> bool:
-    """Whether a notification still has to be mailed."""
-    return bool(
-        engine.store.value(
-            "SELECT 1 FROM notifications WHERE mailed_at IS NULL AND mail_tries < ? LIMIT 1", MAIL_TRIES
-        )
-    )
 
 
 def _end_pauses(engine: Engine) -> int:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.engine import bookings
+from outreach_sdk.engine import bookings, outside
 from outreach_sdk.engine.contact_points import best_address, preference
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.lifecycle import plan_first
@@ -40,6 +40,7 @@ HOLD_BACKS = (
     "in_another_sequence",
     "invalid_address",
     "interview_ahead",
+    *outside.HOLD_BACKS,
 )
 """Reasons for which people are held back. All but `FIRM` can be lifted by `override=`."""
 FIRM = ("suppressed", "erased")
@@ -106,6 +107,9 @@ def enroll_chunk(engine: Engine, job: dict[str, Any], chunk: pl.DataFrame) -> No
     known = match_people(store, job, profiles=chunk["linkedin"].null_count() < chunk.height)
     lifted = set(options["override"])
     hold_back(store, _rules(store, job, sequence, now, known=bool(known)), lifted=lifted)
+    hold_back(store, outside.rules(store, job["workspace_id"], chunk, now, known=bool(known)), lifted=lifted)
+    if known:
+        _mark_news(store)
     person = add_people(store, job, now, known=bool(known))
     bookings.match_staged(store, job["workspace_id"], person, now, lifted="interview_ahead" in lifted)
     prefer = preference(store, sequence, options.get("prefer"))
@@ -178,7 +182,7 @@ def add_people(store: Store, job: dict[str, Any], now: dt.datetime, *, known: bo
         store.write(
             f"UPDATE candidates SET {blanks}, phone = COALESCE(candidates.phone, s.phone), "
             f"timezone = COALESCE(candidates.timezone, s.timezone), fields = {_merged(store)} "
-            "FROM staged s WHERE s.known = candidates.id AND s.outcome IS NULL"
+            "FROM staged s WHERE s.known = candidates.id AND (s.outcome IS NULL OR s.outcome = 'updated')"
         )
     if store.dialect == "postgresql":
         person = "COALESCE(s.known, s.fresh)"
@@ -198,7 +202,7 @@ def add_people(store: Store, job: dict[str, Any], now: dt.datetime, *, known: bo
     store.write(
         "INSERT INTO candidate_emails (workspace_id, owner_id, candidate_id, address, kind, invalid, source, created_at) "
         f"SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), {person}, s.email, s.email_kind, ?, ?, CAST(? AS BIGINT) "
-        "FROM staged s WHERE s.outcome IS NULL AND s.email IS NOT NULL ORDER BY s.row "
+        "FROM staged s WHERE (s.outcome IS NULL OR s.outcome = 'updated') AND s.email IS NOT NULL ORDER BY s.row "
         "ON CONFLICT (workspace_id, address) DO NOTHING",
         job["workspace_id"],
         job["owner_id"],
@@ -207,6 +211,24 @@ def add_people(store: Store, job: dict[str, Any], now: dt.datetime, *, known: bo
         now,
     )
     return person
+
+
+def _mark_news(store: Store) -> None:
+    """Of somebody who is in the sequence already a row may still tell something new."""
+    blanks = [f"(c.{n} = '' AND staged.{n} <> '')" for n in ("first_name", "last_name", "company", "title")]
+    blanks += [f"(c.{n} IS NULL AND staged.{n} IS NOT NULL)" for n in ("phone", "timezone")]
+    if store.dialect == "postgresql":
+        fields = "CAST(c.fields AS JSONB) || JSONB_STRIP_NULLS(CAST(staged.fields AS JSONB)) <> CAST(c.fields AS JSONB)"
+    else:
+        fields = "JSON_PATCH(c.fields, staged.fields) <> JSON(c.fields)"
+    address = (
+        "(staged.email IS NOT NULL AND NOT EXISTS (SELECT 1 FROM candidate_emails e WHERE "
+        "e.workspace_id = c.workspace_id AND e.address = staged.email))"
+    )
+    store.write(
+        "UPDATE staged SET outcome = 'updated' WHERE outcome = 'duplicate' AND reason = 'already_in_sequence' AND EXISTS "
+        f"(SELECT 1 FROM candidates c WHERE c.id = staged.known AND ({' OR '.join([*blanks, fields, address])}))"
+    )
 
 
 Rules = list[tuple[str, str, str, tuple[Any, ...]]]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.journey import OPEN_OUTBOX, CancelReason, JourneyStatus
+from outreach_sdk.engine import calendars, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.links import link_key
 from outreach_sdk.errors import NotFound, TransitionRefused
@@ -139,6 +140,8 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "provider_thread_id = NULL WHERE candidate_id = ?",
         "DELETE FROM candidate_emails WHERE candidate_id = ?",
         "DELETE FROM contacted WHERE candidate_id = ?",
+        "DELETE FROM known_to WHERE candidate_id = ?",
+        "DELETE FROM write_backs WHERE candidate_id = ?",
         "DELETE FROM shortlist_members WHERE candidate_id = ?",
         "DELETE FROM candidate_phones WHERE candidate_id = ?",
         "UPDATE enrichment_items SET value = NULL, source = NULL WHERE candidate_id = ?",
@@ -195,6 +198,8 @@ def _remember(store: Store, person: dict[str, Any], addresses: Sequence[str], no
 
 def _by_address(store: Store, workspace_id: int, addresses: Sequence[str]) -> None:
     """What is known by the address alone."""
+    calendars.forget_people(store, workspace_id, addresses)
+    roster.forget_people(store, workspace_id, addresses)
     for address in addresses:
         for sql in (
             "UPDATE import_rows SET email = NULL WHERE LOWER(email) = ? AND import_id IN (SELECT id FROM imports "

@@ -23,7 +23,8 @@ NAMES = (
     "after_sent",
     "during_recovery",
 )
-"""Places on a send's way; `import_chunk` lies between two chunks of an import."""
+"""Places on a send's way; `import_chunk` lies between two chunks of an import, `note_before_write` and
+`note_after_write` around a note's request."""
 
 _wanted, _, _count = os.environ.get("OUTREACH_FAILPOINT", "").partition(":")
 _left = int(_count or 1)

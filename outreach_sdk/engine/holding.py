@@ -50,8 +50,8 @@ _ROWS: tuple[tuple[str, str], ...] = (
     ),
     (
         "imports",
-        "SELECT i.source, i.created_at, r.row, r.outcome, r.reason FROM import_rows r JOIN imports i ON i.id = r.import_id "
-        "WHERE r.candidate_id = ?",
+        "SELECT i.owner_id, i.source, i.created_at, r.row, r.outcome, r.reason FROM import_rows r JOIN imports i ON "
+        "i.id = r.import_id WHERE r.candidate_id = ?",
     ),
     ("passages", "SELECT prompt, text, why, created_at FROM passages WHERE candidate_id = ?"),
     ("phones", "SELECT number, kind, verified, source, created_at FROM candidate_phones WHERE candidate_id = ?"),
@@ -60,8 +60,13 @@ _ROWS: tuple[tuple[str, str], ...] = (
         "SELECT field, outcome, value, kind, verified, source, finished_at FROM enrichment_items WHERE candidate_id = ?",
     ),
     (
+        "notes",
+        "SELECT journey_id, source, kind, state, body, note_id, happened_at, written_at FROM write_backs WHERE "
+        "candidate_id = ?",
+    ),
+    (
         "shortlists",
-        "SELECT s.name, m.source, m.added_at, m.removed_at FROM shortlist_members m JOIN shortlists s ON s.id = "
+        "SELECT s.owner_id, s.name, m.source, m.added_at, m.removed_at FROM shortlist_members m JOIN shortlists s ON s.id = "
         "m.shortlist_id WHERE m.candidate_id = ?",
     ),
     (
@@ -72,8 +77,11 @@ _ROWS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-def held(store: Store, person: dict[str, Any]) -> dict[str, Any]:
-    """Everything, by what it is; times aware."""
+def held(
+    store: Store, person: dict[str, Any], *, journeys: set[int] | None = None, owner_id: int | None = None
+) -> dict[str, Any]:
+    """Everything, by what it is; times aware. For somebody who may not see everything only what these `journeys`, and
+    the files and lists of this owner, say."""
     from outreach_sdk.storage.fields import from_us
 
     found: dict[str, Any] = {
@@ -86,7 +94,12 @@ def held(store: Store, person: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     for name, sql in _ROWS:
         rows = store.rows(sql, person["id"])
+        if journeys is not None:
+            which = "id" if name == "journeys" else "journey_id"
+            rows = [r for r in rows if r.get(which) is None or r[which] in journeys]
+            rows = [r for r in rows if r.get("owner_id") in (None, owner_id)]
         for row in rows:
+            row.pop("owner_id", None)
             if isinstance(row.get("at"), int):
                 row["at"] = from_us(row["at"])
         found[name] = rows

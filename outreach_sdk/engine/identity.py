@@ -57,8 +57,13 @@ def check_identity(engine: Engine, home: Path) -> str | None:
 
 
 def note_seen(engine: Engine, home: Path) -> None:
-    """Keep the clock's mark beside the database, where a restored backup doesn't overwrite it."""
+    """Keep the clock's mark beside the database, where a restored backup doesn't overwrite it. Never later than what
+    the database has committed itself: a clock killed between the two would make it look rolled back."""
+    seen = (engine.store.one("SELECT clock_seen_at FROM installation") or {}).get("clock_seen_at")
     path = _mark(engine, home)
+    if seen is None:
+        path.unlink(missing_ok=True)
+        return
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"seen": engine.now().isoformat()}))
+    fresh.write_text(json.dumps({"seen": seen.isoformat()}))
     fresh.replace(path)

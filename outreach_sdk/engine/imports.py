@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import enrich as enriching
-from outreach_sdk.engine import erasing
+from outreach_sdk.engine import erasing, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.failpoints import hit
 from outreach_sdk.engine.people import Table, open_parts
@@ -65,6 +65,7 @@ def enroll(
     """Enrol every row of `table`; the import's id, and for a dry run, which leaves nothing behind, what
     would become of each row."""
     told: list[dict[str, Any]] = []
+    roster.refresh(engine)
     options = {
         "paused": paused,
         "override": sorted(override),
@@ -157,6 +158,7 @@ def run_import(
     job = store.one("SELECT * FROM imports WHERE id = ?", import_id)
     if job is None:
         raise NotFound("There is no such import.")
+    roster.refresh(engine)
     mine = "WHERE id = ? AND holder = ? AND state = 'running'"
     for chunk in table.prepared(after=job["progress"]):
         last = int(chunk["row"][-1])

@@ -8,16 +8,17 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.ai.port import Judgement, ReplyJudge
-from outreach_sdk.domain.reply_kind import Kind
-from outreach_sdk.domain.visible import typed_text
 from outreach_sdk.engine import kinds, sync
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import AiDenied, AiUnavailable, AiUnusable
 from outreach_sdk.storage.transitions import event
+
+if TYPE_CHECKING:
+    from outreach_sdk.domain.reply_kind import Kind
 
 __all__ = ["correct", "drain_kinds", "hold_model", "tell_admins"]
 
@@ -142,6 +143,8 @@ def hold_model(engine: Engine, wait: dt.timedelta) -> None:
 
 def _acted_on(engine: Engine, row: dict[str, Any], found: Judgement) -> None:
     """Rule 19 holds for what the model reads too, but not in words that may be one's own, quoted without marks."""
+    from outreach_sdk.domain.visible import typed_text  # whoever only sends judges nothing
+
     sync.kind_changed(engine, row, found.kind)
     if found.kind != "unsubscribe" or typed_text(row["body_text"]) != row["visible_text"]:
         return

@@ -10,6 +10,7 @@ from outreach_sdk.domain.windows import SendingRules
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import MailError, MailRateLimited
+from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LEFT", "candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "trouble"]
@@ -21,14 +22,14 @@ _LONGEST = 900.0
 
 
 def mailbox_full(
-    store: Store, box: dict[str, Any], mailbox_id: int, now: dt.datetime
+    store: Store, box: dict[str, Any], mailbox_id: int, now: dt.datetime, *, people: int = 1
 ) -> tuple[dt.datetime, str] | None:
-    """(when it may send again, which limit was reached), or None; `box` as for `mailbox_limits`. In the fence's
-    transaction, with the mailbox's row locked."""
+    """(when it may send again, which limit was reached), or None, for an e-mail to so many people; `box` as for
+    `mailbox_limits`. In the fence's transaction, with the mailbox's row locked."""
     reached = [
         (until, limit.what)
         for limit in mailbox_limits(box, now)
-        if (until := _opens(store, "mailbox_id", mailbox_id, limit, now)) is not None
+        if (until := _opens(store, "mailbox_id", mailbox_id, limit, now, people=people)) is not None
     ]
     return max(reached, default=None)
 
@@ -50,11 +51,22 @@ def candidate_full(
     return max(reached, default=None)
 
 
-def _opens(store: Store, column: str, row_id: int, limit: Limit, now: dt.datetime) -> dt.datetime | None:
-    """When the stretch has room again: as soon as the `most`-th latest e-mail is out of it. Reads no more index
-    entries than were sent in the stretch."""
+def _opens(
+    store: Store, column: str, row_id: int, limit: Limit, now: dt.datetime, *, people: int = 1
+) -> dt.datetime | None:
+    """When the stretch has room again: as soon as the `most`-th latest e-mail (or recipient) is out of it. Reads no
+    more index entries than were sent in the stretch."""
     if limit.most <= 0:
         return now + limit.window
+    if limit.recipients:
+        moment = store.value(
+            f"SELECT MAX(sending_at) FROM (SELECT sending_at, SUM(recipients) OVER (ORDER BY sending_at DESC, id DESC) "
+            f"AS reached FROM outbox WHERE {column} = ? AND sending_at > ? AND {LEFT}) AS q WHERE reached >= ?",
+            row_id,
+            now - limit.window,
+            limit.most - people + 1,
+        )
+        return None if moment is None else from_us(moment) + limit.window
     row = store.one(
         f"SELECT sending_at FROM outbox WHERE {column} = ? AND sending_at > ? AND {LEFT} "
         "ORDER BY sending_at DESC LIMIT 1 OFFSET ?",

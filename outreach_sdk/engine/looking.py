@@ -8,6 +8,7 @@ import logging
 import time
 from typing import Any
 
+from outreach_sdk.ats.port import Asker
 from outreach_sdk.domain.events import Event, NeedsLookup, Received, Unreadable
 from outreach_sdk.engine import deliveries
 from outreach_sdk.engine.context import Engine
@@ -28,7 +29,7 @@ AT_A_TIME = 5
 
 def waiting(engine: Engine) -> bool:
     """Whether a system that can be asked is to be asked."""
-    sources = engine.askable
+    sources = _sources(engine)
     return bool(sources) and bool(
         engine.store.value(
             f"SELECT 1 FROM deliveries WHERE look_at <= ? AND source IN {in_marks(sources)} LIMIT 1",
@@ -36,6 +37,10 @@ def waiting(engine: Engine) -> bool:
             *sources,
         )
     )
+
+
+def _sources(engine: Engine) -> tuple[str, ...]:
+    return (*engine.askable, *(name + deliveries.POLLED for name in engine.askable))
 
 
 def drain(engine: Engine, *, seconds: float = 60.0) -> int:
@@ -49,7 +54,7 @@ def drain(engine: Engine, *, seconds: float = 60.0) -> int:
 
 
 def _claim(engine: Engine) -> list[dict[str, Any]]:
-    store, now, sources = engine.store, engine.now(), engine.askable
+    store, now, sources = engine.store, engine.now(), _sources(engine)
     skip = " FOR UPDATE SKIP LOCKED" if store.dialect == "postgresql" else ""
     with store.tx():
         return store.rows(
@@ -78,8 +83,8 @@ def _one(engine: Engine, row: dict[str, Any]) -> None:
 
 
 def _ask(engine: Engine, row: dict[str, Any]) -> list[Event]:
-    read, asker = engine.reader(row["source"]), engine.asker(row["source"])
-    if row["body"] is None or read is None or asker is None:
+    read, asker = engine.reader(row["source"]), engine.asker(deliveries.system(row["source"]))
+    if row["body"] is None or read is None or not isinstance(asker, Asker):
         raise AtsNotFound("Its body was removed by retention.")
     received = Received(
         body=bytes(row["body"]), received_at=row["received_at"], headers=json.loads(row["headers"] or "{}")

@@ -37,6 +37,9 @@ __all__ = [
 ON_TRUST = frozenset({"gmail", "outlook"})
 """Providers whose behaviour rests on reports: nothing leaves before the self-test has passed."""
 
+CALENDARS = frozenset({"gmail", "outlook"})
+"""Providers whose mailboxes come with a calendar."""
+
 LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 # Whose next step leaves from this mailbox, or, waiting for a person, whose sequence does.
@@ -95,6 +98,16 @@ def connected(
             None if provider in ON_TRUST else now,
         )
         usable_again(store, box["id"], now)
+        if provider in CALENDARS:  # consent may cover it by now: that is found out by asking
+            store.write(
+                "INSERT INTO calendars (workspace_id, owner_id, mailbox_id, next_at, tries) VALUES (?, ?, ?, ?, 0) "
+                "ON CONFLICT (mailbox_id) DO UPDATE SET next_at = excluded.next_at, refused = NULL, tries = 0, "
+                "cursor = NULL, listed_at = NULL",
+                workspace_id,
+                owner_id,
+                box["id"],
+                now,
+            )
         return box
 
     return store.run(work)
@@ -181,7 +194,7 @@ def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:
             store,
             box,
             PauseReason.REAUTHORISE,
-            f"{box['address']} has to be connected again: {why}. Its journeys wait until then.",
+            f"{box['address']} has to be connected again: {why.rstrip('.')}. Its journeys wait until then.",
             now,
             detail=why,
         )

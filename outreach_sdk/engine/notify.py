@@ -1,15 +1,25 @@
-"""Telling owners, each thing once."""
+"""Telling owners, each thing once: in the product at once, outside it as they wish (engine/telling.py)."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
-from outreach_sdk.errors import MailError
+from outreach_sdk.domain.sequence import zone
 from outreach_sdk.storage.store import Store
 
-__all__ = ["Notices", "mail_notices", "notify"]
+__all__ = ["DIGEST_AT", "digest_time", "notify"]
+
+DIGEST_AT = "08:00"
+
+
+def digest_time(now: dt.datetime, at: str | None, tz: str | None) -> dt.datetime:
+    """The next time a digest goes out: at so many o'clock where its reader is."""
+    local = now.astimezone(zone(tz or "UTC"))
+    hour, minute = map(int, (at or DIGEST_AT).split(":"))
+    today = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    chosen = today if today > local else today + dt.timedelta(days=1)
+    return chosen.astimezone(dt.UTC)
 
 
 def notify(
@@ -24,12 +34,16 @@ def notify(
     journey_id: int | None = None,
     sequence_id: int | None = None,
 ) -> bool:
-    """Record a notification in the product (e-mailed later where SMTP is set). `dedupe` names the fact,
-    so that being told twice of it tells the owner once. False if it was known."""
+    """Record a notification in the product, to be told outside it too as its owner wishes. `dedupe` names the
+    fact, so that being told twice of it tells the owner once. False if it was known."""
+    mail, slack = _due(
+        store.one("SELECT tell, tell_at, tell_zone, slack_url FROM users WHERE id = ?", owner_id), now
+    )
     return (
         store.write(
             "INSERT INTO notifications (workspace_id, owner_id, kind, text, journey_id, sequence_id, dedupe, "
-            "created_at, mail_tries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (dedupe) DO NOTHING",
+            "created_at, mail_due_at, slack_due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (dedupe) DO NOTHING",
             workspace_id,
             owner_id,
             kind,
@@ -38,47 +52,16 @@ def notify(
             sequence_id,
             dedupe,
             now,
+            mail,
+            slack,
         )
         == 1
     )
 
 
-class Notices(Protocol):
-    """What carries a notice to an owner's own inbox."""
-
-    def send(self, to: str, subject: str, text: str, *, key: str) -> None: ...
-
-
-MAIL_TRIES = 5
-
-
-def mail_notices(store: Store, carrier: Notices, now: Callable[[], dt.datetime]) -> int:
-    """Send the notifications that weren't mailed yet; how many. Each is leased while it is tried, and
-    bears the same Message-ID when tried again."""
-    sent = 0
-    while True:
-        row = store.one(
-            "UPDATE notifications SET mail_lease = ?, mail_tries = mail_tries + 1 WHERE id = (SELECT id FROM "
-            "notifications WHERE mailed_at IS NULL AND mail_tries < ? AND (mail_lease IS NULL OR mail_lease <= ?) "
-            "ORDER BY id LIMIT 1) AND mailed_at IS NULL AND (mail_lease IS NULL OR mail_lease <= ?) RETURNING *",
-            now() + dt.timedelta(minutes=2),
-            MAIL_TRIES,
-            now(),
-            now(),
-        )
-        if row is None:
-            return sent
-        to = store.value("SELECT email FROM users WHERE id = ?", row["owner_id"]) or store.value(
-            "SELECT address FROM mailboxes WHERE owner_id = ? ORDER BY is_default DESC, id LIMIT 1",
-            row["owner_id"],
-        )
-        if to is not None:
-            subject = f"Outreach: {str(row['kind']).replace('_', ' ')}"
-            try:
-                carrier.send(
-                    str(to), subject, row["text"], key=f"notice-{row['id']}-{row['created_at']:%Y%m%d%H%M%S}"
-                )
-            except MailError:
-                continue
-            sent += 1
-        store.write("UPDATE notifications SET mailed_at = ? WHERE id = ?", now(), row["id"])
+def _due(user: dict[str, Any] | None, now: dt.datetime) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """When the mail and the Slack message go out."""
+    if user is None or user["tell"] == "off":
+        return None, None
+    at = digest_time(now, user["tell_at"], user["tell_zone"]) if user["tell"] == "digest" else now
+    return at, at if user["slack_url"] else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain import columns, sheet
 from outreach_sdk.engine import files
+from outreach_sdk.engine.headers import Mapper
 from outreach_sdk.engine.staging import as_text, merge_field_columns, prepare
 from outreach_sdk.errors import ImportRefused
 
@@ -28,7 +29,7 @@ __all__ = [
     "plain_rows",
 ]
 
-CHUNK = 100_000
+CHUNK = 25_000
 """Rows a transaction."""
 PART = 1024 * 1024
 MAX_BYTES = 2 * 1024**3
@@ -61,19 +62,27 @@ class Table:
             number += frame.height
 
 
-def open_table(people: Any, *, mapping: Mapping[str, str | None] | None = None) -> Table:
+def open_table(
+    people: Any,
+    *,
+    mapping: Mapping[str, str | None] | None = None,
+    mapper: Mapper | None = None,
+    anybody: bool = True,
+) -> Table:
     """Read a path (CSV and the like, .xlsx, .xls, .ods, .parquet, .jsonl, .json), a polars or pandas frame, or
-    dicts. ImportRefused where it can't be a list of people, saying why."""
+    dicts. `mapper` looks at what the rules make of the headers; without `anybody` a table that nobody could be found by
+    is shown all the same. ImportRefused where it can't be a list of people, saying why."""
+    how = _How(mapping, mapper, anybody)
     if isinstance(people, (str, Path)):
         path = Path(people)
-        return open_parts(lambda: file_parts(path), check_file(path), name=path.name, mapping=mapping)
+        return _open_parts(lambda: file_parts(path), check_file(path), path.name, how)
     if hasattr(people, "iter_rows"):  # polars
         headers = [str(c) for c in people.columns]
         sample = people.head(_SAMPLE).rows()
-        return _mapped(headers, sample, _polars_frames(people), mapping, total=people.height)
+        return _mapped(headers, sample, _polars_frames(people), how, total=people.height)
     if hasattr(people, "to_dict") and hasattr(people, "iloc"):  # pandas
         headers = [str(c) for c in people.columns]
-        return _of_rows(headers, people.itertuples(index=False, name=None), mapping, total=len(people))
+        return _of_rows(headers, people.itertuples(index=False, name=None), how, total=len(people))
     if isinstance(people, Mapping):
         people = [people]
     dicts = list(people)
@@ -83,7 +92,7 @@ def open_table(people: Any, *, mapping: Mapping[str, str | None] | None = None) 
         )
     headers = list(dict.fromkeys(str(k) for d in dicts for k in d))
     rows = ([d.get(h) for h in headers] for d in dicts)
-    return _of_rows(headers, rows, mapping, total=len(dicts))
+    return _of_rows(headers, rows, how, total=len(dicts))
 
 
 def plain_rows(path: Path) -> list[dict[str, str]]:
@@ -122,21 +131,38 @@ def open_parts(
     mapping: Mapping[str, str | None] | None = None,
 ) -> Table:
     """Read a file given in parts, by what its name ends in; whatever isn't known is text."""
-    ending = Path(name).suffix.lower()
-    if ending not in files.READERS:
-        return open_text(parts, size, mapping=mapping)
-    found = files.READERS[ending](b"".join(parts()))
-    return open_table(found, mapping=mapping)
+    return _open_parts(parts, size, name, _How(mapping))
 
 
 def open_text(
     parts: Callable[[], Iterable[bytes]], size: int, *, mapping: Mapping[str, str | None] | None = None
 ) -> Table:
     """Read a text file given in parts (called twice: to look at its beginning, then to read it)."""
+    return _open_text(parts, size, _How(mapping))
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How headers become fields: `open_table`'s arguments."""
+
+    mapping: Mapping[str, str | None] | None = None
+    mapper: Mapper | None = None
+    anybody: bool = True
+
+
+def _open_parts(parts: Callable[[], Iterable[bytes]], size: int, name: str, how: _How) -> Table:
+    ending = Path(name).suffix.lower()
+    if ending not in files.READERS:
+        return _open_text(parts, size, how)
+    found = files.READERS[ending](b"".join(parts()))
+    return open_table(found, mapping=how.mapping, mapper=how.mapper, anybody=how.anybody)
+
+
+def _open_text(parts: Callable[[], Iterable[bytes]], size: int, how: _How) -> Table:
     fmt = sheet.sniff(next(iter(parts()), b"")[: 256 * 1024], total=size)
     lines = iter(sheet.decode_table(parts(), fmt))
     headers = [str(h) for h in next(lines, [])]
-    table = _of_rows(headers, lines, mapping)
+    table = _of_rows(headers, lines, how)
     table.encoding, table.delimiter, table.skipped_lines = fmt.encoding, fmt.delimiter, fmt.skipped_lines
     return table
 
@@ -144,14 +170,14 @@ def open_text(
 def _of_rows(
     headers: list[str],
     rows: Iterable[Seq[Any]],
-    mapping: Mapping[str, str | None] | None,
+    how: _How,
     *,
     total: int | None = None,
 ) -> Table:
     iterator = iter(rows)
     sample = list(itertools.islice(iterator, _SAMPLE))
     frames = _frames(itertools.chain(sample, iterator), len(headers))
-    return _mapped(headers, sample, frames, mapping, total=total)
+    return _mapped(headers, sample, frames, how, total=total)
 
 
 def _frames(rows: Iterable[Seq[Any]], width: int) -> Iterator[pl.DataFrame]:
@@ -192,20 +218,25 @@ def _mapped(
     headers: list[str],
     sample: Iterable[Seq[Any]],
     frames: Iterator[pl.DataFrame],
-    mapping: Mapping[str, str | None] | None,
+    how: _How,
     *,
     total: int | None = None,
 ) -> Table:
-    found = columns.map_columns(headers, [[as_text(v) or "" for v in row] for row in sample])
+    cells = [[as_text(v) or "" for v in row] for row in sample]
+    found = columns.map_columns(headers, cells)
+    if (
+        how.mapper is not None and not how.mapping
+    ):  # who corrects a mapping has seen what was made of the rest
+        found = how.mapper(headers, cells, found)
     fields: dict[str, str | None] = dict(found.fields)
-    for field, column in (mapping or {}).items():
+    for field, column in (how.mapping or {}).items():
         if field not in fields:
             raise ImportRefused("mapping", field, f"Use one of {', '.join(fields)}.")
         if column is not None and column not in headers:
             raise ImportRefused("mapping", column, f"The file's columns are {', '.join(headers)}.")
         fields = {k: (None if v == column and k != field else v) for k, v in fields.items()}
         fields[field] = column
-    if not fields.get("email") and not fields.get("linkedin_url"):
+    if how.anybody and not fields.get("email") and not fields.get("linkedin_url"):
         raise ImportRefused(
             "columns",
             headers,

@@ -129,6 +129,7 @@ def ensure_draft(
         "review_hash": entry.get("review_hash"),
         "cc": json.dumps([str(a) for a in message.cc]),
         "bcc": json.dumps([str(a) for a in message.bcc]),
+        "recipients": len(message.recipients() | {a.email.lower() for a in message.bcc}),
         "drafted_at": engine.now(),
     }
     if not move_outbox(engine.store, entry["id"], entry["generation"], OutboxState.DRAFTED, **columns):
@@ -249,7 +250,7 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         if spacing and free_at > now:
             return "wait", free_at
         rules = sending_rules(gate["settings"], gate["sending_window"])
-        if limits.mailbox_full(store, gate, entry["mailbox_id"], now) or (
+        if limits.mailbox_full(store, gate, entry["mailbox_id"], now, people=entry["recipients"]) or (
             not answers and limits.candidate_full(store, rules, entry["candidate_id"], now)
         ):
             return "full", None

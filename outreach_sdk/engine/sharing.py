@@ -20,6 +20,7 @@ _OWNED = (
     "UPDATE outbox SET owner_id = ? WHERE journey_id IN (SELECT id FROM journeys WHERE sequence_id = ?)",
     "UPDATE events SET owner_id = ? WHERE journey_id IN (SELECT id FROM journeys WHERE sequence_id = ?)",
     "UPDATE imports SET owner_id = ? WHERE sequence_id = ?",
+    "UPDATE write_backs SET owner_id = ? WHERE sequence_id = ?",
 )
 
 
@@ -34,7 +35,15 @@ def clone(engine: Engine, sequence: dict[str, Any], name: str, user_id: int) -> 
             {
                 **{
                     k: sequence[k]
-                    for k in ("workspace_id", "timezone", "mailbox_id", "sending_window", "prefer", "review")
+                    for k in (
+                        "workspace_id",
+                        "timezone",
+                        "mailbox_id",
+                        "sending_window",
+                        "prefer",
+                        "review",
+                        "write_back",
+                    )
                 },
                 "owner_id": user_id,
                 "name": name,

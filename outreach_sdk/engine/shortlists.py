@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.engine import bookings, erasing, imports
+from outreach_sdk.engine import bookings, erasing, imports, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.enroll import (
     add_people,
@@ -172,14 +172,15 @@ def flow_of(engine: Engine, link_id: int) -> int:
     """Enrol the members this link hasn't seen yet. A crash between enrolling and noting it means that they are
     looked at again, and found enrolled already."""
     store, count = engine.store, 0
+    roster.refresh(engine)
     while True:
         row = store.one(
             "SELECT l.*, s.name FROM shortlist_links l JOIN shortlists s ON s.id = l.shortlist_id WHERE l.id = ? AND "
             "l.ended_at IS NULL",
             link_id,
         )
-        if row is None:
-            return count
+        if row is None or roster.unchecked(store, row["workspace_id"], engine.now()):
+            return count  # nobody can say now who is in process elsewhere: they flow on when somebody can
         members = store.rows(
             "SELECT m.id, c.linkedin, (SELECT e.address FROM candidate_emails e WHERE e.candidate_id = c.id ORDER BY "
             "CASE WHEN e.invalid THEN 1 ELSE 0 END, e.id LIMIT 1) AS address FROM shortlist_members m JOIN candidates c "

@@ -11,7 +11,6 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.schedule import out_of_office_until
 from outreach_sdk.domain.sequence import zone
-from outreach_sdk.domain.visible import visible_text
 from outreach_sdk.engine import kinds
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
@@ -20,6 +19,7 @@ from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.reopen import other_addresses
 from outreach_sdk.engine.soft_bounce import soft_bounced
 from outreach_sdk.errors import MailAuthError, MailError
+from outreach_sdk.storage import notes
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journey, move_journeys
 
@@ -66,6 +66,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
     """Store a message with its journey and its verdict, once; False if it was known."""
     # Its patterns take 3 MiB that a worker without answers can do without.
     from outreach_sdk.domain import classify
+    from outreach_sdk.domain.visible import visible_text
 
     store, now = engine.store, engine.now()
     if store.value(
@@ -296,6 +297,7 @@ def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) ->
     reply_kind = kinds.by_rules(engine, row, now)
     if row["ended_at"] is not None and now - row["ended_at"] > REPLY_WINDOW:
         return
+    notes.replied(store, row["id"], now)
     settings = store.value("SELECT settings FROM workspace WHERE id = ?", row["workspace_id"])
     everyone = json.loads(settings or "{}").get("reply_stops") == "workspace"
     where = "candidate_id = ? AND workspace_id = ?" + ("" if everyone else " AND owner_id = ?")
@@ -322,7 +324,7 @@ def _reply_notice(row: dict[str, Any], who: str, reply_kind: str) -> str:
 def kind_changed(engine: Engine, row: dict[str, Any], reply_kind: str) -> None:
     """The notice of a reply that nobody has read yet, in the product or by mail, says what it is held for now."""
     engine.store.write(
-        "UPDATE notifications SET text = ? WHERE dedupe = ? AND read_at IS NULL AND mailed_at IS NULL",
+        "UPDATE notifications SET text = ? WHERE dedupe = ? AND read_at IS NULL AND mailed_at IS NULL AND slacked_at IS NULL",
         _reply_notice(row, person_name(engine.store, row["candidate_id"]), reply_kind),
         _dedupe(row, "replied"),
     )

@@ -84,7 +84,9 @@ def too_often(engine: Engine, entry: dict[str, Any]) -> str | None:
         full = limits.candidate_full(store, rules, entry["candidate_id"], now)
     if full is not None:
         return _candidate_waits(engine, entry, rules, *full)
-    if (full := limits.mailbox_full(store, entry, entry["mailbox_id"], now)) is not None:
+    if (
+        full := limits.mailbox_full(store, entry, entry["mailbox_id"], now, people=entry["recipients"])
+    ) is not None:
         return _mailbox_waits(engine, entry, *full)
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from outreach_sdk.engine import erasing, watching
+from outreach_sdk.engine import calendars, erasing, polls, roster, watching
 from outreach_sdk.engine.bookings import MAX_WAITING, WAIT_FOR
 from outreach_sdk.engine.context import Engine
 
@@ -19,13 +19,14 @@ AT_ONCE = 1_000
 
 def run(engine: Engine) -> dict[str, int]:
     """All of it; how many of each."""
+    polls.ensure(engine)
     return {**forget(engine), "erased": erasing.resume_erasures(engine), "watches": watching.renew(engine)}
 
 
 def forget(engine: Engine) -> dict[str, int]:
     """Take away what has been kept long enough, a thousand rows a statement; how many of each."""
     store, now = engine.store, engine.now()
-    done = {"bodies": 0, "deliveries": 0, "people": 0, "refusals": 0}
+    done = {"bodies": 0, "deliveries": 0, "people": 0, "refusals": 0, "calendar_entries": 0, "ats_people": 0}
     settled = "SELECT id FROM deliveries WHERE body IS NOT NULL AND lease_until IS NULL AND "
     old = "((state IN ('done', 'ignored') AND received_at < ?) OR received_at < ?) LIMIT ?"
     done["bodies"] = _all(
@@ -59,6 +60,8 @@ def forget(engine: Engine) -> dict[str, int]:
                 row["id"],
                 last,
             )
+    done["ats_people"] = roster.forget_gone(engine)
+    done["calendar_entries"] = calendars.forget_past(engine)
     done["refusals"] = store.write("DELETE FROM refusals WHERE day < ?", f"{now - IDS_KEPT:%Y-%m-%d}")
     return done
 

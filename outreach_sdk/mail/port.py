@@ -192,7 +192,8 @@ class SignIn(Protocol):
 
     provider: str
     permissions: tuple[tuple[str, str], ...]
-    """(scope, what it is for, in a sentence)."""
+    optional: tuple[tuple[str, str], ...]
+    """(scope, what it is for, in a sentence); what is optional is asked for too, and done without if refused."""
 
     def begin(self, redirect_uri: str, *, address: str | None) -> tuple[str, dict[str, Any]]:
         """Where to send the person, and what `finish` needs; its "state" comes back with the answer.

@@ -51,7 +51,7 @@ class Candidate(Shown):
         title: str = "",
         timezone: str | None = None,
     ) -> Candidate:
-        """A new person. InvalidInput if somebody has this address or profile already."""
+        """A new person; where a colleague made them known, that one, unchanged. InvalidInput where one has them already."""
         if email is None and linkedin_url is None:
             raise InvalidInput("email", None, "Give an e-mail address or a LinkedIn URL.")
         session = current()
@@ -65,18 +65,26 @@ class Candidate(Shown):
                 raise InvalidInput(
                     "email", address or profile, "They asked to be erased: nobody writes to them."
                 )
-            if address is not None and store.value(
-                "SELECT 1 FROM candidate_emails WHERE workspace_id = ? AND address = ?",
-                session.workspace_id,
-                address,
-            ):
-                raise InvalidInput("email", address, "Somebody has this address: Candidate.get finds them.")
-            if profile is not None and store.value(
-                "SELECT 1 FROM candidates WHERE workspace_id = ? AND linkedin = ?",
+            known = store.one(
+                "SELECT id FROM candidates WHERE workspace_id = ? AND (linkedin = ? OR id IN (SELECT candidate_id FROM "
+                "candidate_emails WHERE workspace_id = ? AND address = ?)) LIMIT 1",
                 session.workspace_id,
                 profile,
-            ):
-                raise InvalidInput("linkedin_url", profile, "Somebody has this profile already.")
+                session.workspace_id,
+                address,
+            )
+            if known is not None and session.scope.find("candidates", "x.id = ?", (known["id"],)):
+                raise InvalidInput(
+                    "email", address or profile, "You have them already: Candidate.get finds them."
+                )
+            if known is not None:  # a colleague's: the same person twice is one candidate
+                store.write(
+                    "INSERT INTO known_to (workspace_id, candidate_id, user_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    session.workspace_id,
+                    known["id"],
+                    session.user["id"],
+                )
+                return int(known["id"])
             own = {"workspace_id": session.workspace_id, "owner_id": session.user["id"]}
             candidate = store.insert(
                 "candidates",
@@ -149,10 +157,14 @@ class Candidate(Shown):
             created_at="time",
         )
 
+    def _row(self) -> dict[str, Any]:
+        return self._session.scope.get("candidates", self.id, "candidate")
+
     @property
     def emails(self) -> pl.DataFrame:
         """Frame: address, kind (work|personal|other), verified, invalid (an e-mail to it came back), source, chosen
         (a journey of theirs that hasn't ended uses it)."""
+        self._row()
         rows = self._session.store.rows(
             "SELECT e.*, EXISTS (SELECT 1 FROM journeys j WHERE j.candidate_id = e.candidate_id AND LOWER(j.email) = "
             "e.address AND j.ended_at IS NULL) AS chosen FROM candidate_emails e WHERE e.candidate_id = ? ORDER BY e.id",
@@ -174,6 +186,7 @@ class Candidate(Shown):
         its domain). InvalidInput where it is somebody else's, came back before, or isn't to be written to."""
         if kind is not None and kind not in contact_points.KINDS:
             raise InvalidInput("kind", kind, f"Use {', '.join(contact_points.KINDS)}.")
+        self._row()
         session = self._session
         person = {"workspace_id": session.workspace_id, "candidate_id": self.id}
         plain = normalise_email(address)
@@ -194,22 +207,32 @@ class Candidate(Shown):
         session.store.run(work)
 
     def export(self) -> dict[str, Any]:
-        """Everything held of them, whoever's sequence it is from: {"person", "emails", "journeys", "sent", "received",
-        "tasks", "bookings", "events", "imports", "passages", "phones", "looked_for", "shortlists", "suppressions"},
-        lists of dicts with aware times."""
-        return holding.held(self._session.store, self._session.scope.get("candidates", self.id, "candidate"))
+        """Everything held of them that one may see, for an admin whoever's sequence it is from: {"person", "emails",
+        "journeys", "sent", "received", "tasks", "bookings", "events", "imports", "passages", "phones", "looked_for",
+        "shortlists", "suppressions"}, lists of dicts with aware times."""
+        scope, row = self._session.scope, self._row()
+        if scope.admin:
+            return holding.held(self._session.store, row)
+        condition, own = scope.mine("j", "j.sequence_id")
+        seen = self._session.store.rows(
+            f"SELECT j.id FROM journeys j WHERE {condition} AND j.candidate_id = ?", *own, self.id
+        )
+        return holding.held(
+            self._session.store, row, journeys={r["id"] for r in seen}, owner_id=scope.user_id
+        )
 
     def erase(self) -> None:
         """Remove them everywhere: their journeys are cancelled, and names, addresses, texts and what vendors told of
         them go from every table. Numbers of what happened stay, and a keyed hash of each address, by which they are
         held back should anybody import them again. What lies in the mailboxes themselves stays there. For good.
         TransitionRefused while an e-mail to them is under way."""
-        self._session.scope.get("candidates", self.id, "candidate")
+        self._row()
         erasing.erase(self._session.engine, self.id)
 
     @property
     def phones(self) -> pl.DataFrame:
         """Frame: number (E.164), kind (work|personal|other), verified, source."""
+        self._row()
         rows = self._session.store.rows(
             "SELECT phone AS number, 'other' AS kind, source FROM candidates WHERE id = ? AND phone IS NOT NULL",
             self.id,
@@ -220,6 +243,7 @@ class Candidate(Shown):
 
     def enrich(self, fields: Iterable[str] = ("email",), *, wait: bool = True) -> Enrichment:
         """Look for what is missing of them; see Enrichment.run."""
+        self._row()
         from outreach_sdk.objects.enrichment import Enrichment
 
         return Enrichment.run(self, fields, wait=wait)
@@ -227,6 +251,7 @@ class Candidate(Shown):
     @property
     def journeys(self) -> pl.DataFrame:
         """Frame of their journeys one may see: sequence, status, reason, enrolled_at, ended_at."""
+        self._row()
         condition, own = self._session.scope.mine("j", "j.sequence_id")
         rows = self._session.store.rows(
             "SELECT j.*, s.name AS sequence FROM journeys j JOIN sequences s ON s.id = j.sequence_id "
@@ -243,6 +268,7 @@ class Candidate(Shown):
         theirs stopped, whoever's. Owners are told. The same `external_id` again is the same interview, moved."""
         if starts_at.tzinfo is None:
             raise NaiveDatetime("starts_at", starts_at, "Give it a time zone.")
+        self._row()
         session, now = self._session, self._session.now()
         told = InterviewScheduled(
             external_id=external_id or secrets.token_hex(8),
@@ -269,6 +295,7 @@ class Candidate(Shown):
 
     def suppress(self, reason: str = "by hand") -> None:
         """Never write to any of their addresses again; their journeys are cancelled, at once."""
+        self._row()
         session, now = self._session, self._session.now()
         with session.store.tx():
             session.store.write(
@@ -291,7 +318,7 @@ class Candidate(Shown):
             )
 
     def _card(self) -> Card:
-        row = self._session.scope.get("candidates", self.id, "candidate")
+        row = self._row()
         return candidate_card(self._session, row, self.emails, self.phones, self.journeys)
 
     def _line(self) -> str:

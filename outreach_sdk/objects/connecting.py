@@ -37,7 +37,7 @@ HOSTS = {"gmail": "127.0.0.1", "outlook": "localhost"}
 
 def permissions(gate: SignIn) -> str:
     """What will be asked for, and why."""
-    lines = [f"  {scope}: {why}" for scope, why in gate.permissions]
+    lines = [f"  {scope}: {why}" for scope, why in (*gate.permissions, *gate.optional)]
     who = "Google" if gate.provider == "gmail" else "Microsoft"
     return "\n".join([f"{who} will ask you to allow, and nothing beyond that:", *lines])
 
@@ -187,6 +187,7 @@ def by_link(
     *,
     address: str | None,
     name: str,
+    calendar: bool,
     show: Callable[[str], None],
     wait: float,
 ) -> int:
@@ -205,6 +206,7 @@ def by_link(
         provider=provider,
         address=address,
         name=name,
+        calendar=calendar,
     )
     show(
         f"Open this address within 15 minutes. It works once, and is for you alone:\n{url}/connect/{provider}?link={secret}"

@@ -91,6 +91,7 @@ class Enrichment(Shown):
         `timeout` seconds. Where providers' keys are the workers' alone, it is followed instead."""
         from tqdm.auto import tqdm
 
+        self._row()
         engine = self._session.engine
         until = None if timeout is None else time.monotonic() + timeout
         with tqdm(total=self._total(), unit=" fields", desc="looking", delay=1.0, leave=False) as bar:
@@ -106,7 +107,7 @@ class Enrichment(Shown):
 
     # -- what became of it ---------------------------------------------------------------------
     def _row(self) -> dict[str, Any]:
-        return self._session.store.one("SELECT * FROM enrichment_runs WHERE id = ?", self.id) or {}
+        return self._session.scope.get("enrichment_runs", self.id, "enrichment run")
 
     def _total(self) -> int:
         return int(
@@ -149,6 +150,7 @@ class Enrichment(Shown):
     @property
     def cost(self) -> int:
         """Credits spent on it so far."""
+        self._row()
         return int(
             self._session.store.value(
                 "SELECT COALESCE(SUM(credits), 0) FROM enrichment_items WHERE run_id = ?", self.id
@@ -160,6 +162,7 @@ class Enrichment(Shown):
         """Frame: candidate, first_name, last_name, field, status (waiting, working, pending, done), outcome (found,
         known, missed, unverified, not_usable, suppressed, over_max, gone; null until done), value, kind, verified,
         source, credits, at."""
+        self._row()
         rows = self._session.store.rows(
             "SELECT i.*, c.first_name, c.last_name, i.candidate_id AS candidate, i.state AS status, "
             "i.finished_at AS done_at FROM enrichment_items i LEFT JOIN candidates c ON c.id = i.candidate_id "
@@ -189,6 +192,7 @@ class Enrichment(Shown):
         """Frame of who was asked: candidate, field, role (find, verify), provider, state (answered, pending, failed,
         skipped, asking), found (how many values), cached, detail, asked_at, answered_at (of a cached answer: when
         it was given). Providers without a key are listed as skipped, once a field."""
+        self._row()
         rows = self._session.store.rows(
             "SELECT a.*, a.candidate_id AS candidate FROM enrichment_asks a WHERE a.run_id = ? ORDER BY a.id",
             self.id,
@@ -374,11 +378,9 @@ class Enrichment(Shown):
 def _people(session: Session, given: Any, *, create: bool) -> tuple[list[int], int]:
     """(ids of candidates, each once; how many rows are nobody's yet)."""
     if isinstance(given, Sequence):
-        condition, own = session.scope.mine("j")
+        session.scope.get("sequences", given.id, "sequence")
         rows = session.store.rows(
-            f"SELECT j.candidate_id FROM journeys j WHERE {condition} AND j.sequence_id = ? ORDER BY j.id",
-            *own,
-            given.id,
+            "SELECT candidate_id FROM journeys WHERE sequence_id = ? ORDER BY id", given.id
         )
         return [int(r["candidate_id"]) for r in rows], 0
     if isinstance(given, (Candidate, str, int, Mapping)):

@@ -81,7 +81,7 @@ class MailboxCare:
                 "hours": limit.window / dt.timedelta(hours=1),
                 "most": limit.most,
                 "sent": store.value(
-                    f"SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND {LEFT}",
+                    f"SELECT {limit.counted} FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND {LEFT}",
                     self.id,
                     now - limit.window,
                 ),

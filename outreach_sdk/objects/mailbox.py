@@ -11,6 +11,7 @@ from typing import Any
 
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.engine import sync
+from outreach_sdk.engine.calendars import NO_CALENDAR, calendar_state
 from outreach_sdk.engine.connecting import take
 from outreach_sdk.engine.mailboxes import (
     binding,
@@ -70,18 +71,21 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         client_secret: str,
         name: str = "",
         tenant: str = "common",
+        calendar: bool = False,
     ) -> Mailbox:
         """A Gmail or Outlook mailbox from an OAuth refresh token, for servers and scripts. The tokens are
         kept encrypted. Scopes needed: gmail.compose and gmail.readonly
         (https://developers.google.com/workspace/gmail/api/auth/scopes); for Outlook Mail.ReadWrite,
         Mail.Send, User.Read and offline_access (https://learn.microsoft.com/graph/permissions-reference).
         `tenant` is Outlook's alone: the directory's id or domain, where the application isn't open to every
-        directory; an Outlook application without a secret takes `client_secret=""`."""
+        directory; an Outlook application without a secret takes `client_secret=""`. `calendar`: the grant covers
+        Calendars.Read too (at Google calendar.events.readonly, which is found out by asking)."""
         if provider not in ("gmail", "outlook"):
             raise InvalidInput("provider", provider, 'Use "gmail" or "outlook".')
         _check_tenant(tenant)
         session = current()
-        tokens = {"refresh_token": refresh_token, "client_id": client_id, "client_secret": client_secret}
+        tokens: dict[str, Any] = {"refresh_token": refresh_token, "client_id": client_id}
+        tokens |= {"client_secret": client_secret, "calendar": calendar}
         config = {"tenant": tenant} if provider == "outlook" else {}
         return cls._save(session, provider, address, name, config, tokens)
 
@@ -94,6 +98,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         name: str = "",
         browser: Browser = None,
         port: int = 0,
+        calendar: bool = True,
         ask: Callable[[str], str] = input,
         show: Callable[[str], None] = print,
         wait: float = 900.0,
@@ -101,7 +106,8 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         """A Gmail mailbox, by consent on Google's page. `client_secrets` is the JSON of a desktop application
         from Google's console (path, text or dict). `address` refuses any other account. `browser`: True opens
         one here, False shows the address and takes the answer pasted, as in a remote Jupyter; by default
-        whichever fits; `port` is the redirect's, any by default.
+        whichever fits; `port` is the redirect's, any by default. `calendar=False` doesn't ask to read the calendar,
+        in which interviews with candidates are found.
 
         In a shared set-up, where this process holds no keys, a link to the web service is shown instead, and
         this waits up to `wait` seconds for it: its application counts, so leave `client_secrets` out.
@@ -110,11 +116,13 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         if not Vault.held(session.settings):
             if client_secrets is not None:
                 raise InvalidInput("client_secrets", "given", "The web service has its own: leave it out.")
-            return cls._linked(session, "gmail", address, name, show, wait)
+            return cls._linked(session, "gmail", address, name, calendar, show, wait)
         if client_secrets is None:
             raise InvalidInput("client_secrets", None, "Give the JSON file of a desktop application.")
         client_id, client_secret = google_client(client_secrets)
-        gate = sign_in(session.settings, "gmail", client_id=client_id, client_secret=client_secret)
+        gate = sign_in(
+            session.settings, "gmail", client_id=client_id, client_secret=client_secret, calendar=calendar
+        )
         tokens = by_consent(gate, address=address, browser=browser, port=port, ask=ask, show=show)
         return cls._taken(session, gate, tokens, address, name, None)
 
@@ -130,6 +138,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         device: bool = False,
         browser: Browser = None,
         port: int = 0,
+        calendar: bool = True,
         ask: Callable[[str], str] = input,
         show: Callable[[str], None] = print,
         wait: float = 900.0,
@@ -142,12 +151,17 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         if not Vault.held(session.settings):
             if client_id is not None:
                 raise InvalidInput("client_id", client_id, "The web service has its own: leave it out.")
-            return cls._linked(session, "outlook", address, name, show, wait)
+            return cls._linked(session, "outlook", address, name, calendar, show, wait)
         if not client_id:
             raise InvalidInput("client_id", client_id, "Give the application (client) id from Entra.")
         _check_tenant(tenant)
         gate = sign_in(
-            session.settings, "outlook", client_id=client_id, client_secret=client_secret, tenant=tenant
+            session.settings,
+            "outlook",
+            client_id=client_id,
+            client_secret=client_secret,
+            tenant=tenant,
+            calendar=calendar,
         )
         if device:
             show(permissions(gate))
@@ -186,10 +200,11 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         provider: str,
         address: str | None,
         name: str,
+        calendar: bool,
         show: Callable[[str], None],
         wait: float,
     ) -> Mailbox:
-        made = by_link(session, provider, address=address, name=name, show=show, wait=wait)
+        made = by_link(session, provider, address=address, name=name, calendar=calendar, show=show, wait=wait)
         return cls(session.scope.get("mailboxes", made, "mailbox"), session)
 
     @classmethod
@@ -219,10 +234,11 @@ class Mailbox(SendingAs, MailboxCare, Shown):
 
     @classmethod
     def list(cls) -> Any:
-        """Frame: id, address, provider, status, detail, default, checked_at (for answers), tested_at."""
+        """Frame: id, address, provider, status, detail, default, checked_at (for answers), tested_at, calendar."""
         from outreach_sdk.objects.frames import frame
 
         rows = current().scope.find("mailboxes", tail="ORDER BY x.id")
+        calendars = calendar_state(current().store, [r["id"] for r in rows])
         watches = {
             r["mailbox_id"]: f"News isn't told at once, it is looked for: {r['error']}"
             for r in current().store.rows("SELECT mailbox_id, error FROM watches WHERE error IS NOT NULL")
@@ -233,6 +249,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
                 default=row["is_default"],
                 tested_at=row["checked_at"],
                 checked_at=row["polled_at"],
+                calendar=calendars.get(row["id"], NO_CALENDAR),
             )
         return frame(
             rows,
@@ -244,6 +261,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
             default="bool",
             checked_at="time",
             tested_at="time",
+            calendar="str",
         )
 
     # -- state ---------------------------------------------------------------------------------
@@ -251,6 +269,12 @@ class Mailbox(SendingAs, MailboxCare, Shown):
     def status(self) -> str:
         """ "connected" | "reauthorise" | "disconnected"."""
         return str(usable_mailbox(self._session, self.id)["status"])
+
+    @property
+    def calendar(self) -> str:
+        """ "read", "not read yet", or in a sentence why interviews aren't looked for in its owner's calendar."""
+        self._row()
+        return calendar_state(self._session.store, [self.id]).get(self.id, NO_CALENDAR)
 
     @property
     def spacing(self) -> float:
@@ -292,7 +316,9 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         while time.monotonic() < deadline:
             row = self._row()
             if row["status"] != "connected":
-                raise MailAuthError(f"{self.address} has to be connected again: {row['status_detail']}.")
+                raise MailAuthError(
+                    f"{self.address} has to be connected again: {str(row['status_detail']).rstrip('.')}."
+                )
             if row["check_asked_at"] is None and row["check_facts"]:
                 return dict(json.loads(row["check_facts"]))
             time.sleep(0.5)

@@ -67,6 +67,7 @@ class Message(Shown):
 
     @property
     def subject(self) -> str:
+        """Its subject, as it came or left."""
         return str(self._row()["subject"] or "")
 
     @property

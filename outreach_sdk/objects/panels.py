@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import drafting, lifecycle
 from outreach_sdk.engine import people as people_rows
-from outreach_sdk.errors import ImportRefused, InvalidInput
+from outreach_sdk.engine.headers import mapper_of
+from outreach_sdk.errors import InvalidInput
 from outreach_sdk.notebook.card import Banner, Card, Mail, Note, Table
 from outreach_sdk.objects.session import Session, current
 from outreach_sdk.objects.task import Task
@@ -48,6 +49,8 @@ class SequencePanels:
     def switch(self) -> widgets.Switch:
         """A switch that activates and deactivates; greyed out, with the reasons, while the sequence is incomplete."""
         from outreach_sdk.notebook import widgets
+
+        self._row()
 
         def read() -> widgets.State:
             row, store = self._row(), self._session.store
@@ -123,6 +126,7 @@ class SequencePanels:
 
         if not 0.1 <= every <= 3_600:
             raise InvalidInput("every", every, "Give seconds from 0.1 to 3600.")
+        self._row()
         store = self._session.store
 
         def read() -> tuple[int, int, str, bool]:
@@ -202,15 +206,10 @@ def mapping_editor(people: str | Path | Any, sequence: Sequence | None = None) -
     from outreach_sdk.notebook import widgets
     from outreach_sdk.objects.sequence import Sequence
 
-    current()
-    try:
-        table = people_rows.open_table(people)
-        mapping = table.mapping
-    except ImportRefused as exc:
-        if exc.field != "columns" or not isinstance(exc.value, list) or not exc.value:
-            raise
-        table = people_rows.open_table(people, mapping={"email": str(exc.value[0])})
-        mapping = dict.fromkeys(table.mapping)
+    session = current()
+    mapper = mapper_of(session.engine, session.workspace_id)
+    table = people_rows.open_table(people, mapper=mapper, anybody=False)
+    mapping = table.mapping
     headers, sample = table.headers, next(table.frames, None)
     # Read once: what is looked at while one chooses is the first rows, however long the file.
     first = [] if sample is None else [dict(zip(headers, row, strict=True)) for row in sample.head(5).rows()]

@@ -65,22 +65,27 @@ class EnrollmentReport(Shown):
 
     @property
     def enrolled(self) -> int:
+        """Rows whose person is in the sequence now."""
         return self.counts()["enrolled"]
 
     @property
     def updated(self) -> int:
+        """Rows of somebody in it already of whom more is known now."""
         return self.counts()["updated"]
 
     @property
     def duplicates(self) -> int:
+        """Rows of somebody in it already, or named further up."""
         return self.counts()["duplicate"]
 
     @property
     def held_back(self) -> int:
+        """Rows of people who aren't to be written to now; `rows` says why."""
         return self.counts()["held_back"]
 
     @property
     def rejected(self) -> int:
+        """Rows nobody could be made of; `rows` says why."""
         return self.counts()["rejected"]
 
     @property

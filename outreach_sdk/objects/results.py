@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import exporting, stats
+from outreach_sdk.engine.writing_back import SYSTEMS
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.frames import frame, written
 from outreach_sdk.objects.session import Session
@@ -50,6 +51,45 @@ class SequenceResults:
             steps_sent="int",
             next_due_at="time",
             enrolled_at="time",
+        )
+
+    @property
+    def write_back(self) -> str | None:
+        """The applicant tracking system ("greenhouse", "lever", "ashby", "merge") that gets a note of each e-mail sent,
+        each answer and the outcome from now on; None: none does. Set it to change it."""
+        found = self._row()["write_back"]
+        return None if found is None else str(found)
+
+    @write_back.setter
+    def write_back(self, system: str | None) -> None:
+        if system is not None and system not in SYSTEMS:
+            raise InvalidInput("write_back", system, f"Use {', '.join(SYSTEMS)}, or None.")
+        self._row()
+        self._session.store.write("UPDATE sequences SET write_back = ? WHERE id = ?", system, self.id)
+
+    def write_backs(self) -> pl.DataFrame:
+        """Frame, newest first: at (when it happened), name, kind (sent, replied, outcome), system, state (planned,
+        writing, unknown, written, nobody, failed), note_id, written_at, error, body (as written)."""
+        self._row()
+        rows = self._session.store.rows(
+            "SELECT w.*, c.first_name, c.last_name FROM write_backs w JOIN candidates c ON c.id = w.candidate_id "
+            "WHERE w.sequence_id = ? ORDER BY w.id DESC",
+            self.id,
+        )
+        for row in rows:
+            row["name"] = f"{row['first_name']} {row['last_name']}".strip()
+            row["at"], row["system"] = row["happened_at"], row["source"]
+        return frame(
+            rows,
+            at="time",
+            name="str",
+            kind="str",
+            system="str",
+            state="str",
+            note_id="str",
+            written_at="time",
+            error="str",
+            body="str",
         )
 
     def stats(self, by: str | None = None) -> pl.DataFrame:

@@ -83,6 +83,7 @@ class SendingAs:
     def fetch_signature(self, alias: str | None = None) -> str:
         """Take over the signature kept at the provider (of `alias`, else of the default address) and return
         it. Only Gmail tells it; Outlook's isn't to be had through Graph."""
+        self._row()
         if self.provider != "gmail":
             raise InvalidInput("signature", self.provider, "Only Gmail tells signatures: set box.signature.")
         found = self._identities()

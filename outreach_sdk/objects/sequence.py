@@ -18,7 +18,9 @@ from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rul
 from outreach_sdk.engine import compose, dispatch, drafting, imports, lifecycle, review
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
+from outreach_sdk.engine.headers import Mapper, mapper_of
 from outreach_sdk.engine.mailboxes import sender_repaired
+from outreach_sdk.engine.outside import unchecked_notice
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
@@ -233,8 +235,9 @@ class Sequence(
         """Enrol a frame, dicts or a file. `prefer`: "work" | "personal", which of a candidate's addresses to use
         (default: the sequence's, one's own, the workspace's preference, else the address the row names). `dry_run`
         writes nothing. `override` lifts hold-backs by name (contacted_by_colleague, in_another_sequence,
-        invalid_address, interview_ahead). `enrich` has missing addresses found by the engine's
-        workers; their journeys go on with them. ImportRefused where it can't be read as people."""
+        invalid_address, interview_ahead, off_limits, ats_in_process, ats_rejected, ats_hired, ats_unchecked).
+        `enrich` has missing addresses found by the engine's workers; their journeys go on with them. ImportRefused
+        where it can't be read as people."""
         lifted = tuple(override)
         may = [name for name in HOLD_BACKS if name not in FIRM]
         if wrong := set(lifted) - set(may):
@@ -242,7 +245,7 @@ class Sequence(
         preferred("prefer", prefer)
         if isinstance(people, (str, Path)) and not dry_run:
             return self._import_file(Path(people), mapping, paused, lifted, prefer, wait=True, enrich=enrich)
-        table = people_rows.open_table(people, mapping=mapping)
+        table = people_rows.open_table(people, mapping=mapping, mapper=self._mapper())
         import_id, rehearsed = imports.enroll(
             self._session.engine,
             self._row(),
@@ -255,8 +258,14 @@ class Sequence(
             enrich=enrich,
         )
         return EnrollmentReport(
-            self._session.engine, import_id, self.notice, table.mapping, rehearsed=rehearsed
+            self._session.engine, import_id, self._told(), table.mapping, rehearsed=rehearsed
         )
+
+    def _told(self) -> str | None:
+        """The banner of an enrolment: why nothing is scheduled, why people couldn't be checked."""
+        session = self._session
+        told = (self.notice, unchecked_notice(session.store, session.workspace_id, session.now()))
+        return " ".join(filter(None, told)) or None
 
     def import_csv(
         self,
@@ -265,12 +274,15 @@ class Sequence(
         mapping: Mapping[str, str | None] | None = None,
         paused: bool = False,
         wait: bool = True,
+        ai: bool = True,
     ) -> EnrollmentReport:
         """Enrol a file's people, with a progress bar on long ones. Encoding and delimiter are found out.
         `wait=False` hands it to the engine's workers and returns at once; the report then tells what has been
         done so far. Either way the import owns a copy of the file until it is done, and another process goes
-        on where this one stopped, should it die. ImportRefused where the file can't be read as people."""
-        return self._import_file(Path(path), mapping, paused, (), None, wait=wait)
+        on where this one stopped, should it die. Columns that the rules leave open are asked about at OpenAI, where
+        a key is set and unless `ai` is False: the headers leave this machine, values only as shapes (`Xxx 99`).
+        ImportRefused where the file can't be read as people."""
+        return self._import_file(Path(path), mapping, paused, (), None, wait=wait, ai=ai)
 
     def _import_file(
         self,
@@ -282,11 +294,12 @@ class Sequence(
         *,
         wait: bool,
         enrich: bool = False,
+        ai: bool = True,
     ) -> EnrollmentReport:
         from tqdm.auto import tqdm
 
         engine = self._session.engine
-        table = people_rows.open_table(path, mapping=mapping)
+        table = people_rows.open_table(path, mapping=mapping, mapper=self._mapper() if ai else None)
         options = {
             "paused": paused,
             "override": sorted(override),
@@ -303,7 +316,7 @@ class Sequence(
             parts=people_rows.file_parts(path),
             waiting=not wait,
         )
-        report = EnrollmentReport(engine, import_id, self.notice, table.mapping)
+        report = EnrollmentReport(engine, import_id, self._told(), table.mapping)
         if not wait:
             return report
         with tqdm(total=table.total, unit=" rows", desc="enrolling", delay=1.0, leave=False) as bar:
@@ -315,6 +328,9 @@ class Sequence(
                 imports.fail_import(engine, import_id, holder, exc)
                 raise
         return report
+
+    def _mapper(self) -> Mapper:
+        return mapper_of(self._session.engine, self._session.workspace_id)
 
     @property
     def notice(self) -> str | None:

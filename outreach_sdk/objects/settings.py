@@ -8,13 +8,17 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from outreach_sdk.domain.companies import company_key
+from outreach_sdk.domain.outside import check_address
+from outreach_sdk.domain.sequence import zone
 from outreach_sdk.domain.waterfall import EMAIL_ORDER, PHONE_ORDER, VERIFIERS
 from outreach_sdk.domain.windows import SendingWindow, days_off
 from outreach_sdk.engine.contact_points import PREFERENCES
 from outreach_sdk.engine.kinds import MONTHLY_LIMIT
+from outreach_sdk.engine.outside import REJECTED_DAYS
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["DEFAULTS", "booking_page", "checked_setting", "moment_after", "preferred", "window_value"]
+__all__ = ["DEFAULTS", "booking_page", "checked_setting", "mine", "moment_after", "preferred", "window_value"]
 
 DEFAULTS: dict[str, Any] = {
     "colleague_days": 30,
@@ -27,11 +31,14 @@ DEFAULTS: dict[str, Any] = {
     "overdue_after": 7 * 86_400,
     "ai_replies": True,
     "ai_passages": True,
+    "ai_headers": True,
     "ai_monthly_limit": MONTHLY_LIMIT,
     "booking_url": None,
     "prefer": None,
     "sequences": True,
     "one_sequence": False,
+    "rejected_days": REJECTED_DAYS,
+    "off_limits": [],
     "enrich_email": list(EMAIL_ORDER),
     "enrich_phone": list(PHONE_ORDER),
     "enrich_verify": list(VERIFIERS),
@@ -146,6 +153,17 @@ def booking_page(name: str, value: Any) -> str | None:
     return str(value)
 
 
+def _companies(name: str, value: Any) -> list[str]:
+    given = (
+        [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple, set)) else None
+    )
+    if given is None or not all(isinstance(one, str) and company_key(one) for one in given):
+        raise InvalidInput(name, value, 'Give names or domains of companies: ["Acme Ltd", "acme.example"].')
+    if len(given) > 10_000:
+        raise InvalidInput(name, f"{len(given)} companies", "Give 10,000 at most.")
+    return sorted({one.strip() for one in given})
+
+
 def _providers(known: tuple[str, ...]) -> Callable[[str, Any], list[str]]:
     def check(name: str, value: Any) -> list[str]:
         given = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else []
@@ -154,6 +172,36 @@ def _providers(known: tuple[str, ...]) -> Callable[[str, Any], list[str]]:
         return given
 
     return check
+
+
+def _telling(name: str, value: Any) -> str | None:
+    if value not in ("each", "digest", "off"):
+        raise InvalidInput(name, value, 'Use "each", "digest" or "off".')
+    return None if value == "each" else str(value)
+
+
+def _o_clock(name: str, value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value)):
+        raise InvalidInput(name, value, 'Give a time like "08:00".')
+    return value
+
+
+def _zone(name: str, value: Any) -> str | None:
+    return None if value is None else zone(str(value)).key
+
+
+def mine(private_hosts: tuple[str, ...]) -> dict[str, Callable[[str, Any], Any]]:
+    """What a person sets for themselves, with its checks; all stored in their row of users."""
+    return {
+        "booking_url": booking_page,
+        "prefer": preferred,
+        "tell": _telling,
+        "tell_at": _o_clock,
+        "tell_zone": _zone,
+        "slack_url": lambda n, v: (
+            None if v is None else check_address(n, str(v), private_hosts=private_hosts)
+        ),
+    }
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -167,11 +215,14 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "overdue_after": _duration,
     "ai_replies": _switch,
     "ai_passages": _switch,
+    "ai_headers": _switch,
     "ai_monthly_limit": _dollars,
     "booking_url": booking_page,
     "prefer": preferred,
     "sequences": _switch,
     "one_sequence": _switch,
+    "rejected_days": _days,
+    "off_limits": _companies,
     "enrich_email": _providers(EMAIL_ORDER),
     "enrich_phone": _providers(PHONE_ORDER),
     "enrich_verify": _providers(VERIFIERS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import shortlists
+from outreach_sdk.engine.headers import mapper_of
 from outreach_sdk.engine.people import open_table
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.frames import frame
@@ -79,6 +80,7 @@ class Shortlist:
 
     @property
     def name(self) -> str:
+        """What it is called: the name in its webhook's address."""
         return str(self._row()["name"])
 
     def add(self, people: Any) -> pl.DataFrame:
@@ -87,7 +89,10 @@ class Shortlist:
 
         Frame: row, email, outcome (added, already_member, duplicate, held_back, rejected), reason. ImportRefused
         where it can't be read as people."""
-        rows = shortlists.add(self._session.engine, self._row(), open_table(people), f"shortlist {self.name}")
+        mapper = mapper_of(self._session.engine, self._session.workspace_id)
+        rows = shortlists.add(
+            self._session.engine, self._row(), open_table(people, mapper=mapper), f"shortlist {self.name}"
+        )
         return frame(rows, row="int", email="str", outcome="str", reason="str")
 
     def remove(self, candidate: Candidate) -> None:

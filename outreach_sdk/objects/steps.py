@@ -14,6 +14,7 @@ from outreach_sdk.domain.sequence import (
     StepKind,
     StepPlan,
     check_step,
+    describe_schedule,
     schedule_to_dict,
 )
 from outreach_sdk.engine import lifecycle, ordering
@@ -22,10 +23,27 @@ from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.session import Session
 
-__all__ = ["StepWriting", "mailbox_id"]
+__all__ = ["Step", "StepWriting", "mailbox_id"]
 
 Rows = list[dict[str, Any]]
 SkipAfter = dt.timedelta | float | Literal[False] | None
+
+
+class Step(int):
+    """A step's number (from 1), which `edit_step`, `move_step` and `remove_step` take, and what it is."""
+
+    kind: str
+    when: str
+    subject: str | None
+
+    def __new__(cls, number: int, plan: StepPlan) -> Step:
+        made = super().__new__(cls, number)
+        made.kind, made.when, made.subject = str(plan.kind), describe_schedule(plan.schedule), plan.subject
+        return made
+
+    def __repr__(self) -> str:
+        title = f" “{self.subject}”" if self.subject else ""
+        return f"Step {int(self)}: {self.kind}{title}, {self.when}"
 
 
 class StepWriting:
@@ -50,15 +68,11 @@ class StepWriting:
         bcc: Iterable[str] = (),
         mailbox: Mailbox | str | None = None,
         alias: str | None = None,
-    ) -> int:
-        """Add an e-mail at the end; its number. `thread`: None means "new" with a subject or as the first
+    ) -> Step:
+        """Add an e-mail at the end. `thread`: None means "new" with a subject or as the first
         e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never."""
         has_email = any(s["kind"] == "email" for s in self._live())
-        if alias is not None:
-            sender = self._row()["mailbox_id"] if mailbox is None else mailbox_id(self._session, mailbox)
-            if sender is None:
-                raise InvalidInput("alias", alias, "Choose a mailbox first: seq.set_mailbox(box).")
-            alias = Mailbox.get(sender).check_alias(alias)
+        box = None if mailbox is None else mailbox_id(self._session, mailbox)
         chosen = thread or ("new" if subject is not None or not has_email else "reply")
         plan = StepPlan(
             StepKind.EMAIL,
@@ -70,30 +84,38 @@ class StepWriting:
             seconds_of(skip_after) if manual else None,
             tuple(cc),
             tuple(bcc),
-            None if mailbox is None else mailbox_id(self._session, mailbox),
-            alias,
+            box,
+            self._alias(alias, box),
         )
         return self._add(plan)
 
-    def add_phone(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
-        """Add a call for a person to make; its number."""
+    def _alias(self, alias: str | None, box: int | None) -> str | None:
+        if alias is None:
+            return None
+        sender = box if box is not None else self._row()["mailbox_id"]
+        if sender is None:
+            raise InvalidInput("alias", alias, "Choose a mailbox first: seq.set_mailbox(box).")
+        return Mailbox.get(sender).check_alias(alias)
+
+    def add_phone(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> Step:
+        """Add a call for a person to make."""
         return self._add(
             StepPlan(StepKind.PHONE, when or Instant(), None, note, skip_after=seconds_of(skip_after))
         )
 
-    def add_linkedin(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
-        """Add a LinkedIn message for a person to write; its number."""
+    def add_linkedin(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> Step:
+        """Add a LinkedIn message for a person to write."""
         return self._add(
             StepPlan(StepKind.LINKEDIN, when or Instant(), None, note, skip_after=seconds_of(skip_after))
         )
 
-    def add_sms(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> int:
-        """Add a text message for a person to write; its number."""
+    def add_sms(self, note: str, *, when: Schedule | None = None, skip_after: SkipAfter = None) -> Step:
+        """Add a text message for a person to write."""
         return self._add(
             StepPlan(StepKind.SMS, when or Instant(), None, note, skip_after=seconds_of(skip_after))
         )
 
-    def _add(self, plan: StepPlan) -> int:
+    def _add(self, plan: StepPlan) -> Step:
         check_step(plan)
         row = self._row()
         live = self._live()
@@ -108,16 +130,21 @@ class StepWriting:
                 **columns_of(plan),
             },
         )
-        return len(live) + 1
+        return Step(len(live) + 1, plan)
 
     def edit_step(self, n: int, **changes: Any) -> None:
-        """Change subject, body, when, thread, manual, skip_after, cc or bcc of step `n` (from 1). It reaches
-        whatever isn't `sending` yet."""
+        """Change subject, body, when, thread, manual, skip_after, cc, bcc, mailbox or alias of step `n` (from 1). It
+        reaches whatever isn't `sending` yet. `mailbox=None`: the sequence's; without a new `alias` a changed mailbox
+        sends as itself."""
         step = self._nth(n)
         plan = lifecycle.step_plan(step)
-        known = {"subject", "body", "when", "thread", "manual", "skip_after", "cc", "bcc"}
+        known = {"subject", "body", "when", "thread", "manual", "skip_after", "cc", "bcc", "mailbox", "alias"}
         if unknown := set(changes) - known:
             raise InvalidInput("changes", sorted(unknown), f"Use {', '.join(sorted(known))}.")
+        box, alias = plan.mailbox_id, changes.get("alias", plan.alias)
+        if "mailbox" in changes:
+            box = None if changes["mailbox"] is None else mailbox_id(self._session, changes["mailbox"])
+            alias = changes.get("alias")
         merged = StepPlan(
             plan.kind,
             changes.get("when", plan.schedule),
@@ -128,8 +155,8 @@ class StepWriting:
             seconds_of(changes["skip_after"]) if "skip_after" in changes else plan.skip_after,
             tuple(changes.get("cc", plan.cc)),
             tuple(changes.get("bcc", plan.bcc)),
-            plan.mailbox_id,
-            plan.alias,
+            box,
+            self._alias(alias, box) if {"alias", "mailbox"} & set(changes) else alias,
         )
         check_step(merged)
         columns = columns_of(merged)
@@ -140,7 +167,7 @@ class StepWriting:
         )
         texts = ("subject", "body")
         asks = "ai(" in "".join(str(changes.get(t) or "") for t in texts).replace(" ", "")
-        if asks or "when" in changes or "manual" in changes:
+        if asks or {"when", "manual", "mailbox"} & set(changes):
             self._replan(step["id"])
 
     def move_step(self, n: int, to: int) -> None:
@@ -190,10 +217,8 @@ class StepWriting:
 
 
 def mailbox_id(session: Session, mailbox: Mailbox | str | None) -> int | None:
-    if isinstance(mailbox, Mailbox):
-        return mailbox.id
     if mailbox is not None:
-        return Mailbox.get(mailbox).id
+        return Mailbox.get(mailbox.id if isinstance(mailbox, Mailbox) else mailbox).id
     found = session.scope.find(
         "mailboxes", "x.owner_id = ? AND x.is_default", (session.user["id"],), tail="ORDER BY x.id LIMIT 1"
     )

@@ -103,6 +103,7 @@ class Task(Shown):
     @property
     def journey(self) -> Journey:
         """The journey it is a step of."""
+        self._mine()
         from outreach_sdk.objects.journey import Journey
 
         return Journey(self._row["journey_id"], self._session)
@@ -111,12 +112,14 @@ class Task(Shown):
     def draft(self) -> dict[str, str]:
         """{"to", "subject", "body"}: a manual e-mail as it would leave now, unsigned; of other tasks the number or page
         to use, and the note as body. Fields that are missing stay visible as {{ field }}."""
+        self._mine()
         made = self._rendered()
         return {"to": self._to(), "subject": made.subject if self.kind == "email" else "", "body": made.body}
 
     @property
     def problem(self) -> str | None:
         """What keeps the e-mail from being rendered, or None."""
+        self._mine()
         return self._rendered().problem if self.kind == "email" else None
 
     def _rendered(self) -> drafting.Draft:

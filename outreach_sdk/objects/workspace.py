@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import credits, dispatch, lifecycle
+from outreach_sdk.engine import credits, dispatch, hooks, lifecycle
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook.card import Card, Note, Shown, Table
 from outreach_sdk.objects.cards import with_card
@@ -15,8 +15,9 @@ from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.looks import workspace_card
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, colleague, current, open_session, use
-from outreach_sdk.objects.settings import DEFAULTS, booking_page, checked_setting, preferred
+from outreach_sdk.objects.settings import DEFAULTS, checked_setting, mine
 from outreach_sdk.objects.suppressing import SuppressionList
+from outreach_sdk.objects.systems import ConnectedSystems
 from outreach_sdk.objects.task import Task, TaskList
 from outreach_sdk.objects.texting import WorkspaceTexts
 from outreach_sdk.storage.transitions import event
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
 
 
-class Workspace(SuppressionList, WorkspaceTexts, Shown):
+class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
     """Where one works: `outreach.connect()` gives it."""
 
     def __init__(self, session: Session) -> None:
@@ -51,13 +52,16 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
         may get at most, from everybody together, or None. overdue_after: how late an e-mail may be that waited
         while nothing was running ("7d", "12h" or a timedelta). ai_replies: whether replies are judged by the model
         where OPENAI_API_KEY is set (True), else by rules alone. ai_passages: whether it writes the
-        passages of e-mails (True), else their fallbacks stand. ai_monthly_limit: dollars a calendar month (UTC)
+        passages of e-mails (True), else their fallbacks stand. ai_headers: whether it is asked about
+        columns of files that the rules leave open (True). ai_monthly_limit: dollars a calendar month (UTC)
         that this may cost (10), or None. booking_url: the page {{ booking_link }} leads to,
         for those who haven't set their own. prefer: "work" | "personal", which of a candidate's addresses a journey
         uses, or None for the one its row names. one_sequence: hold back whoever is in another active sequence
-        (False). sequences: whether Sequences are there at all (True; only an admin changes it, and what
-        runs goes on). enrich_email, enrich_phone, enrich_verify: which providers are asked for addresses, for
-        numbers, and to verify, in this order. InvalidInput names what it can't take.
+        (False). rejected_days: how long after a rejection in a connected applicant tracking system somebody is held
+        back (180). off_limits: names and domains of companies whose people are held back. sequences: whether
+        Sequences are there at all (True; only an admin changes it, and what runs goes on). enrich_email,
+        enrich_phone, enrich_verify: which providers are asked for addresses, for numbers, and to verify, in this
+        order. InvalidInput names what it can't take.
         """
         if "sequences" in changes:
             self._only_admins("switches Sequences on or off")
@@ -111,8 +115,10 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
 
     def set_mine(self, **changes: str | None) -> None:
         """Change settings of one's own. booking_url: the page that {{ booking_link }} leads to in one's sequences.
-        prefer: "work" | "personal", as in `set`. None: the workspace's. InvalidInput."""
-        checks = {"booking_url": booking_page, "prefer": preferred}
+        prefer: "work" | "personal", as in `set`. None: the workspace's. tell: how one is told outside the product of what
+        stands in `notifications()`: "each" as it comes, "digest" once a day at tell_at ("08:00") in tell_zone (UTC),
+        "off". slack_url: a Slack-compatible incoming webhook to tell it to, beside the mail. InvalidInput."""
+        checks = mine(self._session.settings.notice_hosts)
         if wrong := set(changes) - set(checks):
             raise InvalidInput("settings", sorted(wrong), f"Use {', '.join(checks)}.")
         checked = {name: checks[name](name, value) for name, value in changes.items()}
@@ -165,6 +171,7 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
             notice = "All sending is halted until ws.resume()."
         elif not gate.get("armed"):
             notice = str(gate.get("disarmed_why"))
+        ended = hooks.troubles(self._session.store, self._session.workspace_id)
         return {
             "home": str(self._session.settings.home),
             "user": self._session.user["name"],
@@ -176,6 +183,7 @@ class Workspace(SuppressionList, WorkspaceTexts, Shown):
                 self._session.user["id"],
             ),
             "notice": denied or notice,
+            "webhooks": ended if self._session.user["role"] == "admin" else [],
             "access": denied is None,
         }
 

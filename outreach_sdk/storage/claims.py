@@ -134,7 +134,7 @@ def _room(store: Store, box: dict[str, Any], now: dt.datetime) -> int:
     room = [] if parallel is None else [parallel - flying]
     for limit in limits:
         gone = store.value(
-            "SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND state IN "
+            f"SELECT {limit.counted} FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND state IN "
             "('sent', 'unknown', 'needs_person')",
             box["id"],
             now - limit.window,

@@ -132,8 +132,20 @@ class SequenceShare(Row):
         indexes = ((("sequence", "user"), True),)
 
 
+class KnownTo(Row):
+    """Whom a person is known to besides whoever made them known first, and those whose journeys they are in."""
+
+    workspace = pw.BigIntegerField(column_name="workspace_id")
+    candidate = pw.BigIntegerField(column_name="candidate_id")
+    user = pw.BigIntegerField(column_name="user_id")
+
+    class Meta:
+        table_name = "known_to"
+        indexes = ((("candidate", "user"), True),)
+
+
 TABLES: tuple[type[pw.Model], ...] = (
-    Import, ImportPart, ImportRow, Shortlist, ShortlistMember, ShortlistLink, SequenceShare, Erased, Erasing,
+    KnownTo, Import, ImportPart, ImportRow, Shortlist, ShortlistMember, ShortlistLink, SequenceShare, Erased, Erasing,
 )  # fmt: skip
 
 PARTIAL_INDEXES = (

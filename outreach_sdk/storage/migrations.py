@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Callable
 
 from outreach_sdk.errors import StorageError
-from outreach_sdk.storage import arrivals, enriching, lists, models, texts
+from outreach_sdk.storage import arrivals, ats, calendars, enriching, lists, models, texts
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LATEST", "PARTS", "migrate", "version"]
 
-PARTS = (models, arrivals, enriching, lists, texts)
+PARTS = (models, arrivals, enriching, lists, texts, calendars, ats)
 """The modules that describe tables."""
 
 

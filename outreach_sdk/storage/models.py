@@ -34,6 +34,10 @@ class User(Row):
     sequences_access = pw.BooleanField(default=True)
     booking_url = pw.TextField(null=True)  # where people book time with them; null: the workspace's
     prefer = pw.TextField(null=True)  # work | personal: which address of a candidate comes first
+    tell = pw.TextField(null=True)  # digest | off; null: each notice as it comes
+    tell_at = pw.TextField(null=True)  # when the digest goes out, "08:00", in tell_zone
+    tell_zone = pw.TextField(null=True)
+    slack_url = pw.TextField(null=True)
     created_at = UtcField()
 
     class Meta:
@@ -57,6 +61,7 @@ class Mailbox(Owned):
     signature = pw.TextField(null=True)
     is_default = pw.BooleanField(default=False)
     identities = JsonField(null=True)  # the addresses it may send as, with the provider's signature of each
+    renewing_until = UtcField(null=True)  # one process renews the tokens until then
     revoking = pw.TextField(null=True)  # encrypted: what the provider must still be told to forget
     checked_at = UtcField(null=True)  # null: nothing leaves until the self-test has passed
     check_failed = pw.TextField(null=True)
@@ -109,6 +114,7 @@ class ConnectLink(Owned):
     name = pw.TextField(default="")
     state_hash = pw.TextField(null=True, unique=True)
     browser_hash = pw.TextField(null=True)
+    calendar = pw.BooleanField(default=True)  # whether leave to read it is asked for too
     memo = pw.TextField(null=True)  # encrypted: what the sign-in needs to be finished
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     error = pw.TextField(null=True)
@@ -171,6 +177,7 @@ class Sequence(Owned):
     timezone = pw.TextField()
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     prefer = pw.TextField(null=True)  # work | personal; null: its owner's, then the workspace's
+    write_back = pw.TextField(null=True)  # the applicant tracking system that is told of what happens
     sending_window = JsonField(null=True)  # null: the workspace's; {}: none
     review = pw.BooleanField(
         default=False, constraints=[pw.SQL("DEFAULT FALSE")]
@@ -288,6 +295,7 @@ class Outbox(Owned):
     review_hash = pw.TextField(null=True)  # of the text as a person reviews it
     cc = JsonField(default=list)
     bcc = JsonField(default=list)
+    recipients = pw.IntegerField(default=1, constraints=[pw.SQL("DEFAULT 1")])  # to, cc and bcc
     provider_draft_id = pw.TextField(null=True)
     provider_message_id = pw.TextField(null=True)
     provider_thread_id = pw.TextField(null=True)
@@ -385,9 +393,14 @@ class Notification(Owned):
     dedupe = pw.TextField(unique=True)
     created_at = UtcField()
     read_at = UtcField(null=True)
+    mail_due_at = UtcField(
+        null=True
+    )  # when to mail it, or the lease of whoever does; null: done, or not wanted
+    mail_tries = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
     mailed_at = UtcField(null=True)
-    mail_lease = UtcField(null=True)
-    mail_tries = pw.IntegerField(default=0)
+    slack_due_at = UtcField(null=True)
+    slack_tries = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
+    slacked_at = UtcField(null=True)
 
     class Meta:
         table_name = "notifications"
@@ -472,5 +485,6 @@ PARTIAL_INDEXES = (
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
     "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",
     "CREATE INDEX inbound_kind_due ON inbound (kind_due_at) WHERE kind_due_at IS NOT NULL",
-    "CREATE INDEX notifications_unsent ON notifications (id) WHERE mailed_at IS NULL",
+    "CREATE INDEX notifications_mail_due ON notifications (mail_due_at, id) WHERE mail_due_at IS NOT NULL",
+    "CREATE INDEX notifications_slack_due ON notifications (slack_due_at, id) WHERE slack_due_at IS NOT NULL",
 )

@@ -53,11 +53,23 @@ class Scoped:
             (self.workspace_id, self.user_id, self.user_id),
         )
 
+    def _people(self) -> tuple[str, tuple[Any, ...]]:
+        """A person is there for whoever made them known, and for everybody whose journey they are in."""
+        self._gate()
+        if self.admin:
+            return "x.workspace_id = ?", (self.workspace_id,)
+        return (
+            "x.workspace_id = ? AND (x.owner_id = ? OR EXISTS (SELECT 1 FROM known_to k WHERE k.candidate_id = x.id AND "
+            "k.user_id = ?) OR EXISTS (SELECT 1 FROM journeys j WHERE j.candidate_id = x.id AND "
+            "(j.owner_id = ? OR j.sequence_id IN (SELECT sequence_id FROM sequence_shares WHERE user_id = ?))))",
+            (self.workspace_id, *[self.user_id] * 4),
+        )
+
     def find(
         self, table: str, where: str = "TRUE", params: tuple[Any, ...] = (), *, tail: str = ""
     ) -> list[dict[str, Any]]:
         """Rows of `table` (aliased x) this person may see."""
-        condition, own = self.mine("x", _SEQUENCE_OF.get(table))
+        condition, own = self._people() if table == "candidates" else self.mine("x", _SEQUENCE_OF.get(table))
         return self.store.rows(
             f"SELECT x.* FROM {table} x WHERE {condition} AND {where} {tail}", *own, *params
         )

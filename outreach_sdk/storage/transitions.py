@@ -18,6 +18,7 @@ from outreach_sdk.domain.journey import (
     outbox_from,
     step_from,
 )
+from outreach_sdk.storage import notes
 from outreach_sdk.storage.store import Store, in_marks
 
 __all__ = [
@@ -69,6 +70,8 @@ def move_journeys(
         _freeze_timers(store, [m["id"] for m in moved], now)
     elif to is JourneyStatus.CANCELLED:
         _close_tasks(store, [m["id"] for m in moved])
+    if to in FINAL and moved:
+        notes.ended(store, moved, now)
     return moved
 
 
@@ -177,7 +180,7 @@ def move_outbox(store: Store, outbox_id: int, generation: int, to: OutboxState, 
     """One outbox entry, if it is still in this claim's hands; False: walk away."""
     froms = outbox_from(to)
     sets = "".join(f", {name} = ?" for name in columns)
-    return (
+    moved = (
         store.write(
             f"UPDATE outbox SET state = ?{sets} WHERE id = ? AND generation = ? AND state IN {in_marks(froms)}",
             to,
@@ -188,6 +191,9 @@ def move_outbox(store: Store, outbox_id: int, generation: int, to: OutboxState, 
         )
         == 1
     )
+    if moved and to is OutboxState.SENT:
+        notes.sent(store, outbox_id, columns.get("sent_at") or dt.datetime.now(dt.UTC))
+    return moved
 
 
 def open_attempt(

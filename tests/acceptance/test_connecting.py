@@ -126,6 +126,17 @@ def test_a_mailbox_is_connected_in_the_browser_and_can_be_used(consent: Consent)
     assert query["code_challenge_method"] == ["S256"]
     asked = set(query["scope"][0].split())
     assert len([s for s in asked if "mail" in s.lower()]) == 2, asked
+    assert len([s for s in asked if "calendar" in s.lower()]) == 1, asked
+    assert "which ends their e-mails" in named
+
+
+@pytest.mark.rule(10)
+def test_a_calendar_that_isnt_to_be_read_isnt_asked_for(consent: Consent) -> None:
+    person = Person(lambda view: agree(view, ADDRESS))
+    consent.connect(person, calendar=False)
+    person.done()
+    assert "alendar" not in person.opened[0]
+    assert "alendar" not in consent.said[0]
 
 
 @pytest.mark.rule(10)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from outreach_sdk.config import Settings
+from outreach_sdk.domain.pacing import PROVIDER_LIMITS, Limit
 from outreach_sdk.domain.sequence import Later, NextBusinessDay, SpecificTime
 from outreach_sdk.domain.windows import SendingWindow
 from outreach_sdk.engine import dispatch
@@ -433,3 +434,25 @@ def test_who_lost_a_mailbox_is_told_and_the_owner_of_the_sequence_reads_the_repl
     paused = seq.journey("p1@candidate1.example")
     assert (paused.status, paused.reason) == ("paused", "mailbox_disconnected")
     assert any("can't send from" in t for t in notifications()["text"])
+
+
+@pytest.mark.rule(7)
+def test_exchange_counts_the_people_an_email_goes_to(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = Limit(dt.timedelta(days=1), 5, "Exchange's limit of 5 recipients a day", recipients=True)
+    monkeypatch.setitem(PROVIDER_LIMITS, "hostile", (most,))
+    box = house.hostile()
+    clock = Clock(house, dt.datetime(2026, 3, 2, 9, 0, tzinfo=MADRID))
+    seq = one_step(house, box)
+    seq.edit_step(1, cc=["bea@agency.example"], bcc=["ats@agency.example"])
+    seq.enroll(house.people(4))
+    seq.activate()
+    for _ in range(4):
+        clock.drain()
+    # To three people each: a second one would be one over the five.
+    assert len({who for who in left(house, box) if who.startswith("p")}) == 1
+    assert box.waits is not None
+    assert "5 recipients a day" in box.waits
+    assert box.limits["sent"].to_list() == [3]
+    for _ in range(3):
+        clock.drain(dt.timedelta(hours=24, minutes=1))
+    assert len({who for who in left(house, box) if who.startswith("p")}) == 4

@@ -6,10 +6,8 @@ import datetime as dt
 import json
 import os
 import shutil
-import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from cryptography.fernet import Fernet
 
 from outreach_sdk.config import Secret, Settings
 from outreach_sdk.domain.sequence import SpecificTime
-from outreach_sdk.engine import dispatch, notify
+from outreach_sdk.engine import dispatch
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.errors import (
     ConfigError,
@@ -30,7 +28,6 @@ from outreach_sdk.errors import (
     OutreachError,
     TemplateError,
 )
-from outreach_sdk.mail.smtp.client import SmtpNotices
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import key_hash, open_session, use
@@ -89,6 +86,19 @@ def test_a_rolled_back_database_starts_disarmed(plain: House) -> None:
     assert "rolled back" in (check_identity(plain.engine, plain.home) or ""), "until somebody arms it"
 
 
+@pytest.mark.rule(14)
+def test_a_clock_killed_before_its_first_tick_leaves_a_database_that_sends(plain: House) -> None:
+    assert check_identity(plain.engine, plain.home) is None
+    note_seen(plain.engine, plain.home)  # and here it is killed: the database knows of no clock yet
+    assert check_identity(plain.engine, plain.home) is None
+    dispatch.start_clock(plain.engine)
+    plain.engine.store.write(
+        "UPDATE installation SET clock_seen_at = ?", plain.engine.now() - dt.timedelta(hours=5)
+    )
+    note_seen(plain.engine, plain.home)  # killed again, before the tick after an outage
+    assert check_identity(plain.engine, plain.home) is None
+
+
 def test_postgresql_knows_itself(tmp_path: Path, postgres_url: str) -> None:
     house = House(tmp_path / "home", postgres_url)
     assert check_identity(house.engine, house.home) is None
@@ -96,88 +106,6 @@ def test_postgresql_knows_itself(tmp_path: Path, postgres_url: str) -> None:
     house.engine.store.write("UPDATE installation SET identity = 'postgresql:another'")
     assert "copy" in (check_identity(house.engine, house.home) or "")
     house.close()
-
-
-# -- notices by e-mail -------------------------------------------------------------------------
-class Post(socketserver.StreamRequestHandler):
-    """As much SMTP as a client needs to hand over a message."""
-
-    def handle(self) -> None:
-        def say(text: str) -> None:
-            self.wfile.write(text.encode() + b"\r\n")
-
-        say("220 post.example")
-        while line := self.rfile.readline().decode().strip():
-            word = line.upper()
-            if word.startswith("DATA"):
-                say("354 go on")
-                body = b""
-                while (more := self.rfile.readline()) != b".\r\n":
-                    body += more
-                self.server.received.append(body)  # type: ignore[attr-defined]
-                say("250 taken")
-            elif word.startswith("RCPT") and "refused@" in line:
-                say("550 nobody here")
-            elif word.startswith("QUIT"):
-                say("221 bye")
-                return
-            else:
-                say("250 ok")
-
-
-@pytest.fixture
-def post() -> Iterator[socketserver.ThreadingTCPServer]:
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Post)
-    server.daemon_threads = True
-    server.received = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.rule(13)
-def test_owners_are_told_by_email_once_where_smtp_is_set(
-    plain: House, post: socketserver.ThreadingTCPServer
-) -> None:
-    plain.local()
-    user = plain.session.user
-    for _ in range(2):
-        notify.notify(
-            plain.engine.store,
-            workspace_id=user["workspace_id"],
-            owner_id=user["id"],
-            kind="send_failed",
-            text="The journey of Bo Li is paused.",
-            dedupe="one fact",
-            now=plain.engine.now(),
-        )
-    carrier = SmtpNotices(f"smtp://127.0.0.1:{post.server_address[1]}?from=outreach@agency.example")
-    assert dispatch.notices_wait(plain.engine)
-    assert notify.mail_notices(plain.engine.store, carrier, plain.engine.now) == 1
-    assert notify.mail_notices(plain.engine.store, carrier, plain.engine.now) == 0
-    (raw,) = post.received  # type: ignore[attr-defined]
-    assert b"The journey of Bo Li is paused." in raw
-    assert b"To: ada@agency.example" in raw
-    assert not dispatch.notices_wait(plain.engine)
-
-
-def test_a_post_office_that_is_away_costs_nothing_but_time(plain: House) -> None:
-    plain.local()
-    user = plain.session.user
-    notify.notify(
-        plain.engine.store,
-        workspace_id=user["workspace_id"],
-        owner_id=user["id"],
-        kind="x",
-        text="t",
-        dedupe="d",
-        now=plain.engine.now(),
-    )
-    assert notify.mail_notices(plain.engine.store, SmtpNotices("smtp://127.0.0.1:1"), plain.engine.now) == 0
-    assert dispatch.notices_wait(plain.engine)
-    assert "secret" not in repr(SmtpNotices("smtp://u:secret@127.0.0.1:1"))
 
 
 @pytest.mark.failure("naive datetimes an hour off in winter")

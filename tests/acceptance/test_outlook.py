@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from outreach_sdk.engine import dispatch, failpoints, sync
-from outreach_sdk.errors import InvalidInput
+from outreach_sdk.errors import InvalidInput, MailTemporary
+from outreach_sdk.mail.outlook.graph import READ_ATTEMPTS
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.vault import Vault, binding
@@ -270,15 +271,35 @@ def test_fifty_threads_renew_once_and_the_rotated_token_is_kept(outlook: Outlook
 
 
 @pytest.mark.rule(12)
-def test_two_processes_that_renew_at_once_both_go_on(outlook: Outlook) -> None:
-    # The stand-in, stricter than Microsoft, takes every refresh token once.
+def test_of_processes_that_would_renew_at_once_one_does(outlook: Outlook) -> None:
     settings, store = outlook.house.settings, outlook.house.engine.store
-    pair = [Transports(settings, store) for _ in range(2)]
+    four = [Transports(settings, store) for _ in range(4)]
     outlook.proxy.add(Fault("stall-after", path=TOKEN, count=2, seconds=0.3))
-    assert everyone(outlook.house, outlook.row(), pair) == {ADDRESS}
-    assert outlook.proxy.count("POST", TOKEN) <= 2
-    for transports in pair:
+    assert everyone(outlook.house, outlook.row(), four) == {ADDRESS}
+    assert outlook.proxy.count("POST", TOKEN) == 1
+    for transports in four:
         transports.close()
+
+
+@pytest.mark.rule(12)
+def test_what_a_process_killed_while_renewing_left_is_taken_up(outlook: Outlook) -> None:
+    store = outlook.house.engine.store
+    until = outlook.house.engine.now() + dt.timedelta(seconds=0.7)
+    store.write("UPDATE mailboxes SET renewing_until = ?", until)
+    assert outlook.box.transport.address() == ADDRESS
+    assert outlook.house.engine.now() >= until
+    assert outlook.row()["renewing_until"] is None
+
+
+@pytest.mark.rule(12)
+def test_a_renewal_that_fails_holds_up_nobody(outlook: Outlook) -> None:
+    outlook.proxy.add(
+        Fault("answer", path=TOKEN, status=503, reason="temporarily_unavailable", count=READ_ATTEMPTS)
+    )
+    with pytest.raises(MailTemporary):
+        outlook.box.transport.address()
+    assert outlook.row()["renewing_until"] is None
+    assert outlook.box.transport.address() == ADDRESS
 
 
 @pytest.mark.rule(12)

@@ -240,12 +240,18 @@ def test_aliases_signature_and_default(live: Live) -> None:
         seq.add_email("From jobs", "Hi", alias="Jobs@agency.example", thread="new")
         with pytest.raises(InvalidInput, match="may send as"):
             seq.add_email("From whom", "Hi", alias="boss@agency.example", thread="new")
+        with pytest.raises(InvalidInput, match="may send as"):
+            seq.edit_step(1, alias="boss@agency.example")
+        seq.edit_step(1, alias="jobs@agency.example")
         seq.enroll(live.house.people(1))
         seq.activate()
         live.house.settle(seq)
         parsed = [email.message_from_bytes(r, policy=email.policy.default) for r in live.emulator.sent()]
         last = next(m for m in parsed if str(m["Subject"]) == "From jobs")
         assert last["From"].addresses[0].addr_spec == "jobs@agency.example"
+        assert {m["From"].addresses[0].addr_spec for m in parsed if "Hello" in str(m["Subject"])} >= {
+            "jobs@agency.example"
+        }
         assert "Jobs" in last.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     live.box.signature = "Ada\nAgency"
     assert live.box.signature == "Ada\nAgency"

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from outreach_sdk.ai.openai import OpenAiJudge
+from outreach_sdk.domain.columns import FIELDS, map_columns
+from outreach_sdk.engine.headers import by_model
 from outreach_sdk.errors import AiUnavailable, AiUnusable
 from tests.ai.hostile_openai import said
 from tests.mail.emulator import ROOT, EmulatorMissing, install
@@ -28,6 +30,11 @@ FIXTURES = [
     {"match": {"userMessage": "tell me more"}, "response": {"content": said("interested")}},
     {"match": {"userMessage": "pays well"}, "response": {"content": "Interested!"}},
     {"match": {"userMessage": "why Acme"}, "response": {"content": '{"text": "Acme builds what lasts."}'}},
+    {
+        "match": {"userMessage": "Adres elektronisch"},
+        "response": {"content": json.dumps({**dict.fromkeys(FIELDS), "first_name": 1, "email": 2})},
+    },
+    {"match": {"userMessage": "Adres digitaal"}, "response": {"content": '{"email": "the second one"}'}},
     {"match": {"userMessage": "are you busy"}, "response": {"error": BUSY, "status": 429}},
 ]
 
@@ -91,3 +98,12 @@ def test_a_passage_is_written(model: OpenAiJudge) -> None:
     found = model.write("One line on why Acme matters")
     assert found.text == "Acme builds what lasts."
     assert found.tokens > 0
+
+
+@pytest.mark.rule(20)
+def test_columns_are_named(model: OpenAiJudge) -> None:
+    headers, rows = ["Voornaam", "Adres elektronisch", "?"], [["Ana", "ana@acme.example", "x"]]
+    rules = map_columns(headers, rows)
+    assert by_model(model, headers, rows, rules).fields["email"] == "Adres elektronisch"
+    changed = [h.replace("elektronisch", "digitaal") for h in headers]
+    assert by_model(model, changed, rows, rules) == rules, "nonsense: the rules stand"

@@ -13,6 +13,7 @@ import pytest
 from outreach_sdk import Enrichment, Sequence
 from outreach_sdk.engine import dispatch, enrich
 from outreach_sdk.jobs import ALLOWED
+from outreach_sdk.objects.workspace import Workspace
 from tests.enrichment.conftest import Open, outcomes, summed
 from tests.enrichment.vendors import Known, World
 from tests.harness import ROOT, House
@@ -51,6 +52,25 @@ def test_enrolled_without_an_address_they_get_one_and_go_on(
     house.settle(seq)
     assert {to for to, _ in house.witness(seq_box(house))} == {"pat@acme.example"}
     assert Enrichment.credits().balance == 17
+
+
+@pytest.mark.rule(25, 28)
+def test_whoever_would_have_been_held_back_by_the_address_found_waits_for_a_person(
+    opened: Open, world: World, database_url: str
+) -> None:
+    house = opened("hunter", url=database_url)
+    Enrichment.top_up(20)
+    for n in (1, 2):
+        world.people["hunter"][f"pat-{n}-li"] = Known(f"pat{n}@acme.example")
+    Workspace(house.session).set(off_limits=["acme.example"])
+    seq = sequence(house)
+    seq.enroll(PEOPLE[:1], enrich=True)
+    seq.enroll(PEOPLE[1:], enrich=True, override=["off_limits"])
+    enrich.drain(house.engine)
+    assert states(seq) == [("paused", "manual"), ("active", None)]
+    assert seq.candidates()["detail"][0] == "off_limits"
+    seq.journey("pat1@acme.example").resume()
+    assert states(seq)[0] == ("active", None)
 
 
 def seq_box(house: House) -> Any:

@@ -18,7 +18,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
-from outreach_sdk.mail.outlook import graph
+from outreach_sdk.mail.outlook import client, graph
 from outreach_sdk.mail.outlook.client import OutlookTransport
 from outreach_sdk.mail.outlook.parse import Cursor, error_from, mime_from, moment, stamp
 from tests.mail.fault_proxy import Fault
@@ -70,6 +70,58 @@ def test_what_shows_up_late_is_told_and_nothing_twice(
     ids, cursor = told(outlook_world.transport(), cursor)
     assert ids == [late]
     assert told(outlook, cursor)[0] == []
+
+
+def test_what_shows_up_in_the_inbox_long_after_it_was_received_is_told_within_the_hour(
+    outlook_world: OutlookWorld, outlook: OutlookTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "PAGE", 2)
+    for n in range(5):
+        outlook_world.deliver(incoming(text=f"old {n}", at=now() - (n + 1) * 60 * MINUTE))
+    first = outlook.poll(None, since=now())
+    assert first.messages == []
+    cursor = first.cursor
+    usual = outlook_world.deliver(incoming(text="usual"))
+    ids, cursor = told(outlook, cursor)
+    assert ids == [usual]
+    released = {
+        outlook_world.deliver(incoming(text=f"from quarantine {n}", at=now() - 5 * 60 * MINUTE))
+        for n in range(3)
+    }
+    ids, cursor = told(outlook, cursor)
+    assert ids == [], "its time is long past"
+    asked = outlook_world.proxy.count("GET", "/delta")
+    monkeypatch.setattr(client, "EVERY", dt.timedelta(0))
+    ids, cursor = told(outlook, cursor)
+    assert set(ids) == released, "and nothing that was told before"
+    assert outlook_world.proxy.count("GET", "/delta") > asked
+    assert told(outlook, cursor)[0] == []
+
+
+def test_a_round_of_changes_that_graph_has_forgotten_begins_anew(
+    outlook_world: OutlookWorld, outlook: OutlookTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = outlook.poll(None, since=now()).cursor
+    ancient = outlook_world.deliver(incoming(text="ancient", at=now() - 60 * 60 * MINUTE))
+    late = outlook_world.deliver(incoming(text="late", at=now() - 5 * 60 * MINUTE))
+    outlook_world.proxy.forgets_rounds = True
+    monkeypatch.setattr(client, "EVERY", dt.timedelta(0))
+    ids, cursor = told(outlook, cursor)
+    assert ids == [late]
+    assert ancient not in ids, "bounded: a day before the last round"
+    outlook_world.proxy.forgets_rounds = False
+    assert told(outlook, cursor)[0] == []
+
+
+def test_an_idle_mailbox_costs_one_call_a_poll(
+    outlook_world: OutlookWorld, outlook: OutlookTransport
+) -> None:
+    cursor = outlook.poll(None, since=now()).cursor
+    before = outlook_world.proxy.count("GET", "/v1.0/")
+    for _ in range(3):
+        ids, cursor = told(outlook, cursor)
+        assert ids == []
+    assert outlook_world.proxy.count("GET", "/v1.0/") - before == 3
 
 
 def test_a_message_from_the_future_hides_none_that_follow(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -256,15 +255,13 @@ def crowd(house: House) -> Sequence:
     return seq
 
 
-def test_ten_thousand_journeys_are_shown_in_a_blink(house: House, crowd: Sequence) -> None:
+def test_ten_thousand_journeys_cost_no_more_statements_than_two(house: House, crowd: Sequence) -> None:
     def look(thing: Any) -> int:
-        """How many statements its card takes; in a blink."""
+        """How many statements its card takes."""
         store = house.engine.store
         thing._repr_html_()
-        began, at = store.statements, time.perf_counter()
+        began = store.statements
         thing._repr_html_()
-        took = time.perf_counter() - at
-        assert took < 0.3, f"{type(thing).__name__} took {took:.3f} s"
         return store.statements - began
 
     box = Mailbox.get("ada@agency.example")

@@ -40,6 +40,8 @@ EVERYTHING = {
     "OUTREACH_STAGGER_SECONDS": "0",
     "OUTREACH_MAX_PARALLEL_SENDS": "7",
     "OUTREACH_SMTP_URL": "smtp://u:hush-smtp@mail:587",
+    "OUTREACH_NOTICE_HOSTS": "chat.internal, 10.0.0.7",
+    "OUTREACH_WEB_HOST": "0.0.0.0",
     "OUTREACH_POLL_SECONDS": "60",
     "OUTREACH_SEND_TIMEOUT": "5",
     "OUTREACH_LEASE_SECONDS": "9",
@@ -130,6 +132,8 @@ def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
     [
         ("OUTREACH_API_KEY", "hush\x00"),
         ("OUTREACH_SMTP_URL", "imap://u:hush@h"),
+        ("OUTREACH_NOTICE_HOSTS", "a b/c"),
+        ("OUTREACH_WEB_HOST", "a b:80"),
         ("DATABASE_URL", "mysql://u:hush@h/x"),
         ("REDIS_URL", "http://u:hush@h"),
     ],
@@ -181,6 +185,14 @@ def test_importing_settings_is_light() -> None:
     heavy = "import sys, outreach_sdk.config; print(*{m.split('.')[0] for m in sys.modules})"
     ran = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert not {"redis", "rq", "peewee", "polars", "requests", "click"} & set(ran.stdout.split())
+
+
+def test_what_sends_carries_nothing_of_what_reads_files_and_answers() -> None:
+    heavy = "import sys, outreach_sdk.engine.dispatch, outreach_sdk.wiring; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
+    idle = {"phonenumbers", "email_validator", "rapidfuzz", "holidays", "polars", "openai", "googleapiclient"}
+    idle |= {"flufl", "quotequail", "charset_normalizer", "requests", "outreach_sdk.domain.classify"}
+    assert not idle & set(ran.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import polars as pl
@@ -49,6 +50,11 @@ def by_rule(rule: Any, value: str) -> tuple[str | None, str | None]:
         return None, str(exc)
 
 
+def cell(value: str) -> str:
+    """Without the quote that keeps a spreadsheet from running it."""
+    return re.sub(r"^'([=+\-@\t\r])", r"\1", value).strip()
+
+
 def prepared(rows: list[dict[str, Any]], **more: str | None) -> list[dict[str, Any]]:
     headers = {h for row in rows for h in row}
     wanted = {
@@ -72,13 +78,13 @@ def test_columns_and_rules_agree(rows: list[tuple[str, str, str]]) -> None:
     )
     assert [r["row"] for r in found] == list(range(1, len(rows) + 1))
     for (name, email, profile), row in zip(rows, found, strict=True):
-        address, bad_email = by_rule(normalise_email, email.strip())
-        slug, bad_profile = by_rule(normalise_linkedin, profile.strip())
+        address, bad_email = by_rule(normalise_email, cell(email))
+        slug, bad_profile = by_rule(normalise_linkedin, cell(profile))
         assert row["email"] == address
         assert row["linkedin"] == slug
-        assert row["last_name"] == (clean_name(name.strip()) if name.strip() else "")
+        assert row["last_name"] == (clean_name(cell(name)) if cell(name) else "")
         assert row["email_kind"] == (email_kind(address) if address else "other")
-        usable = address is not None or (slug is not None and not email.strip())
+        usable = address is not None or (slug is not None and not cell(email))
         assert row["outcome"] == (None if usable else "rejected")
         for why in (bad_email, bad_profile):
             assert why is None or why in row["reason"]

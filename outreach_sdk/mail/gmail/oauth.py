@@ -22,6 +22,7 @@ __all__ = ["GoogleSignIn"]
 
 COMPOSE = "https://www.googleapis.com/auth/gmail.compose"
 READ = "https://www.googleapis.com/auth/gmail.readonly"
+CALENDAR = "https://www.googleapis.com/auth/calendar.events.readonly"
 
 
 class GoogleSignIn:
@@ -32,6 +33,12 @@ class GoogleSignIn:
         (COMPOSE, "to put each e-mail into your Drafts and send it from there, so that it is in your Sent folder"),
         (READ, "to see answers and bounces, and your signature and the addresses you may send as"),
     )  # fmt: skip
+    optional: tuple[tuple[str, str], ...] = (
+        (
+            CALENDAR,
+            "to see when you meet a candidate, which ends their e-mails; untick it and all else works",
+        ),
+    )
 
     def __init__(
         self,
@@ -42,7 +49,10 @@ class GoogleSignIn:
         token_uri: str,
         endpoint: str | None = None,
         timeout: float = 30.0,
+        calendar: bool = True,
     ) -> None:
+        if not calendar:
+            self.optional = ()
         self._client = {"client_id": client_id, "client_secret": client_secret}
         self._auth_uri, self._token_uri = auth_uri, token_uri
         self._revoke_uri = re.sub(r"token$", "revoke", token_uri)
@@ -59,7 +69,7 @@ class GoogleSignIn:
             "client_id": self._client["client_id"],
             "redirect_uri": redirect_uri,
             "response_type": "code",
-            "scope": " ".join(scope for scope, _ in self.permissions),
+            "scope": " ".join(scope for scope, _ in (*self.permissions, *self.optional)),
             "access_type": "offline",
             "prompt": "consent",  # without it Google gives no refresh token to whoever has agreed before
             "state": memo["state"],

@@ -9,7 +9,8 @@ What was chosen, and why (docs/unverified.md says what only a live account can c
 - A message keeps one immutable id from draft to Sent Items, if every request asks for such ids. So says
   Microsoft; others saw the id change all the same, so what was sent is also looked for by its key.
 - Delta queries see one folder at a time, and rules move answers anywhere; so a poll lists what the whole
-  mailbox received since shortly before the last one. Nothing can expire at the provider that way.
+  mailbox received since shortly before the last one, which can't expire at the provider. What that misses the
+  inbox's delta tells, once an hour (sweep.py).
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from outreach_sdk.mail.outlook.parse import (
     submitted,
     threading_properties,
 )
+from outreach_sdk.mail.outlook.sweep import EVERY, sweep
 from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, PollResult, SentMessage, Watch
 
 __all__ = ["OutlookTransport"]
@@ -288,15 +290,34 @@ class OutlookTransport:
         )
         came = [m for m in listed if not m.get("isDraft") and m.get("parentFolderId") != sent_folder]
         told = known.told if known else frozenset[str]()
-        new = [self._message(m) for m in came if Cursor.short(str(m["id"])) not in told]
+        fresh = [m for m in came if Cursor.short(str(m["id"])) not in told]
+        late, delta, swept, passed = self._swept(known, fresh)
+        new = [self._message(m) for m in (*fresh, *late)]
         # By the server's clock, but never later than by ours: a message may claim to be from the future.
         times = [t for m in listed if (t := moment(m.get("receivedDateTime"))) is not None]
         newest = min(max([*times, start]), max(dt.datetime.now(dt.UTC), start))
         begin = max(start, newest - OVERLAP)
         again = [m for m in came if str(m.get("receivedDateTime")) >= stamp(begin)]
-        following = Cursor(begin, sent_folder, frozenset(Cursor.short(str(m["id"])) for m in again))
+        short = frozenset(Cursor.short(str(m["id"])) for m in again)
+        following = Cursor(begin, sent_folder, short, delta, swept, passed)
         messages = sorted((m for m in new if m is not None), key=lambda m: m.received_at)
         return PollResult(messages, following.encode(), resynced=cursor is not None and known is None)
+
+    def _swept(
+        self, known: Cursor | None, fresh: list[dict[str, Any]]
+    ) -> tuple[list[dict[str, Any]], str, dt.datetime | None, frozenset[str]]:
+        """(what only the inbox's delta tells, its next link, when it was asked, what was told since)."""
+        now = dt.datetime.now(dt.UTC)
+        delta, swept = (known.delta, known.swept) if known else ("", None)
+        passed = (known.passed | known.told if known else frozenset()) | {
+            Cursor.short(str(m["id"])) for m in fresh
+        }
+        if swept is not None and now - swept < EVERY:
+            return [], delta, swept, passed
+        found, delta, done = sweep(self._graph, delta, swept, now)
+        late = [m for m in found if Cursor.short(str(m["id"])) not in passed]
+        passed |= {Cursor.short(str(m["id"])) for m in late}
+        return late, delta, now if done else swept, frozenset() if done else passed
 
     def watch(self, target: str, secret: str) -> Watch:
         """Not repeated: a lost answer may have left a subscription, which then tells what nobody believes."""

@@ -96,6 +96,24 @@ class Graph:
             page = self.read("GET", following)
             pages += 1
 
+    def round(
+        self, link: str, fields: Fields, *, at_most: int = 50
+    ) -> tuple[list[dict[str, Any]], str, bool]:
+        """(entries, link, done) of a delta round begun at a path or gone on with at a link: up to its deltaLink, or to
+        the nextLink after `at_most` pages, from which it goes on."""
+        found: list[dict[str, Any]] = []
+        for _ in range(at_most):
+            page = _object(self._repeated("GET", link, fields, pages_of=PAGE))
+            found += page.get("value") or ()
+            link, fields = str(page.get("@odata.deltaLink") or page.get("@odata.nextLink") or ""), {}
+            if not link:
+                raise MailTemporary("Outlook ended a round of changes without saying where the next begins.")
+            if urlsplit(link)[:2] != urlsplit(self._base)[:2]:
+                raise MailTemporary("Outlook named a next page on another server.")
+            if page.get("@odata.deltaLink"):
+                return found, link, True
+        return found, link, False
+
     def pause(self, attempt: int) -> None:
         time.sleep(self._retry_delay * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311
 
@@ -103,11 +121,17 @@ class Graph:
         self._session.close()
 
     def _repeated(
-        self, method: str, path: str, fields: Fields | None = None, *, body: Body | None = None
+        self,
+        method: str,
+        path: str,
+        fields: Fields | None = None,
+        *,
+        body: Body | None = None,
+        pages_of: int | None = None,
     ) -> requests.Response:
         for attempt in range(READ_ATTEMPTS):
             try:
-                return self._answer(method, path, fields, body=body)
+                return self._answer(method, path, fields, body=body, pages_of=pages_of)
             except MailTemporary:
                 if attempt == READ_ATTEMPTS - 1:
                     raise
@@ -122,12 +146,13 @@ class Graph:
         *,
         body: Body | None = None,
         sending: bool = False,
+        pages_of: int | None = None,
     ) -> requests.Response:
         token = self._token(None)
-        answer = self._once(method, path, fields, body, token, sending)
+        answer = self._once(method, path, fields, body, token, sending, pages_of)
         if answer.status_code == 401 and not sending:
             # Refused before anything was done: the token may have been taken back before its time was over.
-            answer = self._once(method, path, fields, body, self._token(token), sending)
+            answer = self._once(method, path, fields, body, self._token(token), sending, pages_of)
         if 200 <= answer.status_code < 300:
             return answer
         now = dt.datetime.now(dt.UTC)
@@ -141,10 +166,11 @@ class Graph:
         body: Body | None,
         token: str,
         sending: bool,
+        pages_of: int | None,
     ) -> requests.Response:
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in (fields or {}).items())
         url = path if path.startswith(self._base) else self._base + path + (f"?{query}" if query else "")
-        headers = {"Prefer": 'IdType="ImmutableId"'}
+        headers = {"Prefer": 'IdType="ImmutableId"' + (f", odata.maxpagesize={pages_of}" if pages_of else "")}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

@@ -18,7 +18,7 @@ import requests
 from outreach_sdk.errors import MailAuthError, MailTemporary, SignInRefused
 from outreach_sdk.mail.outlook.client import OutlookTransport
 from outreach_sdk.mail.outlook.graph import GRAPH
-from outreach_sdk.mail.outlook.tokens import LOGIN, SCOPES, application, shown_error
+from outreach_sdk.mail.outlook.tokens import CALENDAR, LOGIN, SCOPES, application, shown_error
 
 __all__ = ["MicrosoftSignIn"]
 
@@ -34,6 +34,12 @@ class MicrosoftSignIn:
         ("User.Read", "to see whose mailbox it is"),
         ("offline_access", "to go on when this notebook is closed, until you disconnect"),
     )
+    optional: tuple[tuple[str, str], ...] = (
+        (
+            CALENDAR,
+            "to see when you meet a candidate, which ends their e-mails; with calendar=False it isn't asked",
+        ),
+    )
 
     def __init__(
         self,
@@ -44,7 +50,11 @@ class MicrosoftSignIn:
         authority: str = LOGIN,
         endpoint: str | None = None,
         timeout: float = 30.0,
+        calendar: bool = True,
     ) -> None:
+        if not calendar:
+            self.optional = ()
+        self._scopes = [*SCOPES, *(scope for scope, _ in self.optional)]
         self._client = {"client_id": client_id, "client_secret": client_secret}
         self._tenant, self._authority = tenant, authority
         self._endpoint, self._timeout = endpoint, timeout
@@ -55,7 +65,7 @@ class MicrosoftSignIn:
             # browser adds no cookie; a code in an address is worth nothing without the PKCE verifier.
             warnings.filterwarnings("ignore", message="response_mode")
             memo = app.initiate_auth_code_flow(
-                SCOPES,
+                self._scopes,
                 redirect_uri=redirect_uri,
                 login_hint=address,
                 prompt="select_account",
@@ -76,7 +86,7 @@ class MicrosoftSignIn:
     def by_device(self, show: Callable[[str], None], *, patience: float = 900.0) -> dict[str, Any]:
         """The tokens, once somebody has typed the code that is shown. SignInRefused when time is up."""
         with self._application() as (app, _):
-            flow = app.initiate_device_flow(scopes=SCOPES)
+            flow = app.initiate_device_flow(scopes=self._scopes)
             if "user_code" not in flow:
                 raise SignInRefused(_why(flow.get("error"), flow))
             show(f"On any device, open {flow['verification_uri']} and type the code {flow['user_code']}.")
@@ -136,6 +146,8 @@ class MicrosoftSignIn:
             "refresh_token": str(refresh),
             "access_token": str(token),
             "expires_at": time.time() + float(given.get("expires_in") or 0),
+            # Asked for again at each renewal, where it was given: Microsoft refuses those who ask for more.
+            "calendar": CALENDAR.lower() in str(given.get("scope") or "").lower(),
         }
 
 

@@ -308,12 +308,16 @@ def mime_from(resource: Mapping[str, Any]) -> bytes:
 class Cursor:
     """Where the next poll begins, and which messages from there on were told already.
 
-    It carries the id of Sent Items, so that a process that has just started needn't ask for it.
+    It carries the id of Sent Items, so that a process that has just started needn't ask for it; and where the next
+    look at the inbox's delta begins, when the last one was, and which messages were told since.
     """
 
     start: dt.datetime
     sent_folder: str
     told: frozenset[str] = frozenset()
+    delta: str = ""
+    swept: dt.datetime | None = None
+    passed: frozenset[str] = frozenset()
 
     @staticmethod
     def short(message_id: str) -> str:
@@ -322,6 +326,8 @@ class Cursor:
 
     def encode(self) -> str:
         inner = {"v": 1, "from": stamp(self.start), "sent": self.sent_folder, "told": sorted(self.told)}
+        inner |= {"delta": self.delta, "passed": sorted(self.passed - self.told)}
+        inner |= {"swept": stamp(self.swept)} if self.swept else {}
         return json.dumps(inner, separators=(",", ":"))
 
     @classmethod
@@ -332,7 +338,10 @@ class Cursor:
             if inner["v"] != 1:
                 return None
             start = moment(inner["from"])
-            told = frozenset(map(str, inner["told"]))
-            return cls(start, str(inner["sent"]), told) if start is not None else None
+            if start is None:
+                return None
+            told, passed = frozenset(map(str, inner["told"])), frozenset(map(str, inner.get("passed", ())))
+            delta, swept = str(inner.get("delta", "")), moment(inner.get("swept"))
+            return cls(start, str(inner["sent"]), told, delta, swept, passed)
         except (ValueError, KeyError, TypeError):
             return None

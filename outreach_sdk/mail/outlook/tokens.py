@@ -23,13 +23,17 @@ import requests
 
 from outreach_sdk.errors import ConfigError, MailAuthError, MailTemporary
 
-__all__ = ["LOGIN", "SCOPES", "Grant", "Tokens", "application", "redeem", "shown_error"]
+__all__ = ["CALENDAR", "LOGIN", "SCOPES", "Grant", "Tokens", "application", "redeem", "shown_error"]
 
 LOGIN = "https://login.microsoftonline.com"
 SCOPES = ["Mail.ReadWrite", "Mail.Send", "User.Read"]
+CALENDAR = "Calendars.Read"
 EARLY = 120.0
 """Seconds before its end that an access token counts as used up."""
 ROUNDS = 5
+RENEWING = 90.0
+"""Seconds for which one process alone may renew; over that it is taken for dead."""
+LOOK = 0.1
 DEAD_FOR = 30.0
 """Seconds that a refusal stands without asking again, unless other tokens are kept by then."""
 NUMBER = re.compile(r"AADSTS\d+")
@@ -106,16 +110,19 @@ def redeem(
     tenant: str = "common",
     authority: str = LOGIN,
     timeout: float = 30.0,
+    calendar: bool = False,
 ) -> Grant:
-    """Exchange a refresh token. Raises MailAuthError (the grant or the application is dead) and
-    MailTemporary. Without a secret the application counts as public. An `authority` over plain http must
-    be on this machine, else ConfigError: the refresh token would be readable on the way."""
+    """Exchange a refresh token; `calendar`: its consent covers that too. Raises MailAuthError (the grant or the
+    application is dead) and MailTemporary. Without a secret the application counts as public. An `authority` over
+    plain http must be on this machine, else ConfigError: the refresh token would be readable on the way."""
     try:
         with application(client_id, client_secret, tenant=tenant, authority=authority, timeout=timeout) as (
             app,
             _,
         ):
-            answer = app.acquire_token_by_refresh_token(refresh_token, scopes=SCOPES)
+            answer = app.acquire_token_by_refresh_token(
+                refresh_token, scopes=[*SCOPES, *([CALENDAR] if calendar else [])]
+            )
     except (requests.RequestException, msal.exceptions.MsalError, RuntimeError) as exc:
         raise MailTemporary(f"Microsoft's sign-in didn't answer ({type(exc).__name__}).") from None
     except ValueError:
@@ -160,8 +167,10 @@ class Tokens:
     """The `token` of an OutlookTransport, shared by all threads of a process.
 
     `load` gives what is kept and its version, and raises MailAuthError where nothing is; `save` replaces it,
-    and says False where it is no longer of that version. `exchange` is `redeem` on what is kept. So of many
-    processes that find the token used up, each that comes late takes over what the first one got.
+    and says False where it is no longer of that version. `exchange` is `redeem` on what is kept. `begin` says
+    whether this process is the one to renew that version (a lease on the mailbox's row, `RENEWING` seconds long),
+    `end` gives that back. So of many processes that find the token used up one asks Microsoft, and the others take
+    over what it got.
     """
 
     def __init__(
@@ -170,11 +179,14 @@ class Tokens:
         save: Callable[[str, dict[str, Any]], bool],
         exchange: Callable[[Mapping[str, Any]], Grant],
         *,
+        begin: Callable[[str], bool] = lambda version: True,
+        end: Callable[[str], None] = lambda version: None,
         patience: float = 0.4,
     ) -> None:
         self._load = load
         self._save = save
         self._exchange = exchange
+        self._begin, self._end = begin, end
         self._patience = patience
         self._lock = threading.Lock()
         self._known: dict[str, Any] = {}
@@ -193,12 +205,18 @@ class Tokens:
                 return kept
             if version == self._dead[0] and time.monotonic() < self._dead[1]:
                 raise MailAuthError(self._dead[2])
+            if not self._mine(version):
+                continue
             try:
                 grant = self._exchange(kept)
             except MailAuthError as exc:
+                self._end(version)
                 if self._replaced(version):
                     continue
                 self._dead = (version, time.monotonic() + DEAD_FOR, str(exc))
+                raise
+            except BaseException:
+                self._end(version)
                 raise
             made = {
                 **kept,
@@ -209,6 +227,17 @@ class Tokens:
             if self._save(version, made):
                 return made
         raise MailTemporary("The mailbox's tokens kept changing while they were renewed.")
+
+    def _mine(self, version: str) -> bool:
+        """Whether it falls to this process to renew that version; False once another has."""
+        until = time.monotonic() + RENEWING + 5
+        while not self._begin(version):
+            time.sleep(LOOK)
+            if self._load()[0] != version:
+                return False
+            if time.monotonic() > until:
+                raise MailTemporary("Another process renews the mailbox's tokens and doesn't come to an end.")
+        return True
 
     def _replaced(self, version: str) -> bool:
         """Whether another process used this refresh token up and has written, or is about to write, the

@@ -1,0 +1,1 @@
+"""Notices to owners by a Slack-compatible incoming webhook."""
