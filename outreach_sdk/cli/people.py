@@ -16,7 +16,7 @@ from outreach_sdk.errors import InvalidInput
 # -- sequences and people ----------------------------------------------------------------------
 @outreach.group()
 def sequence() -> None:
-    """Sequences: list, show, activate, deactivate, preview, export."""
+    """Sequences: list, show, activate, deactivate, preview, drafts, approve, export."""
 
 
 def _sequence(name: str) -> Any:
@@ -83,6 +83,42 @@ def sequence_deactivate(name: str, as_json: bool) -> None:
 def sequence_preview(name: str, candidate: str | None, as_json: bool) -> None:
     """Every message as it would leave, and when; sends nothing."""
     say(_sequence(name).preview(candidate), as_json)
+
+
+@sequence.command("drafts")
+@click.argument("name")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write .csv, .parquet, .xlsx or .jsonl instead.")
+@JSON
+def sequence_drafts(name: str, out: str | None, as_json: bool) -> None:
+    """Every e-mail that hasn't left, as it would leave now: to read, edit, and give to `approve`."""
+    from outreach_sdk.objects.frames import written
+
+    found = _sequence(name).drafts()
+    if out is None:
+        say(found, as_json)
+        return
+    told = {"path": str(written(found, Path(out))), "drafts": found.height}
+    say(told, as_json, lambda d: f"Written: {d['drafts']} drafts to {d['path']}")
+
+
+@sequence.command("approve")
+@click.argument("name")
+@click.argument("file", required=False, type=click.Path(dir_okay=False))
+@click.option("--all", "everything", is_flag=True, help="All drafts as they are now, instead of a FILE.")
+@JSON
+def sequence_approve(name: str, file: str | None, everything: bool, as_json: bool) -> None:
+    """Approve the rows of FILE (.csv, .parquet, .xlsx or .jsonl, as `drafts --out` writes them), edits of subject and
+    body included. Status 1 if any of them wasn't approved; the others are."""
+    if (file is None) != everything:
+        raise click.UsageError("Give a FILE, or --all.")
+    from outreach_sdk.objects.frames import read_back
+
+    seq = _sequence(name)
+    told = seq.approve(seq.drafts() if file is None else read_back(Path(file)))
+    say(told, as_json)
+    left = told.filter(~told["outcome"].is_in(["approved", "edited", "unchanged"])).height
+    if left:
+        raise InvalidInput("drafts", name, f"{left} of {told.height} weren't approved: each row says why.")
 
 
 WHAT = click.option(
@@ -168,14 +204,11 @@ def task_list(as_json: bool) -> None:
     """Open tasks."""
     from outreach_sdk.objects.journey import Task
 
-    rows = [
-        {"n": n, "kind": t.kind, "candidate": t.candidate, "skip_at": t.skip_at}
-        for n, t in enumerate(Task.list(), 1)
-    ]
+    rows = [{"id": t.id, "kind": t.kind, "candidate": t.candidate, "skip_at": t.skip_at} for t in Task.list()]
     say(
         rows,
         as_json,
-        lambda rs: "\n".join(f"{r['n']}. {r['kind']} for {r['candidate']}" for r in rs) or "No tasks.",
+        lambda rs: "\n".join(f"{r['id']}. {r['kind']} for {r['candidate']}" for r in rs) or "No tasks.",
     )
 
 
@@ -184,13 +217,10 @@ def task_list(as_json: bool) -> None:
 @click.argument("action", type=click.Choice(["send", "done", "skip"]))
 @JSON
 def task_act(number: int, action: str, as_json: bool) -> None:
-    """Act on task NUMBER of `task list`."""
+    """Act on the task whose id is NUMBER (`id` in `task list`): the same one, however the list has changed."""
     from outreach_sdk.objects.journey import Task
 
-    listed = Task.list()
-    if not 1 <= number <= len(listed):
-        raise InvalidInput("number", number, f"There are {len(listed)} open tasks.")
-    chosen = listed[number - 1]
+    chosen = Task.get(number)
     {"send": chosen.send_now, "done": chosen.done, "skip": chosen.skip}[action]()
     say({"task": chosen.id, "action": action}, as_json, lambda _: "Done.")
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from outreach_sdk.domain import template
 from outreach_sdk.domain.message import check_header_value
 from outreach_sdk.domain.snippets import snippet_names
+from outreach_sdk.domain.variants import FIRST, Variant
 from outreach_sdk.errors import HeaderInjection, InvalidInput, NaiveDatetime, TemplateError, UnknownTimezone
 
 __all__ = [
@@ -195,11 +196,17 @@ class StepPlan:
     bcc: tuple[str, ...] = ()
     mailbox_id: int | None = None
     alias: str | None = None
+    variants: tuple[Variant, ...] = ()
 
     @property
     def automatic(self) -> bool:
         """Whether it leaves without a person."""
         return self.kind is StepKind.EMAIL and not self.manual
+
+    @property
+    def versions(self) -> tuple[Variant, ...]:
+        """Its own texts, then its variants'."""
+        return (Variant(FIRST, self.subject, self.body), *self.variants)
 
 
 def check_step(plan: StepPlan) -> None:
@@ -257,16 +264,18 @@ def problems(
             found.append(Problem("subject", f"Step {n} needs a subject.", n))
         if not (step.body or "").strip():
             found.append(Problem("body", f"Step {n} needs a body.", n))
-        for what, text in (("subject", step.subject), ("body", step.body)):
-            try:
-                if text:
-                    template.parse(text)
-                    if what == "subject":
-                        check_header_value("subject", text)
-            except (TemplateError, HeaderInjection) as exc:
-                found.append(Problem("template", f"Step {n}: the {what} can't be read: {exc}", n))
+        for version in step.versions:
+            where = f"Step {n}" if version.letter == FIRST else f"Step {n}{version.letter}"
+            for what, text in (("subject", version.subject), ("body", version.body)):
+                try:
+                    if text:
+                        template.parse(text)
+                        if what == "subject":
+                            check_header_value("subject", text)
+                except (TemplateError, HeaderInjection) as exc:
+                    found.append(Problem("template", f"{where}: the {what} can't be read: {exc}", n))
     for n, step in enumerate(steps, 1):
-        called = snippet_names(f"{step.subject or ''}{step.body or ''}")
+        called = snippet_names("".join(t or "" for v in step.versions for t in (v.subject, v.body)))
         for missing in dict.fromkeys(c for c in called if snippets is not None and c not in snippets):
             found.append(Problem("snippet", f"Step {n} calls a snippet that isn't there: {missing}.", n))
     if sender_problem is not None:

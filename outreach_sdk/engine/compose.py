@@ -22,6 +22,7 @@ from outreach_sdk.domain.message import (
 )
 from outreach_sdk.domain.snippets import expand
 from outreach_sdk.domain.threading import reply_subject
+from outreach_sdk.domain.variants import words_of
 from outreach_sdk.engine.links import FIELDS, link_fields, unsubscribe_headers
 from outreach_sdk.errors import MissingField
 from outreach_sdk.storage.store import Store
@@ -133,9 +134,10 @@ def with_snippets(source: str | None, known: Mapping[str, str], *, rich: bool) -
 
 
 def _texts(store: Store, entry: dict[str, Any]) -> tuple[str | None, str | None]:
-    """(subject, body) of an entry as written: a person's draft before the step's text, snippets in place."""
-    body = entry["draft_body"] if entry["draft_body"] is not None else entry["step_body"]
-    subject = entry["draft_subject"] if entry["draft_subject"] is not None else entry["step_subject"]
+    """(subject, body) of an entry as written, snippets in place; `entry["drawn"]` is whose they are."""
+    step = {name: entry[f"step_{name}"] for name in ("id", "subject", "body", "variants")}
+    words = words_of(step, entry["journey_id"], entry)
+    subject, body, entry["drawn"] = words.subject, words.body, words.letter
     if "snippet" in f"{subject}{body}":
         known = snippets(store, entry["workspace_id"], entry["owner_id"])
         rich = is_html(body or "")
@@ -169,13 +171,13 @@ def passages_of(store: Store, candidate_id: int, step_id: int, *texts: str | Non
 
 def _thread_subject(store: Store, entry: dict[str, Any]) -> str | None:
     """The subject of the thread a reply step belongs to, when the step that opens it was skipped."""
-    found = store.value(
-        "SELECT subject FROM steps WHERE sequence_id = ? AND removed_at IS NULL AND kind = 'email' "
+    found = store.one(
+        "SELECT id, subject, body, variants FROM steps WHERE sequence_id = ? AND removed_at IS NULL AND kind = 'email' "
         "AND thread = 'new' AND subject IS NOT NULL AND rank <= ? ORDER BY rank DESC LIMIT 1",
         entry["sequence_id"],
         entry["rank"],
     )
-    return None if found is None else str(found)
+    return None if found is None else words_of(found, entry["journey_id"]).subject
 
 
 def message(

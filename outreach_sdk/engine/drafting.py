@@ -11,6 +11,7 @@ from outreach_sdk.domain import template
 from outreach_sdk.domain.journey import OPEN_OUTBOX, OutboxState
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.threading import reply_subject
+from outreach_sdk.domain.variants import live, words_of
 from outreach_sdk.engine import compose
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.lifecycle import live_steps
@@ -79,14 +80,15 @@ class Desk:
     stored: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     leaving: set[tuple[int, int]] = field(default_factory=set)
 
-    def texts(self, step: dict[str, Any], stored: dict[str, Any]) -> tuple[str | None, str | None]:
-        """(subject, body) as written, snippets in place."""
-        subject = step["subject"] if stored.get("draft_subject") is None else stored["draft_subject"]
-        body = step["body"] if stored.get("draft_body") is None else stored["draft_body"]
-        rich = is_html(body or "")
+    def texts(
+        self, journey: dict[str, Any], step: dict[str, Any], stored: dict[str, Any]
+    ) -> tuple[str | None, str | None]:
+        """(subject, body) as written to one person, snippets in place."""
+        words = words_of(step, journey["id"], stored)
+        rich = is_html(words.body or "")
         return (
-            compose.with_snippets(subject, self.snippets, rich=False),
-            compose.with_snippets(body, self.snippets, rich=rich),
+            compose.with_snippets(words.subject, self.snippets, rich=False),
+            compose.with_snippets(words.body, self.snippets, rich=rich),
         )
 
     def data(self, journey: dict[str, Any], step: dict[str, Any]) -> dict[str, str]:
@@ -103,7 +105,7 @@ class Desk:
         self, journey: dict[str, Any], number: int, step: dict[str, Any], stored: dict[str, Any]
     ) -> Draft:
         """One e-mail, whatever is wrong with it."""
-        subject, body = self.texts(step, stored)
+        subject, body = self.texts(journey, step, stored)
         problem = None if journey["email"] else "There is no e-mail address to write to."
         out = Draft(journey, step, number, subject or "", body or "", "", problem, stored, self)
         if not (body or "").strip():
@@ -146,7 +148,7 @@ class Desk:
         if opening is None:
             return ""
         stored = self.stored.get((journey["id"], opening["id"]), {})
-        subject, _ = self.texts(opening, stored)
+        subject, _ = self.texts(journey, opening, stored)
         try:
             return " ".join(template.render(subject or "", self.data(journey, opening), html=False).split())
         except OutreachError:
@@ -160,7 +162,7 @@ def desk(
     alone, where given)."""
     store: Store = engine.store
     steps = live_steps(store, sequence["id"])
-    texts = "".join(f"{s['subject'] or ''}{s['body'] or ''}" for s in steps)
+    texts = "".join(f"{s['subject'] or ''}{s['body'] or ''}{s['variants']}" for s in steps)
     box_ids = sorted({b for b in (sequence["mailbox_id"], *(s["mailbox_id"] for s in steps)) if b})
     boxes = (
         store.rows(f"SELECT id, name, address FROM mailboxes WHERE id IN {in_marks(box_ids)}", *box_ids)
@@ -203,6 +205,13 @@ def desk(
         *params,
     ):
         made.stored[row["journey_id"], row["step_id"]] = row
+    if any(live(s["variants"]) for s in steps):
+        for row in store.rows(
+            "SELECT o.journey_id, o.step_id, o.variant FROM journeys j JOIN outbox o ON o.journey_id = j.id WHERE "
+            f"{some} AND o.state = 'planned' AND o.variant IS NOT NULL",
+            *params,
+        ):
+            made.stored.setdefault((row["journey_id"], row["step_id"]), {})["variant"] = row["variant"]
     written = (f"{r['draft_subject'] or ''}{r['draft_body'] or ''}" for r in made.stored.values())
     if any("link" in t.lower() for t in (texts, *made.snippets.values(), *written)):
         made.links = link_maker(store, owner, engine.public_url, uses=FIELDS)
@@ -223,7 +232,7 @@ def lacking(engine: Engine, sequence: dict[str, Any], most: int = 200) -> str | 
         t
         for s in live_steps(store, sequence["id"])
         if s["kind"] == "email"
-        for t in (s["subject"], s["body"])
+        for t in (s["subject"], s["body"], *(t for v in live(s["variants"]) for t in (v.subject, v.body)))
     ]
     if not any("{" in (t or "") for t in texts):
         return None

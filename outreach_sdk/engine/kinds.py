@@ -13,6 +13,7 @@ from typing import Any
 
 from outreach_sdk.ai.port import Judgement
 from outreach_sdk.domain.message import html_to_text, is_html
+from outreach_sdk.domain.variants import FIRST, Variant, known
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import own_addresses
 from outreach_sdk.storage.store import Store
@@ -81,15 +82,17 @@ def known_addresses(store: Store, row: dict[str, Any]) -> set[str]:
 def step_text(store: Store, row: dict[str, Any]) -> str:
     """The step that the answer answers, as it was written, with its merge fields: no name, no address."""
     step = store.one(
-        "SELECT s.subject, s.body FROM outbox o JOIN steps s ON s.id = o.step_id WHERE o.journey_id = ? AND "
-        "o.sending_at <= ? ORDER BY o.sending_at DESC, o.id DESC LIMIT 1",
+        "SELECT s.subject, s.body, s.variants, o.variant FROM outbox o JOIN steps s ON s.id = o.step_id "
+        "WHERE o.journey_id = ? AND o.sending_at <= ? ORDER BY o.sending_at DESC, o.id DESC LIMIT 1",
         row["journey_id"],
         row["received_at"],
     )
     if step is None:
         return ""
-    body = step["body"] or ""
-    return f"{step['subject'] or ''}\n\n{html_to_text(body) if is_html(body) else body}".strip()
+    variant = next((v for v in known(step["variants"]) if v.letter == step["variant"]), Variant(FIRST))
+    body = (step["body"] if variant.body is None else variant.body) or ""
+    subject = step["subject"] if variant.subject is None else variant.subject
+    return f"{subject or ''}\n\n{html_to_text(body) if is_html(body) else body}".strip()
 
 
 # -- claims ----------------------------------------------------------------------------------------

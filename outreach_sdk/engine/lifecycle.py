@@ -23,6 +23,7 @@ from outreach_sdk.domain.sequence import (
     schedule_from_dict,
     zone,
 )
+from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import sender_trouble, sender_troubles
@@ -69,6 +70,7 @@ def step_plan(row: dict[str, Any]) -> StepPlan:
         bcc=tuple(json.loads(row["bcc"] or "[]")),
         mailbox_id=row["mailbox_id"],
         alias=row["alias"],
+        variants=live(row["variants"]),
     )
 
 
@@ -96,7 +98,7 @@ def _snippets(
     sequence: dict[str, Any], steps: list[StepPlan], rows: Callable[[], list[dict[str, Any]]]
 ) -> set[str] | None:
     """The snippets its steps can name, where they name any; `rows` gives all snippets."""
-    if not any("snippet" in f"{s.subject}{s.body}" for s in steps):
+    if not any("snippet" in f"{v.subject}{v.body}" for s in steps for v in s.versions):
         return None
     return {
         r["name"]

@@ -167,7 +167,7 @@ def _lacking(
         if step_id is not None and step["id"] != step_id:
             continue
         known = desk.passages.get((person["candidate_id"], step["id"]), {})
-        subject, body = desk.texts(step, draft.stored)
+        subject, body = desk.texts(person, step, draft.stored)
         try:
             asked = template.prompts(f"{subject or ''}\n{body or ''}", desk.data(person, step))
         except OutreachError:

@@ -10,6 +10,7 @@ from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, OutboxState,
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import schedule_from_dict, zone
+from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.storage.holds import hold
@@ -36,8 +37,9 @@ def next_step(store: Store, journey: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def has_prompts(step: dict[str, Any]) -> bool:
-    """Whether a step holds passages for the model to write."""
-    return "ai(" in f"{step['subject'] or ''}{step['body'] or ''}".replace(" ", "")
+    """Whether a step, or a variant of it, holds passages for the model to write."""
+    texts = (step["subject"], step["body"], *(t for v in live(step["variants"]) for t in (v.subject, v.body)))
+    return "ai(" in "".join(t or "" for t in texts).replace(" ", "")
 
 
 def person_name(store: Store, candidate_id: int) -> str:

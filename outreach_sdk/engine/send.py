@@ -122,6 +122,7 @@ def ensure_draft(
         "provider_draft_id": draft.provider_draft_id,
         "provider_thread_id": message.provider_thread_id,
         "recipient": message.to[0].email,
+        "variant": entry.get("drawn"),
         "subject": message.subject,
         "body_html": message.html,
         "body_text": message.text,

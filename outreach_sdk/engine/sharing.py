@@ -11,7 +11,7 @@ from outreach_sdk.storage.transitions import event
 
 __all__ = ["clone", "share", "transfer", "unshare"]
 
-_STEP = "kind, manual, schedule, thread, subject, body, skip_after, cc, bcc, mailbox_id, alias"
+_STEP = "kind, manual, schedule, thread, subject, body, skip_after, cc, bcc, mailbox_id, alias, variants"
 _OWNED = (
     "UPDATE steps SET owner_id = ? WHERE sequence_id = ?",
     "UPDATE journeys SET owner_id = ? WHERE sequence_id = ?",

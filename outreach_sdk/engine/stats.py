@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from outreach_sdk.domain.reply_answer import KINDS
+from outreach_sdk.domain.variants import FIRST, live
 from outreach_sdk.storage.store import Store
 
 __all__ = ["GROUPS", "MEASURES", "stats"]
@@ -18,7 +19,8 @@ GROUPS = {
         "(SELECT m.address FROM outbox o JOIN mailboxes m ON m.id = o.mailbox_id WHERE o.journey_id = j.id "
         "AND o.state = 'sent' AND o.answers_id IS NULL ORDER BY o.sent_at, o.id LIMIT 1)"
     ),
-    "step": "q.step_id",
+    "step": "e.step_id",
+    "variant": "e.variant",
 }
 """What statistics may be grouped by, and the SQL for it: of a journey `j` and its candidate `c`."""
 
@@ -42,17 +44,19 @@ SELECT j.id, j.reason, {group} AS grp,
 FROM journeys j JOIN candidates c ON c.id = j.candidate_id WHERE j.sequence_id = ?
 """
 _CREDITED = """
-SELECT q.*, (SELECT o.step_id FROM outbox o WHERE o.journey_id = q.id AND o.state = 'sent' AND o.answers_id IS NULL
-  AND (q.first_reply IS NULL OR o.sent_at <= q.first_reply) ORDER BY o.sent_at DESC, o.id DESC LIMIT 1) AS step_id
+SELECT q.*, (SELECT o.id FROM outbox o WHERE o.journey_id = q.id AND o.state = 'sent' AND o.answers_id IS NULL
+  AND (q.first_reply IS NULL OR o.sent_at <= q.first_reply) ORDER BY o.sent_at DESC, o.id DESC LIMIT 1) AS entry_id
 FROM ({journeys}) AS q
 """
 
 
 def stats(store: Store, sequence_id: int, by: str) -> list[dict[str, Any]]:
-    """Rows of `MEASURES` with `grp`; for "step", `grp` is the step's id, in their order. A handful of statements,
-    however many journeys there are."""
+    """Rows of `MEASURES` with `grp`; for "step", `grp` is the step's id, in their order, and for "variant" beside it
+    `variant` is its letter, null for what was edited by hand. A handful of statements, however many journeys there are."""
     if by == "step":
         return _by_step(store, sequence_id)
+    if by == "variant":
+        return _by_variant(store, sequence_id)
     sql = _JOURNEYS.format(group=GROUPS[by])
     found = store.rows(
         f"SELECT COALESCE(q.grp, '') AS grp, COUNT(*) AS people, SUM(CASE WHEN q.sent > 0 THEN 1 ELSE 0 END) AS reached, "
@@ -86,12 +90,41 @@ def _by_step(store: Store, sequence_id: int) -> list[dict[str, Any]]:
         "GROUP BY s.id, s.rank ORDER BY s.rank",
         sequence_id,
     )
-    credited = _CREDITED.format(journeys=_JOURNEYS.format(group="''"))
-    came = {
-        r["step_id"]: r
-        for r in store.rows(
-            f"SELECT q.step_id, {_sums()} FROM ({credited}) AS q GROUP BY q.step_id", *_params(), sequence_id
-        )
-    }
+    came = {r["step_id"]: r for r in _came(store, sequence_id, "e.step_id")}
     nothing = dict.fromkeys(MEASURES, 0)
     return [{**nothing, **came.get(r["grp"], {}), **r, "reached": r["people"]} for r in sent]
+
+
+def _came(store: Store, sequence_id: int, columns: str) -> list[dict[str, Any]]:
+    """What came of it, credited to entries `e` of the outbox, grouped by these columns of theirs."""
+    credited = _CREDITED.format(journeys=_JOURNEYS.format(group="''"))
+    return store.rows(
+        f"SELECT {columns}, {_sums()} FROM ({credited}) AS q JOIN outbox e ON e.id = q.entry_id GROUP BY {columns}",
+        *_params(),
+        sequence_id,
+    )
+
+
+def _by_variant(store: Store, sequence_id: int) -> list[dict[str, Any]]:
+    """A row for each variant there is, and for each that was sent."""
+    sent = {
+        (r["step_id"], r["variant"]): r
+        for r in store.rows(
+            "SELECT o.step_id, o.variant, COUNT(DISTINCT o.journey_id) AS people, COUNT(o.id) AS sent FROM steps s JOIN "
+            "outbox o ON o.step_id = s.id AND o.state = 'sent' WHERE s.sequence_id = ? GROUP BY o.step_id, o.variant",
+            sequence_id,
+        )
+    }
+    came = {(r["step_id"], r["variant"]): r for r in _came(store, sequence_id, "e.step_id, e.variant")}
+    out = []
+    for step in store.rows(
+        "SELECT id, variants, removed_at FROM steps WHERE sequence_id = ? AND kind = 'email' ORDER BY rank",
+        sequence_id,
+    ):
+        there = {FIRST, *(v.letter for v in live(step["variants"]))} if step["removed_at"] is None else set()
+        letters = there | {letter for step_id, letter in sent if step_id == step["id"]}
+        for letter in sorted(letters, key=lambda x: x or "~"):
+            key = step["id"], letter
+            row = {**dict.fromkeys(MEASURES, 0), **came.get(key, {}), **sent.get(key, {})}
+            out.append({**row, "grp": step["id"], "variant": letter, "reached": row["people"]})
+    return out

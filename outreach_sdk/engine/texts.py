@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from outreach_sdk.domain import template
 from outreach_sdk.domain.message import is_html
+from outreach_sdk.domain.variants import live, stored_form
 from outreach_sdk.engine.compose import snippets, with_snippets
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.lifecycle import live_steps
@@ -69,6 +71,14 @@ def keep_template(engine: Engine, sequence: dict[str, Any], user_id: int, name: 
         rich = is_html(step["body"] or "")
         kept["body"] = with_snippets(step["body"], known, rich=rich)
         kept["subject"] = with_snippets(step["subject"], known, rich=False)
+        kept["variants"] = stored_form(
+            replace(
+                v,
+                subject=with_snippets(v.subject, known, rich=False),
+                body=with_snippets(v.body, known, rich=is_html(v.body or "")),
+            )
+            for v in live(step["variants"])
+        )
         kept["manual"] = bool(step["manual"])
         steps.append(kept)
     if not steps:

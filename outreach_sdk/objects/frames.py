@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.sheet import sniff
 from outreach_sdk.errors import InvalidInput
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["frame", "written"]
+__all__ = ["frame", "read_back", "written"]
 
 
 def frame(rows: list[dict[str, Any]], **columns: str) -> pl.DataFrame:
@@ -63,3 +66,43 @@ def written(table: pl.DataFrame, where: Path) -> Path:
         case other:
             raise InvalidInput("path", other or str(where), "End it in .csv, .parquet, .xlsx or .jsonl.")
     return where
+
+
+def read_back(where: Path) -> pl.DataFrame:
+    """The text columns of a file that `written` made, as they were, whoever edited it. InvalidInput."""
+    import polars as pl
+
+    if not where.is_file():
+        raise InvalidInput("path", str(where), "There is no such file.")
+    try:
+        match where.suffix:
+            case ".csv":
+                table = _sheet(where)
+            case ".parquet":
+                table = pl.read_parquet(where)
+            case ".jsonl":
+                table = pl.read_ndjson(where, infer_schema_length=None)
+            case ".xlsx":
+                table = pl.read_excel(where, infer_schema_length=0)
+            case other:
+                raise InvalidInput("path", other or str(where), "End it in .csv, .parquet, .xlsx or .jsonl.")
+    except (pl.exceptions.PolarsError, OSError, ValueError, ImportError) as exc:
+        if isinstance(exc, InvalidInput):
+            raise
+        raise InvalidInput("path", str(where), f"It can't be read: {exc}") from exc
+    if where.suffix in (".csv", ".xlsx"):
+        texts = [c for c, kind in table.schema.items() if kind == pl.String]
+        table = table.with_columns(pl.col(texts).str.replace(r"^'([=+\-@\t\r])", "${1}"))
+    return table
+
+
+def _sheet(where: Path) -> pl.DataFrame:
+    """A CSV in whatever encoding and delimiter a spreadsheet saved it, each cell as text."""
+    import polars as pl
+
+    data = where.read_bytes()
+    fmt = sniff(data[: 256 * 1024], total=len(data))
+    rows = csv.reader(io.StringIO(data.decode(fmt.encoding), newline=""), delimiter=fmt.delimiter)
+    headers = next(rows, [])
+    found = [dict(zip(headers, row, strict=False)) for row in rows if row]
+    return pl.DataFrame(found, schema=dict.fromkeys(headers, pl.String), orient="row")

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from outreach_sdk.domain.sequence import SequenceStatus, describe_schedule
+from outreach_sdk.domain.variants import live
 from outreach_sdk.engine import lifecycle, stats
 from outreach_sdk.notebook.card import Banner, Bar, Bullets, Card, Note, Part, Table
 from outreach_sdk.objects.session import Session
@@ -67,6 +68,12 @@ def funnel_parts(session: Session, sequence_id: int) -> list[tuple[str, int]]:
     ]
 
 
+def _what(step: dict[str, Any]) -> str:
+    title = step["subject"] or ("in the thread" if step["kind"] == "email" else step["body"] or "")
+    more = len(live(step["variants"]))
+    return f"{title} ({more + 1} variants)" if more else title
+
+
 def sequence_card(session: Session, row: dict[str, Any], notice: str | None) -> Card:
     """What it is, why it doesn't run, how far everybody is, who is next."""
     store, sequence_id = session.store, row["id"]
@@ -75,8 +82,8 @@ def sequence_card(session: Session, row: dict[str, Any], notice: str | None) -> 
     status = SequenceStatus.INCOMPLETE if problems and not row["active"] else active
     counts = step_counts(session, sequence_id)
     steps = []
-    live = lifecycle.live_steps(store, sequence_id)
-    for number, step in enumerate(live[:MOST_STEPS], 1):
+    plan = lifecycle.live_steps(store, sequence_id)
+    for number, step in enumerate(plan[:MOST_STEPS], 1):
         n = counts.get(step["id"], {})
         kind = f"{step['kind']}, by hand" if step["manual"] else step["kind"]
         steps.append(
@@ -84,7 +91,7 @@ def sequence_card(session: Session, row: dict[str, Any], notice: str | None) -> 
                 number,
                 kind,
                 describe_schedule(lifecycle.step_plan(step).schedule),
-                step["subject"] or ("in the thread" if step["kind"] == "email" else step["body"] or ""),
+                _what(step),
                 n.get("next", 0) or None,
                 n.get("waiting", 0) or None,
                 sum(n.get(s, 0) for s in _DONE) or None,
@@ -101,8 +108,8 @@ def sequence_card(session: Session, row: dict[str, Any], notice: str | None) -> 
     ]
     parts: list[Part] = [Bullets(problems), Banner(notice)]
     parts.append(Table(["step", "kind", "when", "what", "next", "waiting", "done", "skipped"], steps))
-    if len(live) > MOST_STEPS:
-        parts.append(Note(f"{len(live) - MOST_STEPS} more steps are in seq.steps."))
+    if len(plan) > MOST_STEPS:
+        parts.append(Note(f"{len(plan) - MOST_STEPS} more steps are in seq.steps."))
     if told:
         parts += [Bar(funnel_parts(session, sequence_id)), Table(["journeys", ""], told)]
     else:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from outreach_sdk.domain.pacing import mailbox_limits
+from outreach_sdk.domain.variants import words_of
 from outreach_sdk.engine.limits import LEFT
 from outreach_sdk.notebook.card import Banner, Bar, Card, Mail, Note, Part, Table
 from outreach_sdk.objects.session import Session
@@ -73,8 +74,9 @@ def journey_card(session: Session, row: dict[str, Any]) -> Card:
 
 def _to_come(session: Session, row: dict[str, Any]) -> list[Part]:
     steps = session.store.rows(
-        "SELECT s.id, s.kind, s.manual, s.subject, s.body, x.status, x.skip_at FROM steps s LEFT JOIN journey_steps x "
-        "ON x.step_id = s.id AND x.journey_id = ? WHERE s.sequence_id = ? AND s.removed_at IS NULL AND s.rank > ? "
+        "SELECT s.id, s.kind, s.manual, s.subject, s.body, s.variants, x.status, x.skip_at FROM steps s "
+        "LEFT JOIN journey_steps x ON x.step_id = s.id AND x.journey_id = ? "
+        "WHERE s.sequence_id = ? AND s.removed_at IS NULL AND s.rank > ? "
         "ORDER BY s.rank LIMIT 10",
         row["id"],
         row["sequence_id"],
@@ -94,7 +96,8 @@ def _to_come(session: Session, row: dict[str, Any]) -> list[Part]:
                 note = "its passages are being written"
         skip = f"skips itself {step['skip_at']:%d %b, %H:%M} UTC" if step["skip_at"] else None
         kind = f"{step['kind']}, by hand" if step["manual"] else step["kind"]
-        title = step["subject"] or ("in the thread" if step["kind"] == "email" else step["body"] or "")
+        words = words_of(step, row["id"])
+        title = words.subject or ("in the thread" if step["kind"] == "email" else words.body or "")
         out.append(Mail([due, kind, note, skip], title, "plan"))
     return out
 

@@ -101,7 +101,7 @@ class SequencePanels:
                     "Preview", None, [Note("Enrol somebody to see what it comes to for them.")]
                 ).html()
             table = drafting.desk(self._session.engine, self._row(), [journey], ended=True)
-            step = {**self._nth(n), "subject": subject or None, "body": body}
+            step = {**self._nth(n), "subject": subject or None, "body": body, "variants": "[]"}
             table.steps = [step if s["id"] == step["id"] else s for s in table.steps]
             made = table.render(table.journeys[0], n, step, {})
             mail = step["kind"] == "email"

@@ -94,7 +94,8 @@ class SequenceResults:
 
     def stats(self, by: str | None = None) -> pl.DataFrame:
         """What came of it: one row, or one for each `by`: "step" (what came of a journey is credited to the last
-        e-mail before the first answer), "source", "title", "company" or "mailbox".
+        e-mail before the first answer), "source", "title", "company", "mailbox", or "variant" (of
+        a step's text: "1A", "1B" …; "1 by hand" is what was edited as a draft; credited as for "step").
 
         Frame: the group (a step as its number), people (enrolled; for a step: who got it), reached (got an e-mail),
         sent, replied, then how many people's latest answer was interested, not_now, not_interested, question,
@@ -107,9 +108,13 @@ class SequenceResults:
         rows = stats.stats(self._session.store, self.id, by or "sequence")
         numbers = {step["id"]: n for n, step in enumerate(self._live(), 1)}
         for row in rows:
-            row[by or "sequence"] = row["grp"] if by else self.name
-            if by == "step":
+            if by == "variant":
+                letter, n = row["variant"] or " by hand", numbers.get(row["grp"])
+                row["variant"] = f"{n}{letter}" if n else f"removed {letter.strip()}"
+            elif by == "step":
                 row["step"] = numbers.get(row["grp"])
+            else:
+                row[by or "sequence"] = row["grp"] if by else self.name
             for rate, what in (("reply_rate", "replied"), ("interest_rate", "interested")):
                 row[rate] = row[what] / row["reached"] if row["reached"] else None
         kinds = dict.fromkeys(stats.MEASURES, "int") | {"reply_rate": "float", "interest_rate": "float"}

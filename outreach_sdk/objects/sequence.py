@@ -14,6 +14,7 @@ from outreach_sdk.domain.sequence import (
     describe_schedule,
     zone,
 )
+from outreach_sdk.domain.variants import words_of
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
 from outreach_sdk.engine import compose, dispatch, drafting, imports, lifecycle, review
 from outreach_sdk.engine import people as people_rows
@@ -38,6 +39,7 @@ from outreach_sdk.objects.settings import preferred, window_value
 from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
 from outreach_sdk.objects.texting import SequenceTemplate
+from outreach_sdk.objects.varying import SequenceVariants
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,6 +52,7 @@ Sentences = list[str]
 
 class Sequence(
     StepWriting,
+    SequenceVariants,
     SequenceOwning,
     SequenceTemplate,
     SequenceReview,
@@ -414,9 +417,10 @@ class Sequence(
         out: list[dict[str, Any]] = []
         anchor, subject = now, ""
         known = compose.snippets(store, row["workspace_id"], row["owner_id"])
-        texts = [t for step in self._live() for t in (step["subject"], step["body"])] + [*known.values()]
+        said = [(step, words_of(step, journey_id)) for step in self._live()]
+        texts = [t for _, w in said for t in (w.subject, w.body)] + [*known.values()]
         merge |= compose.links_of(store, journey_id, self._session.engine.public_url, *texts)
-        for number, step in enumerate(self._live(), 1):
+        for number, (step, words) in enumerate(said, 1):
             plan = lifecycle.step_plan(step)
             at = next_due(
                 plan.schedule,
@@ -430,8 +434,8 @@ class Sequence(
                 tz = zone(data["timezone"] or row["timezone"])
                 at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
-            subject = compose.with_snippets(plan.subject, known, rich=False) or subject
-            body = compose.with_snippets(plan.body, known, rich=is_html(plan.body or "")) or ""
+            subject = compose.with_snippets(words.subject, known, rich=False) or subject
+            body = compose.with_snippets(words.body, known, rich=is_html(words.body or "")) or ""
             who = data.get("id") or 0
             try:
                 line["subject"], line["text"], _ = compose.render_step(
@@ -442,7 +446,7 @@ class Sequence(
                     passages=compose.passages_of(store, who, step["id"], subject, body),
                 )
             except MissingField as exc:
-                line |= {"subject": plan.subject, "text": plan.body, "missing": ", ".join(exc.fields)}
+                line |= {"subject": words.subject, "text": words.body, "missing": ", ".join(exc.fields)}
             if plan.thread == "reply" and plan.kind == "email" and line.get("subject"):
                 line["subject"] = f"Re: {line['subject']}"
             out.append(line)

@@ -206,6 +206,7 @@ class Step(Owned):
     bcc = JsonField(default=list)
     mailbox = pw.BigIntegerField(column_name="mailbox_id", null=True)
     alias = pw.TextField(null=True)  # type: ignore[assignment]
+    variants = JsonField(default=list, constraints=[pw.SQL("DEFAULT '[]'")])  # domain/variants.py
     removed_at = UtcField(null=True)
 
     class Meta:
@@ -288,6 +289,7 @@ class Outbox(Owned):
     priority = pw.SmallIntegerField(default=2)
     mailbox = pw.BigIntegerField(column_name="mailbox_id")
     recipient = pw.TextField()
+    variant = pw.TextField(null=True)  # whose text it bears: A, B …; null: an answer, or edited by hand
     subject = pw.TextField(null=True)
     body_html = pw.TextField(null=True)
     body_text = pw.TextField(null=True)

@@ -208,9 +208,9 @@ def open_attempt(
     definitely refused, finally bounced, or settled by a person."""
     store.write(
         "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
-        "generation, journey_generation, priority, mailbox_id, recipient, cc, bcc, tries, looks, due_at) "
+        "generation, journey_generation, priority, mailbox_id, recipient, cc, bcc, tries, looks, due_at, variant) "
         "SELECT workspace_id, owner_id, journey_id, step_id, candidate_id, attempt + 1, ?, 'planned', 0, "
-        "journey_generation, COALESCE(?, priority), mailbox_id, recipient, '[]', '[]', 0, 0, COALESCE(?, due_at) "
+        "journey_generation, COALESCE(?, priority), mailbox_id, recipient, '[]', '[]', 0, 0, COALESCE(?, due_at), variant "
         "FROM outbox WHERE id = ?",
         send_key,
         priority,

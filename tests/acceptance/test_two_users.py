@@ -58,8 +58,10 @@ def attempts(world: SimpleNamespace, tmp_path: Path) -> dict[type, dict[str, Att
             "add_linkedin": lambda s: s.add_linkedin("n"),
             "add_phone": lambda s: s.add_phone("n"),
             "add_sms": lambda s: s.add_sms("n"),
+            "add_variant": lambda s: s.add_variant(1, "Other"),
             "approve": lambda s: s.approve([{"candidate": 1, "step": 1, "approved": True}]),
             "clone": lambda s: s.clone("Mine now"),
+            "edit_variant": lambda s: s.edit_variant(1, "B", body="Other words"),
             "edit_step": lambda s: s.edit_step(1, body="Other words"),
             "enroll": lambda s: s.enroll([person]),
             "export": lambda s: s.export(tmp_path / "stolen.csv"),
@@ -71,6 +73,7 @@ def attempts(world: SimpleNamespace, tmp_path: Path) -> dict[type, dict[str, Att
             "prefer": lambda s: setattr(s, "prefer", "work"),
             "preview": lambda s: s.preview(address(0)),
             "remove_step": lambda s: s.remove_step(1),
+            "remove_variant": lambda s: s.remove_variant(1, "B"),
             "review": lambda s: setattr(s, "review", True),
             "save_template": lambda s: s.save_template("Stolen"),
             "send_test": lambda s: s.send_test(to="bea@agency.example"),
@@ -80,6 +83,7 @@ def attempts(world: SimpleNamespace, tmp_path: Path) -> dict[type, dict[str, Att
             "transfer": lambda s: s.transfer("bea"),
             "unlink": lambda s: s.unlink(mine.list),
             "unshare": lambda s: s.unshare("ada"),
+            "variants": lambda s: s.variants(1),
             "window": lambda s: setattr(s, "window", None),
             "withdraw": lambda s: s.withdraw([{"candidate": 1, "step": 1}]),
             "write_back": lambda s: setattr(s, "write_back", "greenhouse"),
@@ -340,11 +344,13 @@ COMMANDS: dict[str, list[str]] = {
     "sequence activate": ["Adas plan"],
     "sequence deactivate": ["Adas plan"],
     "sequence preview": ["Adas plan"],
+    "sequence drafts": ["Adas plan", "--out", "{tmp}/stolen.csv"],
+    "sequence approve": ["Adas plan", "--all"],
     "sequence export": ["Adas plan", "{tmp}/stolen.csv"],
     "export": ["Adas plan", "{tmp}/stolen.csv"],
     "enroll": ["Adas plan", "{tmp}/people.csv"],
     "import": ["{tmp}/people.csv", "--sequence", "Adas plan"],
-    "task act": ["1", "done"],
+    "task act": ["{task}", "done"],
     "mailbox check": ["ada@agency.example"],
     "mailbox disconnect": ["ada@agency.example"],
     "mailbox default": ["ada@agency.example"],
@@ -395,7 +401,7 @@ def test_no_command_finds_what_is_the_others(
 
     def run(words: str, *more: str) -> click.testing.Result:
         made = CliRunner().invoke(
-            commands, [*words.split(), *(m.format(tmp=tmp_path) for m in more), "--json"]
+            commands, [*words.split(), *(m.format(tmp=tmp_path, task=world.task.id) for m in more), "--json"]
         )
         sessions.current().engine.store.close()
         return made
