@@ -105,7 +105,9 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
     done["deliveries"] += told
     done["drains"] += polls
     if selftest.waiting(engine, 1) or store.value(
-        "SELECT 1 FROM mailboxes WHERE revoking IS NOT NULL LIMIT 1"
+        "SELECT 1 FROM mailboxes WHERE revoking IS NOT NULL UNION ALL SELECT 1 FROM test_sends WHERE lease_until <= ? "
+        "LIMIT 1",
+        now,
     ):
         done["drains"] += wake.enqueue("read", "drain_checks", int(now.timestamp() // 2))
     if store.value(

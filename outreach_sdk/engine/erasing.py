@@ -133,6 +133,7 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "UPDATE journey_steps SET draft_subject = NULL, draft_body = NULL, note = NULL, approved_hash = NULL "
         "WHERE candidate_id = ?",
         "DELETE FROM passages WHERE candidate_id = ?",
+        "DELETE FROM test_sends WHERE candidate_id = ?",
         "UPDATE journeys SET email = NULL, detail = NULL, provider_thread_id = NULL, thread_subject = NULL, "
         "thread_refs = '[]', resume_at = NULL WHERE candidate_id = ?",
         "UPDATE inbound SET sender = NULL, subject = '', body_text = '', visible_text = NULL, verdict = NULL, "

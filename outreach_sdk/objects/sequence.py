@@ -38,6 +38,7 @@ from outreach_sdk.objects.session import Session, current, local_zone
 from outreach_sdk.objects.settings import preferred, window_value
 from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.steps import StepWriting, mailbox_id
+from outreach_sdk.objects.testing import SequenceTesting
 from outreach_sdk.objects.texting import SequenceTemplate
 from outreach_sdk.objects.varying import SequenceVariants
 
@@ -51,6 +52,7 @@ Sentences = list[str]
 
 
 class Sequence(
+    SequenceTesting,
     StepWriting,
     SequenceVariants,
     SequenceOwning,
@@ -396,6 +398,18 @@ class Sequence(
     def preview(self, candidate: Any = None) -> pl.DataFrame:
         """Frame: step, kind, at (when it would leave if activated now), to, subject, text, missing. Sends
         nothing. `candidate`: as in `journey`; None takes the first enrolled, else an example person."""
+        return frame(
+            self._expected(candidate),
+            step="int",
+            kind="str",
+            at="time",
+            to="str",
+            subject="str",
+            text="str",
+            missing="str",
+        )
+
+    def _expected(self, candidate: Any) -> Rows:
         row, store, now = self._row(), self._session.store, self._session.now()
         rules = self._rules()
         if candidate is not None:
@@ -434,11 +448,12 @@ class Sequence(
                 tz = zone(data["timezone"] or row["timezone"])
                 at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
+            line["candidate"] = data.get("id")
             subject = compose.with_snippets(words.subject, known, rich=False) or subject
             body = compose.with_snippets(words.body, known, rich=is_html(words.body or "")) or ""
             who = data.get("id") or 0
             try:
-                line["subject"], line["text"], _ = compose.render_step(
+                line["subject"], line["text"], line["html"] = compose.render_step(
                     subject if plan.kind == "email" else None,
                     body,
                     merge,
@@ -451,9 +466,7 @@ class Sequence(
                 line["subject"] = f"Re: {line['subject']}"
             out.append(line)
             anchor = at or anchor
-        return frame(
-            out, step="int", kind="str", at="time", to="str", subject="str", text="str", missing="str"
-        )
+        return out
 
     # -- looks ---------------------------------------------------------------------------------
     def _line(self) -> str:

@@ -52,6 +52,30 @@ class Template(Owned):
         indexes = ((("workspace", "name"), True),)
 
 
-TABLES: tuple[type[pw.Model], ...] = (Snippet, Passage, Template)
+class TestSend(Owned):
+    """An e-mail of a sequence on its way to a colleague who wants to see it. Once `sending` was committed it is never
+    sent again by the machine."""
 
-PARTIAL_INDEXES: tuple[str, ...] = ()
+    mailbox = pw.BigIntegerField(column_name="mailbox_id")
+    sequence = pw.BigIntegerField(column_name="sequence_id")
+    candidate = pw.BigIntegerField(column_name="candidate_id", null=True)  # whose it shows
+    number = pw.IntegerField()
+    recipient = pw.TextField()
+    subject = pw.TextField()
+    body_html = pw.TextField()
+    body_text = pw.TextField()
+    send_key = pw.TextField(unique=True)
+    state = pw.TextField()  # planned | sending | sent | failed | unknown
+    detail = pw.TextField(null=True)
+    lease_until = UtcField(null=True)  # null: settled
+    created_at = UtcField()
+
+    class Meta:
+        table_name = "test_sends"
+
+
+TABLES: tuple[type[pw.Model], ...] = (Snippet, Passage, Template, TestSend)
+
+PARTIAL_INDEXES: tuple[str, ...] = (
+    "CREATE INDEX test_sends_open ON test_sends (lease_until, id) WHERE lease_until IS NOT NULL",
+)
