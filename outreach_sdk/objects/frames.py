@@ -86,7 +86,7 @@ def read_back(where: Path) -> pl.DataFrame:
                 table = pl.read_excel(where, infer_schema_length=0)
             case other:
                 raise InvalidInput("path", other or str(where), "End it in .csv, .parquet, .xlsx or .jsonl.")
-    except (pl.exceptions.PolarsError, OSError, ValueError, ImportError) as exc:
+    except (pl.exceptions.PolarsError, csv.Error, OSError, ValueError, ImportError) as exc:
         if isinstance(exc, InvalidInput):
             raise
         raise InvalidInput("path", str(where), f"It can't be read: {exc}") from exc
