@@ -256,7 +256,8 @@ def text_to_html(body: str, *, rich: bool | None = None) -> str:
 
 # No tag and no link reaches past where the next begins, so that no HTML takes longer than its length.
 _BREAKS = re.compile(r"<\s*+(?:br|/p|/div|/li|/tr|/h[1-6]|hr)\b[^<>]*+>", re.I)
-_LINK = re.compile(r"<a\b[^<>]*?href=\"([^\"<>]*)\"[^<>]*+>((?:[^<]++|<(?!/?a\b))*+)</a\s*+>", re.I)
+# No possessive group: Python before 3.11.5 loses its place in one (gh-106052).
+_LINK = re.compile(r"<a\b[^<>]*?href=\"([^\"<>]*)\"[^<>]*+>((?:[^<]|<(?!/?a\b))*)</a\s*+>", re.I)
 _TAGS = re.compile(r"<[^<>]*+>")
 _HIDDEN = re.compile(r"<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)", re.I | re.S)
 

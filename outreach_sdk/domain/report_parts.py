@@ -64,7 +64,7 @@ _EDGE = r"\s<>()\[\],;:\"'|=@"
 # Possessive, and begun only where a run of characters begins, so that no text takes longer than its length.
 _MAIL = re.compile(
     rf"(?<![^{_EDGE}])[^A-Za-z0-9_{_EDGE}]{{0,8}}+([A-Za-z0-9_][^{_EDGE}]{{0,127}}+"
-    r"@[A-Za-z0-9][A-Za-z0-9-]{0,62}+(?:\.[A-Za-z0-9-]{1,63}+){0,10}+)"
+    r"@[A-Za-z0-9][A-Za-z0-9-]{0,62}+(?:\.[A-Za-z0-9-]{1,63}+){0,10})"
 )
 
 _DAEMON = re.compile(

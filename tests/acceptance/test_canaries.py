@@ -116,6 +116,7 @@ def everything_in(redis: Redis) -> str:
             "set": lambda k: redis.smembers(k),
             "zset": lambda k: redis.zrange(k, 0, -1),
             "stream": lambda k: redis.xrange(k),
+            "none": lambda k: "gone meanwhile",
         }[kind](key)
         found.append(f"{key!r} {value!r}")
     return "\n".join(found)
