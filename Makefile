@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 4
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 CORPORA ?= ../shared/data
 INPUTS ?= 1000000
