@@ -35,6 +35,15 @@ FIXTURES = [
         "response": {"content": json.dumps({**dict.fromkeys(FIELDS), "first_name": 1, "email": 2})},
     },
     {"match": {"userMessage": "Adres digitaal"}, "response": {"content": '{"email": "the second one"}'}},
+    *(
+        {"match": {"userMessage": f"Adres {name}"}, "response": response}
+        for name, response in {
+            "verzonnen": {"content": json.dumps({**dict.fromkeys(FIELDS), "email": 7})},
+            "verkeerd": {"content": json.dumps({**dict.fromkeys(FIELDS), "email": 1})},
+            "gebroken": {"content": '{"email": 2'},
+            "druk": {"error": BUSY, "status": 429},
+        }.items()
+    ),
     {"match": {"userMessage": "are you busy"}, "response": {"error": BUSY, "status": 429}},
 ]
 
@@ -107,3 +116,11 @@ def test_columns_are_named(model: OpenAiJudge) -> None:
     assert by_model(model, headers, rows, rules).fields["email"] == "Adres elektronisch"
     changed = [h.replace("elektronisch", "digitaal") for h in headers]
     assert by_model(model, changed, rows, rules) == rules, "nonsense: the rules stand"
+
+
+@pytest.mark.rule(20)
+@pytest.mark.parametrize("name", ["verzonnen", "verkeerd", "gebroken", "druk"])
+def test_a_bad_answer_about_columns_changes_nothing(model: OpenAiJudge, name: str) -> None:
+    headers, rows = ["Voornaam", f"Adres {name}", "?"], [["Ana", "ana@acme.example", "x"]]
+    rules = map_columns(headers, rows)
+    assert by_model(model, headers, rows, rules) == rules, "an invented column, a wrong one, no JSON, not now"
