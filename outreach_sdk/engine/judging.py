@@ -6,12 +6,10 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.ai.port import Judgement, ReplyJudge
-from outreach_sdk.engine import kinds, sync
+from outreach_sdk.engine import kinds, pooled, sync
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import AiDenied, AiUnavailable, AiUnusable
@@ -34,28 +32,11 @@ def drain_kinds(engine: Engine, *, threads: int = 4, stop: threading.Event | Non
     """Have the model judge the answers that wait for it, until none is left, the time budget is spent or `stop`
     is set; how many ended how."""
     model = engine.model()
-    ends: dict[str, int] = {}
     if model is None:
-        return ends
-    deadline = time.monotonic() + engine.drain_for.total_seconds()
-    guard = threading.Lock()
-
-    def work() -> None:
-        try:
-            while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
-                row = kinds.claim(engine)
-                if row is None:
-                    return
-                end = _one(engine, model, row)
-                with guard:
-                    ends[end] = ends.get(end, 0) + 1
-        finally:
-            engine.store.idle()
-
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kinds") as pool:
-        for done in [pool.submit(work) for _ in range(threads)]:
-            done.result()
-    return ends
+        return {}
+    return pooled.drain(
+        engine, kinds.claim, lambda row: _one(engine, model, row), threads=threads, stop=stop, name="kinds"
+    )
 
 
 def _one(engine: Engine, model: ReplyJudge, row: dict[str, Any]) -> str:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.ai.port import PassageWriter
 from outreach_sdk.domain import template
-from outreach_sdk.engine import drafting, kinds
+from outreach_sdk.engine import drafting, kinds, pooled
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.judging import hold_model, tell_admins
 from outreach_sdk.errors import AiDenied, AiUnavailable, AiUnusable, OutreachError
@@ -82,29 +81,12 @@ def drain_passages(
     """Write what waits to be written, until nothing does, the time budget is spent or `stop` is set; how many ended
     how."""
     writer = engine.writer()
-    ends: dict[str, int] = {}
     if writer is None:
         given = give_up(engine)
         return {"fallback": given} if given else {}
-    deadline = time.monotonic() + engine.drain_for.total_seconds()
-    guard = threading.Lock()
-
-    def work() -> None:
-        try:
-            while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
-                row = _claim(engine)
-                if row is None:
-                    return
-                end = _journey(engine, writer, row)
-                with guard:
-                    ends[end] = ends.get(end, 0) + 1
-        finally:
-            engine.store.idle()
-
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="passages") as pool:
-        for done in [pool.submit(work) for _ in range(threads)]:
-            done.result()
-    return ends
+    return pooled.drain(
+        engine, _claim, lambda row: _journey(engine, writer, row), threads=threads, stop=stop, name="passages"
+    )
 
 
 def _claim(engine: Engine) -> dict[str, Any] | None:

@@ -152,8 +152,8 @@ def workspace_card(session: Session, state: dict[str, Any]) -> Card:
             )
         )
     tasks, unread = state["tasks"], state["unread"]
-    todo = [f"Tasks that wait for you, outreach.tasks(): {tasks:,}"] * bool(tasks)
-    todo += [f"Unread notices, outreach.notifications(): {unread:,}"] * bool(unread)
+    open_now = [f"Tasks that wait for you, outreach.tasks(): {tasks:,}"] * bool(tasks)
+    open_now += [f"Unread notices, outreach.notifications(): {unread:,}"] * bool(unread)
     alive = ", ".join(f"{n} {role}" for role, n in sorted(state["alive"].items()))
     parts: list[Part] = [
         Banner(state["notice"]),
@@ -163,5 +163,5 @@ def workspace_card(session: Session, state: dict[str, Any]) -> Card:
         parts.append(Note("No sequence yet: Sequence.create(name) begins one."))
     if len(rows) > MOST_SEQUENCES:
         parts.append(Note("Older ones are in outreach.sequences()."))
-    parts += [Bullets(todo), Note(f"Alive: {alive}." if alive else None)]
+    parts += [Bullets(open_now), Note(f"Alive: {alive}." if alive else None)]
     return Card("My sequences", state["user"], parts)

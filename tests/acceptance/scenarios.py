@@ -8,9 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from outreach_sdk.engine import outbox
+from outreach_sdk.objects.session import Session, key_hash
 from outreach_sdk.storage.claims import claim_sends
 from tests.harness import House
 from tests.mail.hostile import HostileProvider, HostileTransport
+
+
+def colleague(house: House, name: str, *, role: str = "member", key: str | None = None) -> Session:
+    """Another user of the workspace, on the same store."""
+    store = house.engine.store
+    made = store.insert(
+        "users",
+        {
+            "workspace_id": house.session.workspace_id,
+            "name": name,
+            "email": f"{name}@agency.example",
+            "role": role,
+            "api_key_hash": None if key is None else key_hash(key),
+            "sequences_access": True,
+            "created_at": house.engine.now(),
+        },
+    )
+    row = store.one("SELECT * FROM users WHERE id = ?", made)
+    assert row is not None
+    return Session(house.settings, house.engine, row)
 
 
 class NoWake:

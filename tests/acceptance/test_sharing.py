@@ -11,27 +11,14 @@ from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session
-from tests.acceptance.scenarios import address, provider_of
+from tests.acceptance.scenarios import address, colleague, provider_of
 from tests.harness import House
 
 
 @pytest.fixture
 def bea(house: House) -> Session:
     """A colleague, who is no admin."""
-    house.engine.store.insert(
-        "users",
-        {
-            "workspace_id": house.session.workspace_id,
-            "name": "bea",
-            "email": "bea@agency.example",
-            "role": "member",
-            "sequences_access": True,
-            "created_at": house.engine.now(),
-        },
-    )
-    row = house.engine.store.one("SELECT * FROM users WHERE name = 'bea'")
-    assert row is not None
-    return Session(house.settings, house.engine, row)
+    return colleague(house, "bea")
 
 
 def full(house: House) -> Sequence:

@@ -20,8 +20,8 @@ from outreach_sdk.cli import outreach as commands
 from outreach_sdk.engine import dispatch, sync
 from outreach_sdk.errors import InvalidInput, NotFound, OutreachError
 from outreach_sdk.objects import session as sessions
-from outreach_sdk.objects.session import Session, key_hash
-from tests.acceptance.scenarios import address, provider_of
+from outreach_sdk.objects.session import Session
+from tests.acceptance.scenarios import address, colleague, provider_of
 from tests.harness import House
 
 Attempt = Callable[[Any], Any]
@@ -121,21 +121,8 @@ def attempts(world: SimpleNamespace, tmp_path: Path) -> dict[type, dict[str, Att
 
 @pytest.fixture
 def bea(house: House) -> Session:
-    house.engine.store.insert(
-        "users",
-        {
-            "workspace_id": house.session.workspace_id,
-            "name": "bea",
-            "email": "bea@agency.example",
-            "role": "member",
-            "api_key_hash": key_hash(BEAS_KEY),
-            "sequences_access": True,
-            "created_at": house.engine.now(),
-        },
-    )
-    row = house.engine.store.one("SELECT * FROM users WHERE name = 'bea'")
-    assert row is not None
-    return Session(house.settings, house.engine, row)
+    """A colleague, who is no admin."""
+    return colleague(house, "bea", key=BEAS_KEY)
 
 
 @pytest.fixture
