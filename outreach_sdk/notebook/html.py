@@ -22,7 +22,7 @@ STYLE = (
     "font:14px/1.45 system-ui,sans-serif}.or-card h4{margin:0 0 6px;font-size:16px;unicode-bidi:isolate}"
     ".or-card table{border-collapse:collapse;margin:8px 0;background:none}.or-card td,.or-card th{padding:3px 14px 3px 0;"
     "text-align:left!important;unicode-bidi:isolate;vertical-align:top;max-width:420px;overflow-wrap:anywhere;"
-    "background:none;color:inherit}.or-card th{font-weight:600;opacity:.75}.or-note{background:#ffe58f;"
+    "background:none;color:inherit}.or-card th{font-weight:600;opacity:.75;overflow-wrap:normal}.or-note{background:#ffe58f;"
     "color:#3d2f00;border-radius:6px;padding:8px 12px;margin:8px 0;unicode-bidi:isolate}.or-pill{border:1px solid #8889;"
     "border-radius:10px;padding:1px 9px;font-size:12px;font-weight:400;margin-left:8px}"
     ".or-soft{opacity:.75;margin:6px 0}.or-card ul{margin:6px 0;padding-left:20px}"
