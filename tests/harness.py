@@ -37,7 +37,7 @@ def _hostile(box: dict[str, Any], config: dict[str, Any]) -> HostileTransport:
 EXTRA["hostile"] = _hostile
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, every: float = 0.05) -> Any:
+def wait_until(condition: Callable[[], Any], *, seconds: float = 90.0, every: float = 0.05) -> Any:
     """What `condition` gives once it is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -36,7 +36,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     child = redis_server.server(settings)
     process = subprocess.Popen(child.argv, env={**os.environ, **child.env}, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: redis_server.answers(settings.socket_dir / "redis.sock"), seconds=8)
+        wait_until(lambda: redis_server.answers(settings.socket_dir / "redis.sock"))
         with Redis.from_url(settings.broker_url) as connection:
             yield connection
             connection.connection_pool.disconnect()
@@ -75,7 +75,7 @@ def test_two_clocks_and_every_job_twice_do_everything_once(house: House, redis: 
         make_worker("send", redis, {"outreach_sdk.jobs.drain_sends": drain}).work(burst=True)
         return len(Task.list()) == 10
 
-    wait_until(all_open, seconds=40)
+    wait_until(all_open)
     assert len(ran) >= 2, "two jobs for the same work"
     before = len(provider_of(house).ledger())
     assert dispatch.drain_sends(house.engine, threads=4) == {}, "a second run finds nothing to do"

@@ -65,7 +65,7 @@ def test_drafts_left_by_claims_that_died_are_taken_away(house: House) -> None:
     box = house.hostile()
     seq = start(house, box)
     assert house.drain(failpoint="after_drafted", threads=1) == -9
-    wait_until(lambda: house.drain(failpoint="after_draft", threads=1) == -9, seconds=20)
+    wait_until(lambda: house.drain(failpoint="after_draft", threads=1) == -9)
     house.settle(seq)
     assert house.witness(box) == expected(PEOPLE)
     assert house.provider is not None

@@ -131,7 +131,7 @@ def test_a_send_that_gmail_takes_and_does_not_answer_is_asked_for_once(gmail: Gm
         dispatch.drain_sends(gmail.house.engine, threads=1)
         return seq.journey("p0@candidate0.example").steps["status"].to_list()[0] == "sent"
 
-    wait_until(settled, seconds=30)
+    wait_until(settled)
     assert gmail.proxy.count("POST", SEND) == 1
     assert gmail.witness() == Counter({("p0@candidate0.example", "Hello P0"): 1})
 

@@ -84,7 +84,7 @@ def test_a_tick_and_a_claim_read_nothing_that_is_finished(
         dispatch.tick(house.engine, NoWake())
         return set(seq.candidates()["status"]) == {"completed"}
 
-    wait_until(finished, seconds=40)
+    wait_until(finished)
     if house.engine.store.dialect == "postgresql":
         house.engine.store.write("ANALYZE")
     later = Sequence.create("Later", mailbox=box, timezone="UTC")

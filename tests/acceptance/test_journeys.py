@@ -354,7 +354,7 @@ def test_one_mailbox_is_spaced_also_across_sequences_and_after_an_outage(
         dispatch.drain_sends(house.engine, threads=8)
         return len(provider.ledger()) == 12
 
-    wait_until(all_left, seconds=30)
+    wait_until(all_left)
     times = sorted(a.at for a in provider.ledger())
     gaps = [(b - a).total_seconds() for a, b in itertools.pairwise(times)]
     assert min(gaps) >= spacing - 0.02, gaps
@@ -459,7 +459,7 @@ def test_one_slow_send_holds_nobody_up(tmp_path: Path) -> None:
     drain = threading.Thread(target=dispatch.drain_sends, args=(house.engine,), kwargs={"threads": 4})
     drain.start()
     try:
-        wait_until(lambda: len(provider.ledger()) == 29, seconds=30)
+        wait_until(lambda: len(provider.ledger()) == 29)
     finally:
         let_go.set()
         drain.join(30)

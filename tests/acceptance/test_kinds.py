@@ -425,7 +425,7 @@ def test_a_worker_killed_while_it_asks_is_replaced_when_its_lease_is_over(
         env=env,
     )
     try:
-        wait_until(lambda: openai.asked, seconds=60)
+        wait_until(lambda: openai.asked)
     finally:
         worker.kill()
         worker.wait()

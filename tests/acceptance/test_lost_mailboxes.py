@@ -158,7 +158,7 @@ def _cli(house: House, *arguments: str, **env: str) -> subprocess.CompletedProce
         env={**base, **house.env, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

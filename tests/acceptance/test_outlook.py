@@ -111,7 +111,7 @@ def test_killed_where_the_sent_copy_has_another_id(outlook: Outlook, failpoint: 
 def test_killed_again_while_recovering(outlook: Outlook) -> None:
     seq = outlook.start()
     assert outlook.house.drain(failpoint="after_accept") == -9
-    wait_until(lambda: outlook.house.drain(failpoint="during_recovery") == -9, seconds=30)
+    wait_until(lambda: outlook.house.drain(failpoint="during_recovery") == -9)
     outlook.house.settle(seq)
     assert outlook.witness() == expected(2)
 
@@ -120,7 +120,7 @@ def test_killed_again_while_recovering(outlook: Outlook) -> None:
 def test_drafts_left_by_claims_that_died_are_taken_away(outlook: Outlook) -> None:
     seq = outlook.start()
     assert outlook.house.drain(failpoint="after_drafted", threads=1) == -9
-    wait_until(lambda: outlook.house.drain(failpoint="after_draft", threads=1) == -9, seconds=30)
+    wait_until(lambda: outlook.house.drain(failpoint="after_draft", threads=1) == -9)
     outlook.house.settle(seq)
     assert outlook.witness() == expected(2)
     assert outlook.emulator.records("drafts") == []

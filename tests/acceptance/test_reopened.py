@@ -228,7 +228,7 @@ def test_an_answer_outlives_a_killed_worker_and_leaves_once(house: House, failpo
         dispatch.drain_sends(house.engine, threads=1)
         return house.engine.store.value("SELECT state FROM outbox WHERE answers_id IS NOT NULL") == "sent"
 
-    wait_until(gone, seconds=30, every=0.2)
+    wait_until(gone, every=0.2)
     assert subjects(house) == [(address(0), "Hello P0"), (address(0), "Re: Hello P0")]
     assert provider_of(house).draft_keys() == []
 

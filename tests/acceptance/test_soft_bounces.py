@@ -360,7 +360,7 @@ def test_a_further_try_survives_kills_too(house: House, failpoint: str) -> None:
         dispatch.drain_sends(house.engine, threads=1)
         return seq.journey(BO).steps["status"].to_list() == ["sent", "due"]
 
-    wait_until(settled, seconds=30)
+    wait_until(settled)
     assert house.witness(box) == Counter({(BO, "Hello P0"): 2})
     assert house.provider.draft_keys() == []
 

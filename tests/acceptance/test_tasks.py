@@ -220,7 +220,7 @@ def race(tmp_path: Path, task: Task, envs: list[dict[str, str]], actions: list[s
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     signal.touch()
-    return [json.loads(p.communicate(timeout=60)[0]) for p in running]
+    return [json.loads(p.communicate(timeout=300)[0]) for p in running]
 
 
 def test_two_people_act_at_once_and_one_wins(

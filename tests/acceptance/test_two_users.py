@@ -202,7 +202,6 @@ def public(cls: type) -> dict[str, Any]:
 
 
 @pytest.mark.rule(26)
-@pytest.mark.timeout(120)
 def test_nothing_of_the_others_is_found_by_any_method_and_nothing_changes(
     house: House, world: SimpleNamespace, bea: Session, tmp_path: Path
 ) -> None:

@@ -206,7 +206,7 @@ def test_the_command_line_shows_it_with_and_without(tmp_path: Path, openai: Host
             env={"PATH": "/usr/bin:/bin", "OPENAI_API_KEY": "sk-canary", "OPENAI_BASE_URL": openai.base_url},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert ran.returncode == 0, ran.stderr
         return dict(json.loads(ran.stdout))

@@ -143,7 +143,7 @@ def test_killed_around_the_request_the_note_is_there_once(
         [sys.executable, "-c", code],
         env=env | {"OUTREACH_FAILPOINT": failpoint},
         cwd=ROOT,
-        timeout=60,
+        timeout=300,
         capture_output=True,
     )
     assert done.returncode == -9, done.stderr[-2000:]

@@ -25,7 +25,7 @@ def test_the_readmes_python_runs_from_top_to_bottom(tmp_path: Path) -> None:
         env=env,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "inactive []" in done.stdout
@@ -68,16 +68,14 @@ def test_up_status_and_down_tell_the_truth(tmp_path: Path) -> None:
 
     def outreach(*words: str) -> dict[str, object]:
         command = [sys.executable, "-m", "outreach_sdk.cli", *words, "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
     outreach("up")
     try:
         everybody = {"clock", "send", "read", "bulk"}
-        state = wait_until(
-            lambda: everybody <= set((s := outreach("status"))["alive"]) and s, seconds=20, every=0.2
-        )
+        state = wait_until(lambda: everybody <= set((s := outreach("status"))["alive"]) and s, every=0.2)
         assert state["notice"] is None
     finally:
         assert outreach("down") == {"ended": True}

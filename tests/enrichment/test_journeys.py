@@ -184,7 +184,7 @@ def test_at_the_command_line(opened: Open, world: World) -> None:
             env={**env, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]

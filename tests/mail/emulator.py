@@ -59,7 +59,7 @@ def install(folder: Path = TOOLS, package: dict[str, Any] = PACKAGE) -> Path:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
             check=False,
         )
         if done.returncode != 0:

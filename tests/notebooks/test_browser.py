@@ -52,7 +52,7 @@ def jupyterlab(folder: Path, notebook: str = NOTEBOOK) -> Iterator[str]:
         subprocess.Popen(command, cwd=folder, env=env, stdout=sink, stderr=sink) as server,
     ):
         try:
-            found = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), seconds=40)
+            found = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", log.read_text()))
             yield f"{found[0]}/lab/tree/{notebook}?token={token}&reset"
             stop = urllib.request.Request(f"{found[0]}/api/shutdown?token={token}", method="POST")
             urllib.request.urlopen(stop, timeout=20).close()
@@ -130,7 +130,7 @@ def test_the_first_notebook_in_jupyterlab(view: Page, tmp_path: Path) -> None:
             idle(view)
             return text.is_visible() and text.input_value() != ""
 
-        wait_until(opened, seconds=30, every=0.3)
+        wait_until(opened, every=0.3)
         assert "your talk on compilers" in text.input_value()
         assert view.get_by_role("textbox", name="Subject").input_value() == "Hello Mia"
         assert view.get_by_text("It skips itself in 2 d 23 h").is_visible()
@@ -154,7 +154,7 @@ def test_the_first_notebook_in_jupyterlab(view: Page, tmp_path: Path) -> None:
             idle(view)
             return view.get_by_text("1 completed").is_visible()
 
-        wait_until(counted, seconds=30, every=0.3)
+        wait_until(counted, every=0.3)
         # A click in an output has made its cell the active one.
         view.locator(".jp-InputArea-editor .cm-content", has_text=re.compile(r"^by_hand$")).click()
         run_to(view, "by_hand")

@@ -36,12 +36,12 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     env |= {"OUTREACH_STAGGER_SECONDS": "0", "JUPYTER_RUNTIME_DIR": str(tmp_path / "run")}
     code = "from nbclient.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(copy), "--inplace", "--timeout=120"],
+        [sys.executable, "-c", code, str(copy), "--inplace", "--timeout=360"],
         cwd=tmp_path,
         env=env,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     said = shown(copy)

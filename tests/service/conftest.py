@@ -42,7 +42,7 @@ class Service:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self.alive, seconds=40)
+        wait_until(self.alive)
 
     def alive(self) -> bool:
         try:

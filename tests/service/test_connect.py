@@ -80,7 +80,7 @@ def shared(tmp_path: Path, postgres_url: str, request: pytest.FixtureRequest) ->
                 command, cwd=ROOT, env={**base, **house.env, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log
             )
             try:
-                wait_until(lambda: _alive(public), seconds=40)
+                wait_until(lambda: _alive(public))
                 made = Shared(house, provider, public, proxy)
                 yield made
                 made.notebook.engine.transport.close()  # type: ignore[attr-defined]

@@ -165,7 +165,7 @@ def test_schemathesis_finds_no_fault_of_ours(tmp_path: Path) -> None:
             env={**env, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     finally:

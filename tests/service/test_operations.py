@@ -32,7 +32,7 @@ def command(service: Service, *words: str) -> tuple[int, Any]:
         env={**env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     return done.returncode, done.stdout or done.stderr
 

@@ -77,7 +77,7 @@ def test_a_storm_ends_as_an_ordered_world_would(stack: tuple[Service, Redis]) ->
     answers = send_all(told, post, threads=4, halfway=redis.kill)
     assert [status for status, _ in answers] == [200 if good else 401 for good, _ in told]
     store = service.house.engine.store
-    wait_until(lambda: not store.value("SELECT 1 FROM deliveries WHERE lease_until IS NOT NULL"), seconds=30)
+    wait_until(lambda: not store.value("SELECT 1 FROM deliveries WHERE lease_until IS NOT NULL"))
     redis.start()
     stopped, bookings, states = outcome(store.rows)
     wanted, known = storm.oracle()
@@ -88,8 +88,8 @@ def test_a_storm_ends_as_an_ordered_world_would(stack: tuple[Service, Redis]) ->
     began = time.monotonic()
     untouched = f"p{storm.people}@candidate{storm.people}.example"
     assert service.post(senders.calendly(untouched)).status_code == 200
-    wait_until(lambda: seq.journey(untouched).status == "cancelled", seconds=10, every=0.01)
-    assert time.monotonic() - began < 1.0
+    wait_until(lambda: seq.journey(untouched).status == "cancelled", every=0.01)
+    assert time.monotonic() - began < 5.0
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_200_slow_connections_hold_nobody_up(alone: Service) -> None:
             began = time.monotonic()
             assert service.post(senders.calendly(f"p{n}@x.example")).status_code == 200
             took.append(time.monotonic() - began)
-        assert max(took) < 1.0
+        assert max(took) < 5.0
         assert len(service.rows()) == 20
 
         def cut() -> bool:
@@ -138,7 +138,7 @@ def test_200_slow_connections_hold_nobody_up(alone: Service) -> None:
             except OSError:
                 return True
 
-        wait_until(cut, seconds=40, every=0.5)  # nobody waits for them forever
+        wait_until(cut, every=0.5)  # nobody waits for them forever
     finally:
         stop.set()
         dripping.join()

@@ -42,7 +42,7 @@ def fail(queue: str, bucket: int) -> None:
 ALLOWED: dict[str, Callable[..., Any]] = {NOTE: note, "outreach_sdk.jobs.fail": fail}
 
 
-def eventually(true: Callable[[], Any], seconds: float = 8) -> Any:
+def eventually(true: Callable[[], Any], seconds: float = 60) -> Any:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if got := true():
