@@ -140,7 +140,7 @@ class House:
         ]
 
     # -- driving -------------------------------------------------------------------------------
-    def drain(self, *, failpoint: str | None = None, timeout: float = 60.0, threads: int = 4) -> int:
+    def drain(self, *, failpoint: str | None = None, timeout: float = 300.0, threads: int = 4) -> int:
         """One drain in a process of its own, killed at `failpoint`; its exit status."""
         env = {k: v for k, v in os.environ.items() if not k.startswith("OUTREACH_")} | self.env
         if failpoint:
@@ -156,7 +156,7 @@ class House:
         assert done.returncode in (0, -9), done.stderr[-3000:]
         return done.returncode
 
-    def settle(self, seq: Sequence, *, seconds: float = 40.0) -> None:
+    def settle(self, seq: Sequence, *, seconds: float = 120.0) -> None:
         """Drain until no journey waits for anything."""
         from outreach_sdk.engine import dispatch
 
