@@ -105,7 +105,7 @@ def doctor(as_json: bool) -> None:
 
 
 @outreach.command()
-@click.argument("queue", type=click.Choice(["send", "read", "bulk"]))
+@click.argument("queue", type=click.Choice(["send", "read", "bulk", "requests"]))
 @JSON
 def worker(queue: str, as_json: bool) -> None:
     """Work on one queue until told to stop."""
@@ -113,11 +113,20 @@ def worker(queue: str, as_json: bool) -> None:
 
     from outreach_sdk import jobs
     from outreach_sdk.config import Settings
+    from outreach_sdk.engine.queues import JOBS_MODULE
     from outreach_sdk.runtime.worker import make_worker
 
     beating = jobs.Beating(jobs.shared_engine(), queue)
     redis = Redis.from_url(Settings.from_env().broker_url)
-    make_worker(queue, redis, jobs.ALLOWED, on_stop=jobs.stopping.set).work(logging_level="WARNING")
+    allowed = dict(jobs.ALLOWED)
+    if queue == "requests":
+        from outreach_sdk.objects.carrying import carry_out
+
+        settings = Settings.from_env()
+        allowed[f"{JOBS_MODULE}.drain_requests"] = lambda *_: carry_out(
+            jobs.shared_engine(), settings, stop=jobs.stopping
+        )
+    make_worker(queue, redis, allowed, on_stop=jobs.stopping.set).work(logging_level="WARNING")
     beating.end()
     say({"ended": queue}, as_json, lambda d: f"Told to stop: no more work on {d['ended']}.")
 
@@ -193,6 +202,24 @@ def user_add(name: str, email: str | None, admin: bool, as_json: bool) -> None:
 
     made = add_user(name, email=email, admin=admin)
     say(made, as_json, lambda d: f"{d['name']}: OUTREACH_API_KEY={d['api_key']}")
+
+
+@user.command("role")
+@click.argument("name")
+@click.option("--drop", is_flag=True, help="Take it away, and end its connections.")
+@JSON
+def user_role(name: str, drop: bool, as_json: bool) -> None:
+    """Give a user a role of PostgreSQL's own, and print its password, once."""
+    from outreach_sdk.objects.workspace import connect
+
+    made = connect().database_role(name, on=not drop)
+
+    def plain(d: dict[str, str]) -> str:
+        return f"{d['user']}: " + (
+            "no role any more" if drop else f"role {d['role']}, password {d['password']}"
+        )
+
+    say(made, as_json, plain)
 
 
 @user.command("list")

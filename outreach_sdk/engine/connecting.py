@@ -18,7 +18,7 @@ from outreach_sdk.errors import MailError, NotFound, OutreachError, SignInRefuse
 from outreach_sdk.mail.port import SignIn
 from outreach_sdk.storage.store import Store
 
-__all__ = ["LINK_HOLDS", "Sealer", "begin_link", "finish_link", "make_link", "open_link", "take"]
+__all__ = ["LINK_HOLDS", "Sealer", "begin_link", "finish_link", "new_secret", "open_link", "put_link", "take"]
 
 LINK_HOLDS = dt.timedelta(minutes=15)
 
@@ -84,8 +84,15 @@ def _digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def make_link(
+def new_secret() -> tuple[str, str]:
+    """The secret of a link, and the digest by which it is known: who makes the link alone knows the secret."""
+    secret = secrets.token_urlsafe(32)
+    return secret, _digest(secret)
+
+
+def put_link(
     engine: Engine,
+    digest: str,
     *,
     workspace_id: int,
     owner_id: int,
@@ -93,14 +100,14 @@ def make_link(
     address: str | None,
     name: str,
     calendar: bool = True,
-) -> tuple[int, str]:
-    """(row, secret) of a link that its maker may use once, within 15 minutes."""
-    secret, now = secrets.token_urlsafe(32), engine.now()
+) -> int:
+    """A link that its maker may use once, within 15 minutes; its row."""
+    now = engine.now()
     values = {
         "workspace_id": workspace_id,
         "owner_id": owner_id,
         "provider": provider,
-        "token_hash": _digest(secret),
+        "token_hash": digest,
         "address": normalise_email(address) if address else None,
         "name": name,
         "calendar": calendar,
@@ -112,7 +119,7 @@ def make_link(
         engine.store.write("DELETE FROM connect_links WHERE expires_at < ?", now - dt.timedelta(days=1))
         return engine.store.insert("connect_links", values)
 
-    return engine.store.run(work), secret
+    return engine.store.run(work)
 
 
 def open_link(engine: Engine, provider: str, secret: str) -> dict[str, Any]:

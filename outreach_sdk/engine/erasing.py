@@ -82,6 +82,8 @@ def erase(engine: Engine, candidate_id: int) -> None:
     _stop(engine, candidate_id)
     store.run(lambda: _remove(engine, candidate_id))
     _clear_deliveries(store, candidate_id)
+    # Answers to notebooks may tell of anybody.
+    store.write("DELETE FROM requests WHERE ended_at IS NOT NULL")
     # Only now is it forgotten by which addresses the deliveries were found.
     store.write("DELETE FROM erasing WHERE candidate_id = ?", candidate_id)
 

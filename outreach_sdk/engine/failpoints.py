@@ -24,7 +24,7 @@ NAMES = (
     "during_recovery",
 )
 """Places on a send's way; `import_chunk` lies between two chunks of an import, `note_before_write` and
-`note_after_write` around a note's request."""
+`note_after_write` around a note's request; `request_done` after a notebook's call, before its answer."""
 
 _wanted, _, _count = os.environ.get("OUTREACH_FAILPOINT", "").partition(":")
 _left = int(_count or 1)

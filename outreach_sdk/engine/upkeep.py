@@ -7,6 +7,7 @@ import datetime as dt
 from outreach_sdk.engine import calendars, erasing, polls, roster, watching
 from outreach_sdk.engine.bookings import MAX_WAITING, WAIT_FOR
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.storage import requests
 
 __all__ = ["BODIES_KEPT", "IDS_KEPT", "forget", "run"]
 
@@ -14,6 +15,8 @@ BODIES_KEPT = dt.timedelta(days=30)
 """How long what a settled delivery said is kept; three times as long where it waits for a person."""
 IDS_KEPT = dt.timedelta(days=180)
 """How long a delivery's id is remembered, so that a replay of it changes nothing."""
+REQUESTS_KEPT = dt.timedelta(hours=1)
+"""How long the answer to what a notebook asked for is kept."""
 AT_ONCE = 1_000
 
 
@@ -60,6 +63,7 @@ def forget(engine: Engine) -> dict[str, int]:
                 row["id"],
                 last,
             )
+    done["requests"] = requests.forget(store, now, REQUESTS_KEPT)
     done["ats_people"] = roster.forget_gone(engine)
     done["calendar_entries"] = calendars.forget_past(engine)
     done["refusals"] = store.write("DELETE FROM refusals WHERE day < ?", f"{now - IDS_KEPT:%Y-%m-%d}")

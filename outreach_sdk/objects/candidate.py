@@ -14,6 +14,7 @@ from outreach_sdk.engine import bookings, contact_points, erasing, holding
 from outreach_sdk.engine.enroll import lock_people
 from outreach_sdk.errors import InvalidInput, NaiveDatetime, NotFound
 from outreach_sdk.notebook.card import Card, Shown
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.looks_people import candidate_card
 from outreach_sdk.objects.session import Session, current
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate"]
 
 
+@carried(here="get find enrich")
 class Candidate(Shown):
     """One person, known by any of their addresses or by their LinkedIn URL."""
 

@@ -190,24 +190,18 @@ def by_link(
     calendar: bool,
     show: Callable[[str], None],
     wait: float,
+    put: Callable[[str, str, str | None, str, bool], int],
 ) -> int:
-    """The id of the mailbox connected by way of the web service, which holds the keys. ConfigError,
-    SignInRefused, NotReady."""
+    """The id of the mailbox connected by way of the web service, which holds the keys; `put` puts the link down,
+    known by its digest. ConfigError, SignInRefused, NotReady."""
     url = session.settings.public_url
     if url is None:
         raise ConfigError(
             "OUTREACH_PUBLIC_URL: not set. In a shared set-up mailboxes are connected on the web service's page; "
             "say where it is, as your admin knows."
         )
-    link, secret = connecting.make_link(
-        session.engine,
-        workspace_id=session.workspace_id,
-        owner_id=session.user["id"],
-        provider=provider,
-        address=address,
-        name=name,
-        calendar=calendar,
-    )
+    secret, digest = connecting.new_secret()
+    link = put(digest, provider, address, name, calendar)
     show(
         f"Open this address within 15 minutes. It works once, and is for you alone:\n{url}/connect/{provider}?link={secret}"
     )

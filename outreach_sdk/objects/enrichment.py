@@ -15,6 +15,7 @@ from outreach_sdk.engine.credits import Balance
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.notebook.card import Banner, Bar, Card, Shown, Table
 from outreach_sdk.objects.candidate import Candidate
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.charting import coverage_chart
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.sequence import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Enrichment"]
 
 
+@carried(here="get run wait coverage", also="_start")
 class Enrichment(Shown):
     """One run over people: each field of each person is looked for, provider after provider, until somebody
     vouches for it. 3 credits an e-mail that is new and verified, 10 a phone number, nothing else."""
@@ -58,6 +60,11 @@ class Enrichment(Shown):
 
         `wait=False` leaves it to the engine's workers. `max_credits`: never spend more on this run; what is left
         then ends as `over_max`. Without credits the run pauses, and goes on by itself after a top-up."""
+        run = cls._start(people_or_sequence, tuple(fields), max_credits)
+        return run.wait() if wait else run
+
+    @classmethod
+    def _start(cls, people_or_sequence: Any, fields: Iterable[str], max_credits: int | None) -> Enrichment:
         session, wanted = current(), enrich.checked_fields(fields)
         if max_credits is not None and (
             isinstance(max_credits, bool) or not isinstance(max_credits, int) or max_credits < 0
@@ -76,8 +83,7 @@ class Enrichment(Shown):
             max_credits=max_credits,
             sequence_id=sequence,
         )
-        run = cls(session, run_id)
-        return run.wait() if wait else run
+        return cls(session, run_id)
 
     @classmethod
     def get(cls, run_id: int) -> Enrichment:
@@ -97,7 +103,7 @@ class Enrichment(Shown):
         with tqdm(total=self._total(), unit=" fields", desc="looking", delay=1.0, leave=False) as bar:
             while self.status == "running":
                 here = engine.enrichers().finders or not dispatch.alive(engine).get("send")
-                if here and self._due():
+                if here and not self._session.walled and self._due():
                     enrich.drain(engine, run_id=self.id, seconds=5.0)
                 bar.update(self._done() - bar.n)
                 if self.status != "running" or (until is not None and time.monotonic() >= until):

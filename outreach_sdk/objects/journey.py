@@ -11,6 +11,7 @@ from outreach_sdk.engine import lifecycle, reopen
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.notebook.card import Card, Shown
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.looks_people import journey_card
 from outreach_sdk.objects.message import Message
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Journey", "Task"]
 
 
+@carried()
 class Journey(Shown):
     """Get one with `seq.journey(candidate_or_email)`."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.engine import sync
 from outreach_sdk.engine.calendars import NO_CALENDAR, calendar_state
-from outreach_sdk.engine.connecting import take
+from outreach_sdk.engine.connecting import put_link, take
 from outreach_sdk.engine.mailboxes import (
     binding,
     connected,
@@ -23,6 +23,7 @@ from outreach_sdk.engine.selftest import OK, run_test
 from outreach_sdk.errors import InvalidInput, MailAuthError, NotReady
 from outreach_sdk.mail.port import SignIn
 from outreach_sdk.notebook.card import Card, Shown
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.charting import load_chart
 from outreach_sdk.objects.connecting import (
     Browser,
@@ -42,6 +43,7 @@ from outreach_sdk.wiring import revoke_pending, sign_in
 __all__ = ["Mailbox"]
 
 
+@carried(here="get list connect_gmail connect_outlook from_refresh_token load check_alias", also="_link")
 class Mailbox(SendingAs, MailboxCare, Shown):
     """A connected account that e-mails leave from. Make one with a `connect_…` call."""
 
@@ -204,8 +206,31 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         show: Callable[[str], None],
         wait: float,
     ) -> Mailbox:
-        made = by_link(session, provider, address=address, name=name, calendar=calendar, show=show, wait=wait)
+        made = by_link(
+            session,
+            provider,
+            address=address,
+            name=name,
+            calendar=calendar,
+            show=show,
+            wait=wait,
+            put=cls._link,
+        )
         return cls(session.scope.get("mailboxes", made, "mailbox"), session)
+
+    @classmethod
+    def _link(cls, digest: str, provider: str, address: str | None, name: str, calendar: bool) -> int:
+        session = current()
+        return put_link(
+            session.engine,
+            digest,
+            workspace_id=session.workspace_id,
+            owner_id=session.user["id"],
+            provider=provider,
+            address=address,
+            name=name,
+            calendar=calendar,
+        )
 
     @classmethod
     def _save(

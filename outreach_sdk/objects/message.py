@@ -11,6 +11,7 @@ from outreach_sdk.domain.reply_answer import KINDS
 from outreach_sdk.engine import answers, judging
 from outreach_sdk.errors import InvalidInput, NotFound, TransitionRefused
 from outreach_sdk.notebook.card import Card, Mail, Shown
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.session import Session, current
 
 __all__ = ["Message"]
@@ -23,6 +24,7 @@ _OUT = (
 _IN = "SELECT *, 'in' AS direction, received_at AS at FROM inbound WHERE journey_id IS NOT NULL AND id = ?"
 
 
+@carried(here="get")
 class Message(Shown):
     """Get one with `Message.get(id)`, an id of `journey.messages`, or `journey.replies`."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from outreach_sdk.engine.context import Engine
+    from outreach_sdk.objects.session import Session
 
 __all__ = ["EnrollmentReport"]
 
@@ -44,6 +45,21 @@ class EnrollmentReport(Shown):
         """The yellow banner's sentence, or None."""
         self.mapping = mapping
         """Which column fed which field."""
+
+    def _packed(self) -> dict[str, Any]:
+        return {
+            "id": self._import_id,
+            "notice": self.notice,
+            "mapping": self.mapping,
+            "rehearsed": self._rows,
+        }
+
+    @classmethod
+    def _unpacked(cls, session: Session, given: dict[str, Any]) -> EnrollmentReport:
+        """What `_packed` gave, in another process."""
+        return cls(
+            session.engine, given["id"], given["notice"], given["mapping"], rehearsed=given["rehearsed"]
+        )
 
     # -- counts --------------------------------------------------------------------------------
     def counts(self) -> dict[str, int]:

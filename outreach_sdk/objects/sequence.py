@@ -25,6 +25,7 @@ from outreach_sdk.engine.outside import unchecked_notice
 from outreach_sdk.errors import InvalidInput, MissingField, NotFound, OutreachError
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.charting import SequenceCharts
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
@@ -51,6 +52,11 @@ Rows = list[dict[str, Any]]
 Sentences = list[str]
 
 
+@carried(
+    here="get list candidates stats variants export funnel journey replies timeline editor live switch write_backs "
+    "enroll import_csv",
+    also="_enroll_rows _hand_over",
+)
 class Sequence(
     SequenceTesting,
     StepWriting,
@@ -250,6 +256,21 @@ class Sequence(
         preferred("prefer", prefer)
         if isinstance(people, (str, Path)) and not dry_run:
             return self._import_file(Path(people), mapping, paused, lifted, prefer, wait=True, enrich=enrich)
+        return self._enroll_rows(
+            people, mapping, prefer, lifted, paused=paused, dry_run=dry_run, enrich=enrich
+        )
+
+    def _enroll_rows(
+        self,
+        people: Any,
+        mapping: Mapping[str, str | None] | None,
+        prefer: str | None,
+        lifted: tuple[str, ...],
+        *,
+        paused: bool,
+        dry_run: bool,
+        enrich: bool,
+    ) -> EnrollmentReport:
         table = people_rows.open_table(people, mapping=mapping, mapper=self._mapper())
         import_id, rehearsed = imports.enroll(
             self._session.engine,
@@ -303,6 +324,9 @@ class Sequence(
     ) -> EnrollmentReport:
         from tqdm.auto import tqdm
 
+        if self._session.walled:
+            report = self._hand_over(path, mapping, paused, override, prefer, enrich, ai)
+            return report.wait() if wait else report
         engine = self._session.engine
         table = people_rows.open_table(path, mapping=mapping, mapper=self._mapper() if ai else None)
         options = {
@@ -333,6 +357,19 @@ class Sequence(
                 imports.fail_import(engine, import_id, holder, exc)
                 raise
         return report
+
+    def _hand_over(
+        self,
+        path: Path,
+        mapping: Mapping[str, str | None] | None,
+        paused: bool,
+        override: tuple[str, ...],
+        prefer: str | None,
+        enrich: bool,
+        ai: bool,
+    ) -> EnrollmentReport:
+        """Leave a file to the engine's workers."""
+        return self._import_file(path, mapping, paused, override, prefer, wait=False, enrich=enrich, ai=ai)
 
     def _mapper(self) -> Mapper:
         return mapper_of(self._session.engine, self._session.workspace_id)

@@ -7,24 +7,32 @@ import getpass
 import hashlib
 import json
 import secrets
+import threading
 import zoneinfo
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.errors import AccessDenied, ConfigError, InvalidInput, NotFound
+from outreach_sdk.errors import AccessDenied, ConfigError, InvalidInput, NotFound, NotReady
+from outreach_sdk.storage import wall
 from outreach_sdk.storage.migrations import migrate
 from outreach_sdk.storage.scoped import Scoped
 from outreach_sdk.storage.store import Store
 from outreach_sdk.wiring import open_engine
 
-__all__ = ["Session", "add_user", "colleague", "current", "open_session", "use"]
+__all__ = ["Session", "acting", "add_user", "colleague", "current", "open_session", "use"]
 
 
 class Session:
     """An engine and the user acting on it."""
 
-    def __init__(self, settings: Settings, engine: Engine, user: dict[str, Any]) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine, user: dict[str, Any], *, walled: bool = False
+    ) -> None:
+        self.walled = walled
+        """Whether the database itself keeps this connection to what is this user's (storage/wall.py)."""
         self.settings = settings
         self.engine = engine
         self.user = user
@@ -67,10 +75,24 @@ class Session:
 
 
 _current: Session | None = None
+_here = threading.local()
+
+
+@contextmanager
+def acting(session: Session) -> Iterator[None]:
+    """Let objects act in `session` in this thread, for as long as the block lasts."""
+    before = getattr(_here, "session", None)
+    _here.session = session
+    try:
+        yield
+    finally:
+        _here.session = before
 
 
 def current() -> Session:
     """The session of the last `connect`, else one made from the environment."""
+    if (here := getattr(_here, "session", None)) is not None:
+        return cast("Session", here)
     return _current if _current is not None else use(open_session(Settings.from_env()))
 
 
@@ -120,6 +142,12 @@ def open_session(settings: Settings) -> Session:
     store, now = engine.store, engine.now()
     if settings.database_url.startswith("sqlite"):
         migrate(store, now)
+    if wall.behind(store):
+        # Who signed in as this role is known to the database: no key says it better.
+        user = store.one("SELECT * FROM users WHERE db_role = session_user")
+        if user is None:
+            raise ConfigError("DATABASE_URL: this role is nobody's any more. Ask your admin for a new one.")
+        return Session(settings, engine, user, walled=True)
     if settings.api_key is not None:
         user = store.one("SELECT * FROM users WHERE api_key_hash = ?", key_hash(settings.api_key.reveal()))
         if user is None:
@@ -172,13 +200,18 @@ def add_user(name: str, *, email: str | None = None, admin: bool = False) -> dic
     settings = Settings.from_env()
     engine = open_engine(settings)
     store, now = engine.store, engine.now()
+    if wall.behind(store):
+        store.close()
+        raise NotReady(
+            "Users are added where the engine runs, not from a notebook behind the database's wall."
+        )
     first = not store.value("SELECT 1 FROM users LIMIT 1")
     workspace: int | None = None
     if not first:
-        acting = open_session(settings)
-        if acting.user["role"] != "admin":
+        admins = open_session(settings)
+        if admins.user["role"] != "admin":
             raise NotFound("Only an admin adds users: ask yours.")
-        workspace = acting.workspace_id
+        workspace = admins.workspace_id
     key = secrets.token_urlsafe(32)
 
     def work() -> int:

@@ -8,6 +8,7 @@ from outreach_sdk.engine import shortlists
 from outreach_sdk.engine.headers import mapper_of
 from outreach_sdk.engine.people import open_table
 from outreach_sdk.errors import InvalidInput, NotFound
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session, current
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Shortlist"]
 
 
+@carried(here="get list")
 class Shortlist:
     """People found by a search. Link it to a sequence, and whoever is put on it flows in by itself."""
 

@@ -41,6 +41,13 @@ class Step(int):
         made.kind, made.when, made.subject = str(plan.kind), describe_schedule(plan.schedule), plan.subject
         return made
 
+    @classmethod
+    def told(cls, number: int, kind: str, when: str, subject: str | None) -> Step:
+        """As another process told of it."""
+        made = super().__new__(cls, number)
+        made.kind, made.when, made.subject = kind, when, subject
+        return made
+
     def __repr__(self) -> str:
         title = f" “{self.subject}”" if self.subject else ""
         return f"Step {int(self)}: {self.kind}{title}, {self.when}"

@@ -10,6 +10,7 @@ from outreach_sdk.domain.snippets import literal
 from outreach_sdk.engine import drafting, tasks
 from outreach_sdk.errors import NotFound, TransitionRefused
 from outreach_sdk.notebook.card import Banner, Card, Mail, Note, Shown, Table
+from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.session import Session, current
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class TaskList(list["Task"], Shown):
         return list.__repr__(self)
 
 
+@carried(here="get list", also="draft problem")
 class Task(Shown):
     """A step that waits for a person. Get them with `outreach.tasks()`."""
 
@@ -83,6 +85,19 @@ class Task(Shown):
         if row is None:
             raise NotFound("There is no such task.")
         return cls(row, session)
+
+    def _read(self) -> tuple[Any, Any]:
+        """The draft as it was when this task was read: an edit over a newer one is refused."""
+        return self._row["draft_subject"], self._row["draft_body"]
+
+    def _read_again(self) -> None:
+        self._row = Task.get(self.id)._row
+
+    @classmethod
+    def _as_read(cls, task_id: int, read: tuple[Any, ...]) -> Task:
+        found = cls.get(task_id)
+        found._row["draft_subject"], found._row["draft_body"] = read
+        return found
 
     def _mine(self) -> dict[str, Any]:
         """Its row as it is now; NotFound where one may not see it any more."""

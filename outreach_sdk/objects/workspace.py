@@ -11,6 +11,7 @@ from outreach_sdk.engine import credits, dispatch, hooks, lifecycle
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook.card import Card, Note, Shown, Table
 from outreach_sdk.objects.cards import with_card
+from outreach_sdk.objects.carrying import carried, carried_call
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.looks import workspace_card
 from outreach_sdk.objects.sequence import Sequence
@@ -20,6 +21,7 @@ from outreach_sdk.objects.suppressing import SuppressionList
 from outreach_sdk.objects.systems import ConnectedSystems
 from outreach_sdk.objects.task import Task, TaskList
 from outreach_sdk.objects.texting import WorkspaceTexts
+from outreach_sdk.storage import wall
 from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "connect", "events", "notifications", "sequences", "tasks", "users", "whoami"]
 
 
+@carried(here="ai_spend database_role status systems")
 class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
     """Where one works: `outreach.connect()` gives it."""
 
@@ -109,6 +112,24 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
                 self._session.now(),
                 user,
             )
+
+    def database_role(self, user: str, *, on: bool = True) -> dict[str, str]:
+        """A role of PostgreSQL's own for a user, and a new password, shown this once: {"user", "role", "password"}.
+        A notebook that connects with it (in DATABASE_URL, without OUTREACH_API_KEY, without REDIS_URL) reads that
+        user's rows and nobody else's, by whatever SQL; what it changes, a worker does (`outreach worker requests`).
+        The user's older password ends. `on=False` takes the role away and ends its connections: {"user"}. Admins only,
+        and as a role that may make others. NotFound, ConfigError."""
+        self._only_admins("gives users a role in the database")
+        found, store = colleague(self._session, user), self._session.store
+        about = {**self._session.user, "owner_id": self._session.user["id"], "journey_id": None}
+        if not on:
+            if not wall.drop_role(store, found["id"]):
+                raise NotFound(f"{user} has no role in the database.")
+            event(store, about, "database_role_taken", self._session.now(), found["name"])
+            return {"user": found["name"]}
+        role, password = wall.make_role(store, found["id"])
+        event(store, about, "database_role_given", self._session.now(), found["name"])
+        return {"user": found["name"], "role": role, "password": password}
 
     def _only_admins(self, what: str) -> None:
         if self._session.user["role"] != "admin":
@@ -253,6 +274,7 @@ def notifications(*, unread: bool = False) -> pl.DataFrame:
     return with_card(table, card.html())
 
 
+@carried_call
 def read_notification(notification_id: int) -> None:
     """Mark one as read."""
     session = current()

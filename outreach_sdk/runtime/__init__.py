@@ -113,8 +113,9 @@ def redis_url(settings: Settings) -> str:
 
 def default_children(settings: Settings, workers: int | None = None) -> list[Child]:
     """The engine's own children: workers of one queue each, the clock, the web service."""
+    embedded = settings.database_url.startswith("sqlite")
     if workers is None:
-        workers = 1 if settings.database_url.startswith("sqlite") else 2
+        workers = 1 if embedded else 2
     if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= 64:
         raise InvalidInput("workers", workers, "Use a whole number from 0 to 64.")
     # -P: a file called redis.py in the current folder is not our redis.
@@ -123,6 +124,8 @@ def default_children(settings: Settings, workers: int | None = None) -> list[Chi
         *(Child(f"send-{n}", (*command, "worker", "send"), env=LEAN) for n in range(1, workers + 1)),
         Child("read", (*command, "worker", "read")),
         Child("bulk", (*command, "worker", "bulk")),
+        # Only PostgreSQL has roles of users whose notebooks ask for things.
+        *([] if embedded else [Child("requests", (*command, "worker", "requests"))]),
         Child("clock", (*command, "clock")),
         Child("web", (*command, "web"), port=settings.web_port),
     ]

@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Callable
 
 from outreach_sdk.errors import StorageError
-from outreach_sdk.storage import arrivals, ats, calendars, enriching, lists, models, texts
+from outreach_sdk.storage import arrivals, ats, calendars, enriching, lists, models, requests, texts, wall
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LATEST", "PARTS", "migrate", "version"]
 
-PARTS = (models, arrivals, enriching, lists, texts, calendars, ats)
+PARTS = (models, arrivals, enriching, lists, texts, calendars, ats, requests)
 """The modules that describe tables."""
 
 
@@ -58,4 +58,6 @@ def migrate(store: Store, now: dt.datetime) -> list[str]:
                     now,
                 )
                 done.append(name)
+        if done and wall.stands(store):
+            wall.build(store)
     return done

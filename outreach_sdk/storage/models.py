@@ -38,6 +38,7 @@ class User(Row):
     tell_at = pw.TextField(null=True)  # when the digest goes out, "08:00", in tell_zone
     tell_zone = pw.TextField(null=True)
     slack_url = pw.TextField(null=True)
+    db_role = pw.TextField(null=True, unique=True)  # storage/wall.py
     created_at = UtcField()
 
     class Meta:

@@ -22,11 +22,13 @@ from outreach_sdk.errors import InvalidInput, NotFound, OutreachError
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.session import Session
 from tests.acceptance.scenarios import address, colleague, provider_of
+from tests.acceptance.walls import behind, carrying
 from tests.harness import House
 
 Attempt = Callable[[Any], Any]
 LATER = dt.datetime(2030, 1, 1, 9, tzinfo=dt.UTC)
 BEAS_KEY = "test-key-of-bea"
+WALL = "postgresql, behind its own wall"
 
 SECRETS = ("p0@candidate0.example", "Adas plan", "Hello P0", "Let's talk", "Adas list", "ada@agency.example")
 """What only ada's rows say."""
@@ -119,10 +121,29 @@ def attempts(world: SimpleNamespace, tmp_path: Path) -> dict[type, dict[str, Att
     }
 
 
+@pytest.fixture(params=["sqlite", "postgresql", WALL])
+def database(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def bea(house: House) -> Session:
-    """A colleague, who is no admin."""
-    return colleague(house, "bea", key=BEAS_KEY)
+def database_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if database == "sqlite":
+        return f"sqlite:///{tmp_path / 'outreach.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def bea(house: House, database: str) -> Iterator[Session]:
+    """A colleague, who is no admin; or whom the database itself keeps to what is hers, with a worker to ask."""
+    made = colleague(house, "bea", key=BEAS_KEY)
+    if database != WALL:
+        yield made
+        return
+    session = behind(house, "bea")
+    with carrying(house):
+        yield session
+    session.engine.store.close()
 
 
 @pytest.fixture
@@ -186,7 +207,7 @@ def handles(world: SimpleNamespace, bea: Session) -> dict[type, Any]:
     return made
 
 
-TABLES_THAT_TICK = {"heartbeats", "schema_migrations"}
+TABLES_THAT_TICK = {"heartbeats", "requests", "schema_migrations"}
 
 
 def everything(house: House) -> dict[str, list[dict[str, Any]]]:
@@ -350,7 +371,7 @@ LISTS = ("sequence list", "task list", "mailbox list", "inbox", "status", "user 
 
 OF_NOBODY = {
     "arm", "classify", "clock", "demo", "doctor", "down", "up", "web", "worker", "migrate", "key new", "key rotate",
-    "mailbox connect", "mailbox local", "user add",
+    "mailbox connect", "mailbox local", "user add", "user role",
 }  # fmt: skip
 """Commands of the installation, or that make something new."""
 
@@ -380,7 +401,11 @@ def test_no_command_finds_what_is_the_others(
     for name, value in house.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OUTREACH_USER", "bea")
-    if house.url.startswith("postgres"):
+    if bea.walled:
+        monkeypatch.setenv("DATABASE_URL", bea.settings.database_url)
+        for name in ("OUTREACH_API_KEY", "OUTREACH_SECRET_KEYS"):
+            monkeypatch.delenv(name)
+    elif house.url.startswith("postgres"):
         monkeypatch.setenv("OUTREACH_API_KEY", BEAS_KEY)
     (tmp_path / "people.csv").write_text("First Name,Email\nQ,q@q.example\n")
     before = everything(house)
