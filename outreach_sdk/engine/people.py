@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain import columns, sheet
 from outreach_sdk.engine import files
+from outreach_sdk.engine.confined import check_path
 from outreach_sdk.engine.headers import Mapper
 from outreach_sdk.engine.staging import as_text, merge_field_columns, prepare
 from outreach_sdk.errors import ImportRefused
@@ -106,7 +107,7 @@ def plain_rows(path: Path) -> list[dict[str, str]]:
 
 def check_file(path: Path) -> int:
     """The file's size in bytes; ImportRefused where it isn't there, is empty or too large."""
-    if not path.is_file():
+    if not check_path(path).is_file():
         raise ImportRefused("path", str(path), "There is no such file.")
     size = path.stat().st_size
     if size == 0:
@@ -118,7 +119,7 @@ def check_file(path: Path) -> int:
 
 def file_parts(path: Path) -> Iterator[bytes]:
     """The file, PART bytes at a time."""
-    with path.open("rb") as handle:
+    with check_path(path).open("rb") as handle:
         while part := handle.read(PART):
             yield part
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from outreach_sdk.engine import dispatch, failpoints
+from outreach_sdk.engine.confined import confined
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import EngineError, InvalidInput, OutreachError
 from outreach_sdk.objects import session as sessions
@@ -35,6 +36,9 @@ LEASE = dt.timedelta(seconds=30)
 
 T = TypeVar("T", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
+
+FILES = ("Sequence._enroll_rows", "Shortlist.add", "Workspace.suppress")
+"""Calls whose first argument may be a file's path as text: the file goes with the call."""
 
 CALLS: dict[str, Callable[..., Any]] = {}
 """All that can be asked for, by name: "Sequence.add_email". Each is given its object or class first."""
@@ -103,6 +107,8 @@ def _ask(session: Session, call: str, of: Any, args: tuple[Any, ...], kwargs: di
     """Put the call down, wait for its end, and give or raise what came of it."""
     store = session.store
     kept = {k: v for k, v in kwargs.items() if not (k in ("ask", "show") and callable(v))}
+    if call in FILES and args and isinstance(args[0], str) and Path(args[0]).is_file():
+        args = (Path(args[0]), *args[1:])
     request = requests.ask(store, session.user, call, pack([of, list(args), kept]), session.now())
     began, wait = time.monotonic(), 0.02
     while True:
@@ -161,7 +167,11 @@ def _carry(engine: Engine, settings: Any, row: dict[str, Any]) -> tuple[str, str
         if user is None:
             raise InvalidInput("request", row["call"], "Whoever asked has no role here any more.")
         session = Session(settings, engine, user)
-        with sessions.acting(session), tempfile.TemporaryDirectory(prefix="outreach-") as folder:
+        with (
+            sessions.acting(session),
+            tempfile.TemporaryDirectory(prefix="outreach-") as folder,
+            confined(Path(folder)),
+        ):
             of, args, kwargs = unpack(str(row["payload"]), session, Path(folder))
             return "done", pack(_call(str(row["call"]), of, args, kwargs))
     except Exception as exc:

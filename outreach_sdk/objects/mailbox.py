@@ -12,6 +12,7 @@ from typing import Any
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.engine import sync
 from outreach_sdk.engine.calendars import NO_CALENDAR, calendar_state
+from outreach_sdk.engine.confined import confined_to
 from outreach_sdk.engine.connecting import put_link, take
 from outreach_sdk.engine.mailboxes import (
     binding,
@@ -59,6 +60,10 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         """A Maildir on this machine (`root`, by default in the home folder): nothing leaves it. Sent
         messages lie in its .Sent folder as plain .eml text; whatever is delivered into `new` comes in."""
         session = current()
+        if root is not None and confined_to() is not None:
+            raise InvalidInput(
+                "root", str(root), "Leave it out: the engine's machine keeps it in its own home."
+            )
         where = Path(root) if root is not None else session.settings.home / "mail" / normalise_email(address)
         return cls._save(session, "local", address, name, {"root": str(where.resolve())}, None)
 

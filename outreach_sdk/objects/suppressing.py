@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import holding, people
+from outreach_sdk.engine.confined import confined_to
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
@@ -54,7 +55,7 @@ class SuppressionList:
 
 
 def _listed(values: Any, reason: str) -> list[tuple[str, str]]:
-    if isinstance(values, str) and not Path(values).is_file():
+    if isinstance(values, str) and (confined_to() is not None or not Path(values).is_file()):
         return [(values, reason)]
     rows: list[dict[str, Any]] | None = None
     if isinstance(values, (str, Path)):

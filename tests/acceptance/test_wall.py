@@ -396,6 +396,47 @@ def test_two_acting_on_one_task_are_told_also_from_behind_it(house: House, world
     assert vars(told.value)["by"] == "bea"
 
 
+def test_no_file_of_the_engines_machine_is_read_or_written_for_a_notebook(
+    house: House, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    sessions.use(world.bea)
+    seq = Sequence.create("Beas", timezone="UTC")
+    path = tmp_path / "people.csv"
+    path.write_text("First Name,Email,value\nQ,q@q.example,q.example\n")
+    assert seq.enroll(str(path), dry_run=True).enrolled == 1, "one's own file goes with the call"
+    assert Workspace(world.bea).suppress(str(path)) == 1
+    me = {"$": "Sequence", "id": seq.id}
+    plain = {"$": "dict", "items": [["paused", False], ["dry_run", True], ["enrich", False]]}
+    forged = {
+        "Sequence._enroll_rows": [me, [str(path), None, None, []], plain],
+        "Sequence._hand_over": [
+            me,
+            [str(path), None, False, [], None, False, False],
+            {"$": "dict", "items": []},
+        ],
+        "Workspace.suppress": [{"$": "Workspace"}, [str(path)], {"$": "dict", "items": []}],
+        "Mailbox.connect_local": [
+            None,
+            ["x@x.example"],
+            {"$": "dict", "items": [["root", str(tmp_path / "box")]]},
+        ],
+    }
+    with by_sql(world.bea) as link:
+        ids = [put(link, world, call, json.dumps(payload)) for call, payload in forged.items()]
+
+        def ends() -> list[tuple[str, str]]:
+            told = "SELECT state, result FROM requests WHERE id = ANY(%s) ORDER BY id"
+            return [(str(r[0]), str(r[1])) for r in link.execute(told, (ids,)).fetchall()]
+
+        wait_until(lambda: not {"asked", "running"} & {state for state, _ in ends()})
+        assert [state for state, _ in ends()] == ["failed"] * 4, ends()
+        assert "isn't read where the engine runs" in ends()[0][1]
+        assert "isn't read where the engine runs" in ends()[1][1]
+    assert not (tmp_path / "box").exists()
+    with pytest.raises(InvalidInput, match="root"):
+        Mailbox.connect_local("b@x.example", root=tmp_path / "box")
+
+
 def test_errors_come_back_as_they_were(world: SimpleNamespace) -> None:
     sessions.use(world.bea)
     seq = Sequence.create("Beas", timezone="UTC")
