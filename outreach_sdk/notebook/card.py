@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -198,6 +198,16 @@ class Shown:
 
     def _repr_html_(self) -> str:
         return self._looks().html()
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, str]:
+        """Both looks at once: https://ipython.readthedocs.io/en/stable/config/integrating.html"""
+        wanted = {"text/html", "text/plain"} & set(include or ("text/html", "text/plain")) - set(
+            exclude or ()
+        )
+        looks = {"text/html": self._repr_html_, "text/plain": self.__repr__}
+        return {kind: make() for kind, make in looks.items() if kind in wanted}
 
     def __rich__(self) -> RenderableType:
         return self._looks().rich()

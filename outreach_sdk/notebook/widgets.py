@@ -249,15 +249,15 @@ class Queue(Panel):
 
 
 class Editor(Panel):
-    """A step's texts beside what they come to for a real person, as one types."""
+    """A step's texts, or a variant's, beside what they come to for a real person, as one types."""
 
     def __init__(
         self,
-        steps: Seq[tuple[int, str]],
+        steps: Seq[tuple[Any, str]],
         people: Seq[tuple[str, Any]],
-        read: Callable[[int], tuple[str, str]],
-        preview: Callable[[int, Any, str, str], str],
-        save: Callable[[int, str, str], str],
+        read: Callable[[Any], tuple[str, str]],
+        preview: Callable[[Any, Any, str, str], str],
+        save: Callable[[Any, str, str], str],
     ) -> None:
         super().__init__()
         self._read, self._preview, self._save = read, preview, save

@@ -61,12 +61,13 @@ class Journey(Shown):
 
     @property
     def steps(self) -> pl.DataFrame:
-        """Frame: step (from 1), kind, status, due_at, sent_at, subject, body_html as sent, attempt, error,
-        provider_message_id, provider_thread_id, rfc_message_id. One row a step; of several attempts the last."""
+        """Frame: step (from 1), kind, status, due_at, sent_at, skip_at, subject, body_html as sent, variant (whose text
+        that was; null where it was edited by hand), attempt, error, provider_message_id, provider_thread_id,
+        rfc_message_id. One row a step; of several attempts the last."""
         row = self._row()
         rows = self._session.store.rows(
             "SELECT s.id, s.kind, COALESCE(x.status, 'planned') AS status, x.due_at, x.handled_at, x.skip_at, "
-            "o.sent_at, o.subject, o.body_html, o.attempt, o.error, o.provider_message_id, o.provider_thread_id, "
+            "o.sent_at, o.subject, o.body_html, o.variant, o.attempt, o.error, o.provider_message_id, o.provider_thread_id, "
             "o.rfc_message_id FROM steps s LEFT JOIN journey_steps x ON x.step_id = s.id AND x.journey_id = ? "
             "LEFT JOIN outbox o ON o.step_id = s.id AND o.journey_id = ? AND o.attempt = (SELECT MAX(a.attempt) "
             "FROM outbox a WHERE a.step_id = s.id AND a.journey_id = ?) WHERE s.sequence_id = ? "
@@ -96,6 +97,7 @@ class Journey(Shown):
             skip_at="time",
             subject="str",
             body_html="str",
+            variant="str",
             attempt="int",
             error="str",
             provider_message_id="str",

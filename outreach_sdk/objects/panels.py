@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.variants import FIRST
+from outreach_sdk.domain.variants import live as live_variants
 from outreach_sdk.engine import drafting, lifecycle
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.headers import mapper_of
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from outreach_sdk.objects.sequence import Sequence
 
 __all__ = ["SequencePanels", "mapping_editor", "task_queue"]
+
+Text = tuple[int, str]
+"""A step's number and the letter of a variant."""
 
 
 class SequencePanels:
@@ -43,6 +48,8 @@ class SequencePanels:
         def deactivate(self) -> int: ...
 
         def edit_step(self, n: int, **changes: Any) -> None: ...
+
+        def edit_variant(self, n: int, letter: str, **changes: str | None) -> None: ...
 
         def _nth(self, n: int) -> dict[str, Any]: ...
 
@@ -74,13 +81,16 @@ class SequencePanels:
         return widgets.Switch(read, turn)
 
     def editor(self) -> widgets.Editor:
-        """An editor of the steps' texts beside what they come to for somebody who is enrolled, as one types."""
+        """An editor of the steps' and their variants' texts beside what they come to for somebody who is enrolled, as one
+        types."""
         from outreach_sdk.notebook import widgets
 
-        steps = [
-            (n, f"{n}. {s['kind']}{': ' + s['subject'] if s['subject'] else ''}")
-            for n, s in enumerate(self._live(), 1)
-        ]
+        steps: list[tuple[Text, str]] = []
+        for n, s in enumerate(self._live(), 1):
+            others = live_variants(s["variants"])
+            titled = f"{s['kind']}{': ' + s['subject'] if s['subject'] else ''}"
+            steps.append(((n, FIRST), f"{n}{FIRST if others else ''}. {titled}"))
+            steps += [((n, v.letter), f"{n}{v.letter}. {v.subject or titled}") for v in others]
         people = self._session.store.rows(
             "SELECT j.id, j.email, c.first_name, c.last_name FROM journeys j JOIN candidates c ON c.id = j.candidate_id "
             "WHERE j.sequence_id = ? ORDER BY j.id LIMIT 200",
@@ -91,11 +101,18 @@ class SequencePanels:
             for p in people
         ]
 
-        def read(n: int) -> tuple[str, str]:
-            step = self._nth(n)
+        def texts(step: dict[str, Any], letter: str) -> tuple[str, str]:
+            for one in live_variants(step["variants"]):
+                if one.letter == letter:
+                    subject = step["subject"] if one.subject is None else one.subject
+                    return subject or "", (step["body"] if one.body is None else one.body) or ""
             return step["subject"] or "", step["body"] or ""
 
-        def preview(n: int, journey: int | None, subject: str, body: str) -> str:
+        def read(which: Text) -> tuple[str, str]:
+            return texts(self._nth(which[0]), which[1])
+
+        def preview(which: Text, journey: int | None, subject: str, body: str) -> str:
+            n = which[0]
             if journey is None:
                 return Card(
                     "Preview", None, [Note("Enrol somebody to see what it comes to for them.")]
@@ -110,8 +127,15 @@ class SequencePanels:
             )
             return Card("Preview", None, [Banner(made.problem if mail else None), shown]).html()
 
-        def save(n: int, subject: str, body: str) -> str:
+        def save(which: Text, subject: str, body: str) -> str:
+            n, letter = which
             step = self._nth(n)
+            if letter != FIRST:
+                before = dict(zip(("subject", "body"), texts(step, letter), strict=True))
+                new = {k: v for k, v in {"subject": subject, "body": body}.items() if v != before[k]}
+                if new:
+                    self.edit_variant(n, letter, **new)
+                return f"Step {n}{letter} is saved: it reaches whatever hasn't left."
             changes: dict[str, Any] = {"body": body}
             if step["kind"] == "email" and (subject or step["subject"]):
                 changes["subject"] = subject or None

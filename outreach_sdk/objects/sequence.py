@@ -14,7 +14,7 @@ from outreach_sdk.domain.sequence import (
     describe_schedule,
     zone,
 )
-from outreach_sdk.domain.variants import words_of
+from outreach_sdk.domain.variants import live, words_of
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
 from outreach_sdk.engine import compose, dispatch, drafting, imports, lifecycle, review
 from outreach_sdk.engine import people as people_rows
@@ -200,14 +200,14 @@ class Sequence(
 
     @property
     def steps(self) -> pl.DataFrame:
-        """Frame: step (from 1), kind, manual, when, thread, subject, body."""
+        """Frame: step (from 1), kind, manual, when, thread, subject, body, variants (how many texts, its own counted)."""
         rows = self._live()
         for number, row in enumerate(rows, 1):
             row["step"] = number
             row["when"] = describe_schedule(lifecycle.step_plan(row).schedule)
-        return frame(
-            rows, step="int", kind="str", manual="bool", when="str", thread="str", subject="str", body="str"
-        )
+            row["variants"] = 1 + len(live(row["variants"]))
+        text = dict.fromkeys(("when", "thread", "subject", "body"), "str")
+        return frame(rows, step="int", kind="str", manual="bool", **text, variants="int")
 
     # -- state ---------------------------------------------------------------------------------
     @property

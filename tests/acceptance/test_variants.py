@@ -70,6 +70,7 @@ def test_what_was_drawn_is_shown_leaves_and_is_counted(house: House) -> None:
             if about["body"].startswith("Shorter")
             else "A"
         )
+        assert seq.journey(who).steps["variant"][0] == letter
     counts = Counter(drawn.values())
     assert {"B", "C"} <= set(counts), "the draw of these ids: the test needs both"
     answers = [next(who for who, letter in drawn.items() if letter == x) for x in ("B", "C")]

@@ -68,6 +68,13 @@ class Tags(HTMLParser):
 def shown(thing: Any) -> str:
     """Its card, checked: harmless HTML, and the same words in a terminal and as text."""
     html = str(thing._repr_html_())
+    if hasattr(thing, "__rich__"):
+        both = thing._repr_mimebundle_()
+        assert set(both) == {"text/html", "text/plain"}
+        assert both["text/html"].partition("</h4>")[0] == html.partition("</h4>")[0]
+        assert both["text/plain"] == repr(thing)
+        assert set(thing._repr_mimebundle_(include=["text/plain"])) == {"text/plain"}
+        assert set(thing._repr_mimebundle_(exclude=["text/plain"])) == {"text/html"}
     tags = Tags(html)
     for tag, attributes in tags.seen:
         assert tag not in ("script", "iframe", "object", "img", "form", "input", "svg", "link"), tag

@@ -186,9 +186,32 @@ def test_the_editor_shows_what_it_comes_to_for_somebody_real(house: House, box: 
     panel.keep.click()
     assert "Step 1 is saved" in panel.told.value
     assert seq.steps["body"][0] == "Better, {{ first_name }}"
-    panel.step.value = 2
+    panel.step.value = (2, "A")
     assert panel.body.value == "Ring {{ last_name }}"
     assert "Ring Li" in panel.seen.value
+
+
+@pytest.mark.rule(31)
+def test_the_editor_edits_variants_too(house: House, box: Mailbox) -> None:
+    seq = Sequence.create("Edited", mailbox=box, timezone="UTC")
+    seq.add_email("Hi {{ first_name }}", "Long")
+    seq.add_variant(1, body="Short")
+    seq.enroll(house.people(1))
+    panel = seq.editor()
+    assert [label for label, _ in panel.step.options] == [
+        "1A. email: Hi {{ first_name }}",
+        "1B. email: Hi {{ first_name }}",
+    ]
+    panel.step.value = (1, "B")
+    assert (panel.subject.value, panel.body.value) == ("Hi {{ first_name }}", "Short")
+    panel.body.value = "Shorter, {{ first_name }}"
+    assert "Shorter, P0" in panel.seen.value
+    panel.keep.click()
+    assert "Step 1B is saved" in panel.told.value
+    assert seq.variants(1)["body"].to_list() == ["Long", "Shorter, {{ first_name }}"]
+    seq.edit_step(1, subject="Hello")
+    assert seq.variants(1)["subject"].to_list() == ["Hello"] * 2, "what wasn't changed stays the step's own"
+    assert seq.steps["variants"].to_list() == [2]
 
 
 @pytest.mark.rule(20)
