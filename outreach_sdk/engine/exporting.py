@@ -61,9 +61,9 @@ def _journeys(store: Store, sequence_id: int) -> Table:
         "SELECT j.id AS journey, j.email, j.status AS journey_status, j.reason, s.rank, s.kind, COALESCE(x.status, "
         "'planned') AS step_status, x.due_at, x.handled_at, x.note, o.sent_at, o.subject, o.variant, o.attempt FROM "
         "journeys j JOIN steps s ON s.sequence_id = j.sequence_id LEFT JOIN journey_steps x ON x.journey_id = j.id AND "
-        "x.step_id = s.id LEFT JOIN outbox o ON o.journey_id = j.id AND o.step_id = s.id AND o.attempt = (SELECT MAX(a.attempt) FROM "
-        "outbox a WHERE a.journey_id = j.id AND a.step_id = s.id) WHERE j.sequence_id = ? AND (s.removed_at IS NULL OR "
-        "x.id IS NOT NULL) ORDER BY j.id, s.rank",
+        "x.step_id = s.id LEFT JOIN outbox o ON o.journey_id = j.id AND o.step_id = s.id AND o.attempt = (SELECT "
+        "MAX(a.attempt) FROM outbox a WHERE a.journey_id = j.id AND a.step_id = s.id) WHERE j.sequence_id = ? AND "
+        "(s.removed_at IS NULL OR x.id IS NOT NULL) ORDER BY j.id, s.rank",
         sequence_id,
     )
     numbers = {rank: n for n, rank in enumerate(sorted({r["rank"] for r in rows}), 1)}
