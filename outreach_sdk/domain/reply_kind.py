@@ -10,6 +10,7 @@ from typing import Literal
 from outreach_sdk.domain.classify import asks_to_stop
 from outreach_sdk.domain.reply_words import (
     ADVERSE,
+    AGREED,
     INTERESTED,
     NEGATION,
     NOT_INTERESTED,
@@ -82,6 +83,8 @@ def reply_kind(words: str, *, known: Iterable[str] = ()) -> ReplyKind:
     if yes is None and (denied := INTERESTED.search(words)) is not None:
         return ReplyKind("not_interested", 0.6, because=denied[0])
     asks = QUESTION.search(words)
+    if yes is None and (agreed := AGREED.search(words)) is not None:
+        return ReplyKind("interested", 0.7, because=agreed[0].strip())
     if yes is not None:
         return ReplyKind("interested", 0.85 if asks is None else 0.75, because=yes[0])
     if asks is not None:

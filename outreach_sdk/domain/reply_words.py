@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ADVERSE", "INTERESTED", "NEGATION", "NOT_INTERESTED", "NOT_NOW", "QUESTION", "REFERRING", "WRONG"]
+__all__ = [
+    "ADVERSE",
+    "AGREED",
+    "INTERESTED",
+    "NEGATION",
+    "NOT_INTERESTED",
+    "NOT_NOW",
+    "QUESTION",
+    "REFERRING",
+    "WRONG",
+]
 
 WRONG = re.compile(
     r"wrong (?:person|address|e-?mail|contact|guy|man|woman|number)|not the (?:right|correct) (?:person|contact|one)|"
@@ -21,6 +31,7 @@ WRONG = re.compile(
     re.I,
 )
 NOT_NOW = re.compile(
+    r"\bnot (?:right |just )?now\b|"
     r"not (?:really |actively )?(?:looking|interested|searching|open|available|considering|planning)[^.!?\n]{0,40}"
     r"(?:right now|at (?:the|this) (?:moment|time|point|stage)|currently|for now|just now|at present|this year|yet)|"
     r"(?:currently|at the moment|right now),? (?:i['’]?m |i am )?not (?:looking|interested|searching|open|available)|"
@@ -80,7 +91,7 @@ INTERESTED = re.compile(
     r"do it|connect|speak|schedule|set|find|meet|have)|(?:schedule|book|set up|arrange|hop on|jump on) (?:a |an )?(?:quick )?"
     r"(?:call|chat|meeting|time)|tell me more|(?:send|share|give)[^.!?\n]{0,15}(?:more|further|the) (?:info|details|"
     r"information|job|role|description)|(?:here(?:['’]s| is)|attached|find)[^.!?\n]{0,20}my (?:cv|resume|résumé)|"
-    r"(?:call|reach) me (?:at|on)|my (?:number|phone|mobile|cell) is|count me in|yes,? (?:please|sure|i)|sure[,!.]|"
+    r"(?:call|reach) me (?:at|on)|my (?:number|phone|mobile|cell) is|count me in|yes,? (?:please|sure)|"
     r"(?:bin|wäre|sehr|grundsätzlich) (?:sehr )?interessiert|klingt (?:\w+ )?(?:gut|spannend|interessant|super)|"
     r"hört sich (?:\w+ )?(?:gut|spannend|interessant)|gerne? (?:mehr|telefonieren|sprechen|austauschen|ein)|habe interesse|"
     r"(?:suis|serais|très) (?:très )?intéressée?|m['’]intéresse|avec plaisir|volontiers|en savoir plus|"
@@ -94,6 +105,20 @@ INTERESTED = re.compile(
     r"spændende|spennende)|berätta (?:gärna )?mer|olen kiinnostunut|kuulostaa (?:hyvältä|mielenkiintoiselta)|mám zájem|"
     r"érdekel\b|sunt interesat|ilgileniyorum|興味(?:が|は)?(?:あり|ござい)ます|ぜひ(?:お話|詳しく)|詳しく(?:お聞き|教えて)|"
     r"(?<!不)感兴趣|(?<!没)有兴趣|(?<!沒)有興趣|可以聊|想了解|관심(?:이|은)? ?있|자세히 알고",
+    re.I,
+)
+# A plain yes at the head of a line, or the question when to talk: enough where nothing speaks against it.
+AGREED = re.compile(
+    r"(?m:^)\W{0,3}(?:yes|yeah|yep|absolutely|definitely|certainly|of course|gladly|with pleasure|by all means|why not|"
+    r"sure(?: thing)?|ja|gerne?|klar|natürlich|oui|bien sûr|sí|claro(?: que sí)?|por supuesto|con gusto|sì|certo|sim|"
+    r"com certeza|com prazer|graag|jazeker|tak|chętnie|oczywiście|да|конечно|gärna|kyllä|はい|ぜひ|好的|네)"
+    r"(?=\s*(?:[,!.…、。，！]|$))(?!\W{0,3}(?:but|aber|mais|pero|però|ma|mas|maar|ale|но|men|mutta)\b)|"
+    r"\byes,? i\b(?!,? (?:saw|got|read|received|know))|"
+    r"\bwhen (?:can|could|shall|should|would) (?:we|you|i)\b[^.!?\n]{0,30}\b(?:talk|speak|chat|meet|call|connect)|"
+    r"\bwann (?:können|könnten|sollen|wollen) wir\b[^.!?\n]{0,30}\b(?:telefonieren|sprechen|reden)|"
+    r"\bquand (?:pouvons|pourrions)[- ]nous\b[^.!?\n]{0,30}\b(?:parler|échanger|discuter)|"
+    r"\bcuándo (?:hablamos|podemos hablar|podríamos hablar)|\bquando (?:possiamo|ci) (?:parlare|sentirci|sentiamo)|"
+    r"\bquando podemos (?:falar|conversar)",
     re.I,
 )
 NEGATION = re.compile(
