@@ -110,7 +110,15 @@ def _ask(session: Session, call: str, of: Any, args: tuple[Any, ...], kwargs: di
     if call in FILES and args and isinstance(args[0], str) and Path(args[0]).is_file():
         args = (Path(args[0]), *args[1:])
     request = requests.ask(store, session.user, call, pack([of, list(args), kept]), session.now())
-    began, wait = time.monotonic(), 0.02
+    try:
+        return _answer(session, request, call)
+    except KeyboardInterrupt:  # whoever stops waiting for it wants it no more
+        requests.withdraw(store, request)
+        raise
+
+
+def _answer(session: Session, request: int, call: str) -> Any:
+    store, began, wait = session.store, time.monotonic(), 0.02
     while True:
         row = store.one("SELECT state, result FROM requests WHERE id = ?", request)
         state = "lost" if row is None else str(row["state"])
@@ -122,9 +130,10 @@ def _ask(session: Session, call: str, of: Any, args: tuple[Any, ...], kwargs: di
             raise OutreachError(
                 f"The worker that carried out {call} died in the middle of it. Look whether it was done before asking again."
             )
-        if state == "asked" and time.monotonic() - began > PATIENCE:
+        if state == "withdrawn" or (state == "asked" and time.monotonic() - began > PATIENCE):
             living = dispatch.alive(session.engine)
-            if not (living.get("clock") and living.get(ROLE)) and requests.withdraw(store, request):
+            idle = not (living.get("clock") and living.get(ROLE))
+            if state == "withdrawn" or (idle and requests.withdraw(store, request)):
                 raise EngineError(
                     "Nothing was done: no worker carries out what notebooks ask for. Let whoever runs the engine start "
                     "`outreach clock` and `outreach worker requests`.",

@@ -40,18 +40,20 @@ PARTIAL_INDEXES = (
 )
 
 
+STALE = dt.timedelta(minutes=10)
+"""What nobody has begun by then isn't begun: whoever asked has long gone, or asks again."""
+
+
 def ask(store: Store, user: dict[str, Any], call: str, payload: str, now: dt.datetime) -> int:
-    """Put a call down; its id."""
-    return store.insert(
-        "requests",
-        {
-            "workspace_id": user["workspace_id"],
-            "owner_id": user["id"],
-            "call": call,
-            "payload": payload,
-            "state": "asked",
-            "created_at": now,
-        },
+    """Put a call down; its id. It is as old as the database says, where that has a clock."""
+    at = "CAST(EXTRACT(EPOCH FROM now()) * 1e6 AS BIGINT)" if store.dialect == "postgresql" else "?"
+    given = (user["workspace_id"], user["id"], call, payload, "asked", *([] if at != "?" else [now]))
+    return int(
+        store.write_one(
+            f"INSERT INTO requests (workspace_id, owner_id, call, payload, state, created_at) VALUES (?, ?, ?, ?, ?, {at}) "
+            "RETURNING id",
+            *given,
+        )
     )
 
 
@@ -66,8 +68,14 @@ def waiting(store: Store, now: dt.datetime) -> bool:
 
 
 def claim(store: Store, now: dt.datetime, until: dt.datetime, holder: str | None) -> dict[str, Any] | None:
-    """The oldest that nobody has begun, now this worker's; and whatever a dead one had is lost."""
+    """The oldest that nobody has begun, now this worker's; and whatever a dead one had is lost, and what waited too
+    long isn't done at all."""
     with store.tx():
+        store.write(
+            "UPDATE requests SET state = 'withdrawn', payload = NULL, ended_at = ? WHERE state = 'asked' AND created_at < ?",
+            now,
+            now - STALE,
+        )
         store.write(
             "UPDATE requests SET state = 'lost', payload = NULL, lease_until = NULL, ended_at = ? WHERE lease_until <= ?",
             now,

@@ -126,6 +126,7 @@ those columns."""
 _ASKING = "FROM users u WHERE u.db_role = session_user"
 
 _FUNCTIONS = {
+    "walled": ("boolean", f"SELECT EXISTS (SELECT 1 {_ASKING})"),
     "me": ("bigint", f"SELECT u.id {_ASKING}"),
     "workspace": ("bigint", f"SELECT u.workspace_id {_ASKING}"),
     "admin": ("boolean", f"SELECT COALESCE((SELECT u.role = 'admin' {_ASKING}), FALSE)"),
@@ -154,7 +155,7 @@ def behind(store: Store) -> bool:
     """Whether this connection is a user's role, behind the wall."""
     if store.dialect != "postgresql":
         return False
-    return bool(re.fullmatch(rf"{_group(store)}_\d+", str(store.value("SELECT session_user"))))
+    return bool(store.value("SELECT 1 FROM users WHERE db_role = session_user"))
 
 
 def stands(store: Store) -> bool:
@@ -174,6 +175,7 @@ def build(store: Store) -> None:
             store.write(f'CREATE ROLE "{group}" NOLOGIN')
         store.write(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         store.write(f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC")
+        store.write(f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC")  # for notebook.walled() alone
         store.write(f"REVOKE CREATE ON SCHEMA {tables} FROM PUBLIC")
         store.write(f'GRANT CONNECT ON DATABASE "{store.value("SELECT current_database()")}" TO "{group}"')
         store.write(f'GRANT USAGE ON SCHEMA {SCHEMA}, {tables} TO "{group}"')
@@ -183,16 +185,17 @@ def build(store: Store) -> None:
                 f"SET search_path = {tables}, pg_temp AS $$ {body} $$"
             )
         store.write(f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC")
+        store.write(f"GRANT EXECUTE ON FUNCTION {SCHEMA}.walled() TO PUBLIC")
         store.write(f'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO "{group}"')
         store.write(f'REVOKE ALL ON ALL TABLES IN SCHEMA {tables} FROM "{group}"')
         for name in _all_tables(store):
             store.write(f"ALTER TABLE {tables}.{name} ENABLE ROW LEVEL SECURITY")
             for policy in ("notebook_read", "notebook_ask", "notebook_withdraw", "others"):
                 store.write(f"DROP POLICY IF EXISTS {policy} ON {tables}.{name}")
-            # Any other role that was given a table by hand goes on as before.
-            store.write(
-                f"CREATE POLICY others ON {tables}.{name} USING (NOT pg_has_role('{group}', 'member'))"
-            )
+            # Any other role that was given a table by hand goes on as before. A user's role is told by its group and by
+            # its name in `users`: a database that was renamed, or restored to an earlier day, knows only one of them.
+            outside = f"NOT pg_has_role('{group}', 'member') AND NOT (SELECT {SCHEMA}.walled())"
+            store.write(f"CREATE POLICY others ON {tables}.{name} USING ({outside})")
             if name in ROWS:
                 store.write(
                     f'CREATE POLICY notebook_read ON {tables}.{name} FOR SELECT TO "{group}" USING ({ROWS[name]})'
@@ -252,10 +255,17 @@ def make_role(store: Store, user_id: int) -> tuple[str, str]:
     group, password = _group(store), secrets.token_urlsafe(24)
     name = f"{group}_{user_id}"
     with store.tx():
+        # What the server is told, and may log, is a verifier that nobody signs in with (RFC 5803).
+        held = (
+            store.connection()
+            .pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
+            .decode()
+        )
         exists = store.value("SELECT 1 FROM pg_roles WHERE rolname = ?", name)
         verb = "ALTER" if exists else "CREATE"
         store.write(
-            f"{verb} ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS INHERIT PASSWORD '{password}'"
+            f'{verb} ROLE "{name}" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS INHERIT CONNECTION LIMIT 20 '
+            f"PASSWORD '{held}'"
         )
         store.write(f'GRANT "{group}" TO "{name}"')
         schema, database = store.value("SELECT current_schema()"), store.value("SELECT current_database()")

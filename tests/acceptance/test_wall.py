@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -242,7 +243,8 @@ def test_nobody_passes_for_somebody_else(house: House, world: SimpleNamespace) -
 
 def put(link: psycopg.Connection[Any], world: SimpleNamespace, call: str, payload: str) -> int:
     row = link.execute(
-        "INSERT INTO requests (workspace_id, owner_id, call, payload, state, created_at) VALUES (%s, %s, %s, %s, 'asked', 0) "
+        "INSERT INTO requests (workspace_id, owner_id, call, payload, state, created_at) VALUES (%s, %s, %s, %s, 'asked', "
+        "(EXTRACT(EPOCH FROM now()) * 1e6)::bigint) "
         "RETURNING id",
         (world.bea.workspace_id, world.bea.user["id"], call, payload),
     ).fetchone()
@@ -596,6 +598,61 @@ def test_the_clock_and_a_worker_of_their_own_answer_within_moments(house: House)
         sessions.use(house.session)
         bea.engine.store.close()
         runtime.down(house.settings)
+
+
+def test_what_nobody_began_in_time_or_was_stopped_is_not_done_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colleague(house, "bea", key="bea")
+    bea = behind(house, "bea")
+    sessions.use(bea)
+    call = ("Sequence.create", pack([None, ["Old"], {"timezone": "UTC"}]), bea.now() + dt.timedelta(days=9))
+    requests.ask(bea.store, bea.user, *call)
+    house.engine.now = lambda: dt.datetime.now(dt.UTC) + requests.STALE + dt.timedelta(seconds=5)
+    assert carry_out(house.engine, house.settings) == 0, "its age is the database's word, not the notebook's"
+    assert bea.store.value("SELECT state FROM requests") == "withdrawn"
+    house.engine.now = lambda: dt.datetime.now(dt.UTC)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(carriers.time, "sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Sequence.create("Stopped", timezone="UTC")
+    sessions.use(house.session)
+    assert carry_out(house.engine, house.settings) == 0
+    assert house.engine.store.value("SELECT COUNT(*) FROM sequences") == 0
+    bea.engine.store.close()
+
+
+def test_a_role_forgotten_by_the_database_reads_nothing(house: House, world: SimpleNamespace) -> None:
+    """As after a restore to the day before it was made; and one that its group forgot, as after a renaming."""
+    store, role = house.engine.store, world.bea.user["db_role"]
+    world.seq.share("bea")
+    with by_sql(world.bea) as link:
+        assert link.execute("SELECT COUNT(*) FROM public.sequences").fetchone() == (1,)
+        store.write("UPDATE users SET db_role = NULL")
+        assert link.execute("SELECT COUNT(*) FROM public.sequences").fetchone() == (0,)
+        store.write("UPDATE users SET db_role = ? WHERE name = 'bea'", role)
+        store.write(f'REVOKE "{wall._group(store)}" FROM "{role}"')
+        store.write(f'GRANT SELECT ON sequences TO "{role}"')
+        assert link.execute("SELECT COUNT(*) FROM public.sequences").fetchone() == (0,)
+        store.write(f'GRANT "{wall._group(store)}" TO "{role}"')
+        store.write(f'REVOKE SELECT ON sequences FROM "{role}"')
+
+
+def test_another_role_that_was_given_a_table_goes_on_as_before(house: House, world: SimpleNamespace) -> None:
+    store = house.engine.store
+    name = f"report_{os.getpid()}_{store.value('SELECT current_database()')}"
+    store.write(f'CREATE ROLE "{name}" LOGIN')
+    store.write(f'GRANT SELECT ON sequences TO "{name}"')
+    try:
+        with psycopg.connect(re.sub(r"//[^@/]*@", f"//{name}:x@", house.url), autocommit=True) as link:
+            assert link.execute("SELECT COUNT(*) FROM sequences").fetchone() == (1,)
+    finally:
+        store.write(f'DROP OWNED BY "{name}"')
+        store.write(f'DROP ROLE "{name}"')
 
 
 def test_only_postgresql_has_it(tmp_path: Path) -> None:
