@@ -73,6 +73,10 @@ class Store:
             # The driver's own call: peewee's way to it costs as much as a small statement.
             with _as_peewee:
                 return self.connection().execute(text, bound)
+        except pw.ProgrammingError as exc:
+            if "permission denied" not in str(exc):
+                raise
+            raise StorageError(f"The database doesn't let you: {str(exc).splitlines()[0]}.") from exc
         except (pw.OperationalError, pw.InterfaceError) as exc:
             if self.depth == 0:
                 self._drop_connection()

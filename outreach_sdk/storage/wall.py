@@ -98,7 +98,8 @@ VIEWS: dict[str, tuple[str, dict[str, str]]] = {
         f"{HERE} AND owner_id = {ME}",
         dict.fromkeys(("token_hash", "state_hash", "browser_hash", "memo"), "NULL"),
     ),
-    "installation": ("TRUE", dict.fromkeys(("identity", "link_key"), "NULL")),
+    # Links in a preview behind it lead nowhere: who held the real key could unsubscribe anybody.
+    "installation": ("TRUE", {"identity": "NULL", "link_key": "repeat('0', 64)"}),
     "mailboxes": (
         f"{HERE} AND ({ALL} OR owner_id = {ME} OR EXISTS (SELECT 1 FROM {{tables}}.grants g WHERE g.mailbox_id = x.id "
         f"AND g.ended_at IS NULL AND (g.user_id IS NULL OR g.user_id = {ME})))",

@@ -41,6 +41,7 @@ from outreach_sdk.errors import (
     NotFound,
     NotReady,
     OutreachError,
+    StorageError,
     TaskChanged,
     TransitionRefused,
 )
@@ -225,6 +226,19 @@ def test_no_sql_changes_anything_but_to_ask(house: House, world: SimpleNamespace
             if not (statement.startswith("UPDATE") and changed == 0):
                 pytest.fail(statement)
     assert {t: house.engine.store.rows(f"SELECT * FROM {t}") for t in every_table(house)} == before
+
+
+def test_what_a_link_in_a_preview_shows_opens_nothing(house: House, world: SimpleNamespace) -> None:
+    assert len(house.engine.store.value("SELECT COALESCE(link_key, '') FROM installation")) in (0, 64)
+    assert world.bea.store.value("SELECT link_key FROM installation") == "0" * 64
+    with pytest.raises(StorageError, match="doesn't let you"):
+        world.bea.store.write("UPDATE installation SET armed = FALSE")
+    sessions.use(world.bea)
+    seq = Sequence.create("Beas", mailbox=Mailbox.connect_local("bea@agency.example"), timezone="UTC")
+    seq.add_email("Hi", "Book: {{ booking_link }}")
+    Workspace(world.bea).set_mine(booking_url="https://book.example/bea")
+    seq.enroll(house.people(1, start=30))
+    assert "https://book.example/bea?" in seq.editor().seen.value
 
 
 def test_nobody_passes_for_somebody_else(house: House, world: SimpleNamespace) -> None:
