@@ -121,6 +121,7 @@ def test_drafts_left_by_claims_that_died_are_taken_away(outlook: Outlook) -> Non
     seq = outlook.start()
     assert outlook.house.drain(failpoint="after_drafted", threads=1) == -9
     wait_until(lambda: outlook.house.drain(failpoint="after_draft", threads=1) == -9)
+    wait_until(outlook.proxy.quiet)
     outlook.house.settle(seq)
     assert outlook.witness() == expected(2)
     assert outlook.emulator.records("drafts") == []
@@ -131,6 +132,7 @@ def test_drafts_left_by_claims_that_died_are_taken_away(outlook: Outlook) -> Non
 def test_a_cancel_between_the_kill_and_the_recovery_holds(outlook: Outlook, failpoint: str) -> None:
     seq = outlook.start()
     assert outlook.house.drain(failpoint=failpoint) == -9
+    wait_until(outlook.proxy.quiet)
     left = outlook.witness()
     for n in range(2):
         seq.journey(f"p{n}@candidate{n}.example").cancel()

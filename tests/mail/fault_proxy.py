@@ -148,6 +148,14 @@ class FaultProxy:
                 and not (forwarded and r.status is None)
             )
 
+    def quiet(self) -> bool:
+        """Whether no request is under way, and none comes for a moment: what a killed client left behind arrives."""
+        for _ in range(5):
+            if self.at_once:
+                return False
+            time.sleep(0.05)
+        return True
+
     def close(self) -> None:
         self.closing.set()
         self._server.shutdown()
