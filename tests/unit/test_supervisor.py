@@ -324,7 +324,7 @@ def test_a_redis_that_won_t_start_is_said_and_nothing_stays(
     refuses = (sys.executable, "-c", "raise SystemExit('the disk is full')")
     monkeypatch.setattr(runtime.redis_server, "server", lambda _: Child("redis", refuses))
     monkeypatch.setattr(runtime, "START_LIMIT", 11)
-    with pytest.raises(EngineError, match="Redis didn't start: .*the disk is full"):
+    with pytest.raises(EngineError, match=r"Redis didn't start: .*the disk is full"):
         runtime.up(settings, children=[SLEEPER])
     assert not runtime.status(settings).running
     assert not runtime.status(settings).survivors
