@@ -122,11 +122,11 @@ def worker(queue: str, as_json: bool) -> None:
     redis = Redis.from_url(Settings.from_env().broker_url)
     allowed = dict(jobs.ALLOWED)
     if queue == "requests":
-        from outreach_sdk.objects.carrying import carry_out
+        from outreach_sdk.objects.carrying import AT_ONCE, carry_out
 
         settings = Settings.from_env()
         allowed[f"{JOBS_MODULE}.drain_requests"] = lambda *_: carry_out(
-            jobs.shared_engine(), settings, stop=jobs.stopping
+            jobs.shared_engine(), settings, threads=AT_ONCE, stop=jobs.stopping
         )
     make_worker(queue, redis, allowed, on_stop=jobs.stopping.set).work(logging_level="WARNING")
     beating.end()

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from outreach_sdk.objects.packing import pack, pack_error, unpack, unpack_error
 from outreach_sdk.objects.session import Session
 from outreach_sdk.storage import requests
 
-__all__ = ["ROLE", "carried", "carried_call", "carry_out"]
+__all__ = ["AT_ONCE", "ROLE", "carried", "carried_call", "carry_out"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ PATIENCE = 6.0
 """Seconds a request waits for a worker to begin, where none is alive, before it is taken back."""
 
 LEASE = dt.timedelta(seconds=30)
+
+AT_ONCE, BUDGET = 4, 300.0
+"""Calls that one worker carries out at a time, and seconds after which it begins no more before it looks around."""
 
 T = TypeVar("T", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -143,20 +147,57 @@ def _answer(session: Session, request: int, call: str) -> Any:
         wait = min(wait * 1.2, 0.25)
 
 
-def carry_out(engine: Engine, settings: Any, *, stop: threading.Event | None = None) -> int:
-    """Carry out what was asked, one after the other, each as who asked; how many."""
+def carry_out(engine: Engine, settings: Any, *, threads: int = 1, stop: threading.Event | None = None) -> int:
+    """Carry out what was asked, each call as who asked, `threads` at once; how many. While one of them takes long the
+    others go on with what comes in, for five minutes at most."""
     _load()
-    done = 0
-    while not (stop is not None and stop.is_set()):
-        row = requests.claim(engine.store, engine.now(), engine.now() + LEASE, engine.holder)
-        if row is None:
-            break
-        with _holding(engine, row["id"]):
-            state, result = _carry(engine, settings, row)
-        failpoints.hit("request_done")
-        requests.settle(engine.store, row["id"], state, result, engine.now())
-        done += 1
-    return done
+    made, until = _Busy(), time.monotonic() + BUDGET
+
+    def work() -> None:
+        try:
+            while not (stop is not None and stop.is_set()) and time.monotonic() < until:
+                row = requests.claim(engine.store, engine.now(), engine.now() + LEASE, engine.holder)
+                if row is None:
+                    if made.nobody:
+                        return
+                    time.sleep(0.05)
+                    continue
+                with made:
+                    with _holding(engine, row["id"]):
+                        state, result = _carry(engine, settings, row)
+                        failpoints.hit("request_done")
+                    requests.settle(engine.store, row["id"], state, result, engine.now())
+        finally:
+            if threads > 1:
+                engine.store.idle()
+
+    if threads == 1:
+        work()
+        return made.done
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="request") as pool:
+        for end in [pool.submit(work) for _ in range(threads)]:
+            end.result()
+    return made.done
+
+
+class _Busy:
+    """How many calls are being carried out, and how many were."""
+
+    def __init__(self) -> None:
+        self._lock, self._now, self.done = threading.Lock(), 0, 0
+
+    @property
+    def nobody(self) -> bool:
+        return self._now == 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._now += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._now -= 1
+            self.done += 1
 
 
 def _load() -> None:

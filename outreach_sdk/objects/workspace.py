@@ -193,6 +193,10 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
             notice = "All sending is halted until ws.resume()."
         elif not gate.get("armed"):
             notice = str(gate.get("disarmed_why"))
+        if self._session.walled and not living.get("requests"):
+            notice = (
+                "Nothing can be changed from here: no worker carries it out (`outreach worker requests`)."
+            )
         ended = hooks.troubles(self._session.store, self._session.workspace_id)
         return {
             "home": str(self._session.settings.home),

@@ -669,6 +669,43 @@ def test_another_role_that_was_given_a_table_goes_on_as_before(house: House, wor
         store.write(f'DROP ROLE "{name}"')
 
 
+def test_a_long_call_of_one_holds_up_nobody_else(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    colleague(house, "bea", key="bea")
+    colleague(house, "cleo", key="cleo")
+    bea, cleo = behind(house, "bea"), behind(house, "cleo")
+    going, goes_on = threading.Event(), threading.Event()
+    slowly = CALLS["Sequence.create"]
+
+    def create(cls: type, name: str, **more: Any) -> Any:
+        if name == "Long":
+            going.set()
+            assert goes_on.wait(60)
+        return slowly(cls, name, **more)
+
+    monkeypatch.setitem(CALLS, "Sequence.create", create)
+    try:
+        requests.ask(
+            bea.store, bea.user, "Sequence.create", pack([None, ["Long"], {"timezone": "UTC"}]), bea.now()
+        )
+        worker = threading.Thread(
+            target=carry_out, args=(house.engine, house.settings), kwargs={"threads": 3}
+        )
+        worker.start()
+        assert going.wait(60)
+        sessions.use(cleo)
+        assert Sequence.create("Quick", timezone="UTC").name == "Quick"
+        assert Sequence.list()["name"].to_list() == ["Quick"]
+        assert "Nothing can be changed from here" in Workspace(cleo).status()["notice"]
+        goes_on.set()
+        worker.join(60)
+        assert bea.store.value("SELECT name FROM sequences") == "Long"
+    finally:
+        goes_on.set()
+        sessions.use(house.session)
+        bea.engine.store.close()
+        cleo.engine.store.close()
+
+
 def test_only_postgresql_has_it(tmp_path: Path) -> None:
     house = House(tmp_path / "home", f"sqlite:///{tmp_path / 'o.db'}")
     with pytest.raises(ConfigError, match="PostgreSQL"):
