@@ -44,10 +44,11 @@ SELECT j.id, j.reason, {group} AS grp,
 FROM journeys j JOIN candidates c ON c.id = j.candidate_id WHERE j.sequence_id = ?
 """
 _CREDITED = """
-SELECT q.*, (SELECT o.id FROM outbox o WHERE o.journey_id = q.id AND o.state = 'sent' AND o.answers_id IS NULL
-  AND (q.first_reply IS NULL OR o.sent_at <= q.first_reply) ORDER BY o.sent_at DESC, o.id DESC LIMIT 1) AS entry_id
-FROM ({journeys}) AS q
+SELECT p.*, (SELECT o.id FROM outbox o WHERE o.journey_id = p.id AND o.state = 'sent' AND o.answers_id IS NULL
+  AND (p.first_reply IS NULL OR o.sent_at <= p.first_reply) ORDER BY o.sent_at DESC, o.id DESC LIMIT 1) AS entry_id
+FROM p
 """
+# MATERIALIZED: else a planner that flattens asks each inner question once for every column that uses its answer.
 
 
 def stats(store: Store, sequence_id: int, by: str) -> list[dict[str, Any]]:
@@ -59,10 +60,11 @@ def stats(store: Store, sequence_id: int, by: str) -> list[dict[str, Any]]:
         return _by_variant(store, sequence_id)
     sql = _JOURNEYS.format(group=GROUPS[by])
     found = store.rows(
-        f"SELECT COALESCE(q.grp, '') AS grp, COUNT(*) AS people, SUM(CASE WHEN q.sent > 0 THEN 1 ELSE 0 END) AS reached, "
-        f"CAST(SUM(q.sent) AS BIGINT) AS sent, {_sums()} FROM ({sql}) AS q GROUP BY COALESCE(q.grp, '') ORDER BY 2 DESC, 1",
-        *_params(),
+        f"WITH q AS MATERIALIZED ({sql}) SELECT COALESCE(q.grp, '') AS grp, COUNT(*) AS people, SUM(CASE WHEN q.sent > 0 "
+        f"THEN 1 ELSE 0 END) AS reached, CAST(SUM(q.sent) AS BIGINT) AS sent, {_sums()} FROM q GROUP BY COALESCE(q.grp, '') "
+        "ORDER BY 2 DESC, 1",
         sequence_id,
+        *_params(),
     )
     return found or [{"grp": "", **dict.fromkeys(MEASURES, 0)}] if by == "sequence" else found
 
@@ -97,11 +99,12 @@ def _by_step(store: Store, sequence_id: int) -> list[dict[str, Any]]:
 
 def _came(store: Store, sequence_id: int, columns: str) -> list[dict[str, Any]]:
     """What came of it, credited to entries `e` of the outbox, grouped by these columns of theirs."""
-    credited = _CREDITED.format(journeys=_JOURNEYS.format(group="''"))
+    journeys = _JOURNEYS.format(group="''")
     return store.rows(
-        f"SELECT {columns}, {_sums()} FROM ({credited}) AS q JOIN outbox e ON e.id = q.entry_id GROUP BY {columns}",
-        *_params(),
+        f"WITH p AS MATERIALIZED ({journeys}), q AS MATERIALIZED ({_CREDITED}) SELECT {columns}, {_sums()} FROM q "
+        f"JOIN outbox e ON e.id = q.entry_id GROUP BY {columns}",
         sequence_id,
+        *_params(),
     )
 
 
