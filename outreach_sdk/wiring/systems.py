@@ -78,7 +78,7 @@ def enrichers(settings: Settings) -> Enrichers:
 
 ASKABLE = ("greenhouse", "lever", "ashby", "smartrecruiters", "teamtailor", "merge")
 """Systems that can be asked about what their deliveries don't tell."""
-ACCOUNTS = (*ASKABLE, "bullhorn", "workable", "calendly")
+ACCOUNTS = (*ASKABLE, "bullhorn", "workable", "recruitee", "calendly")
 """Systems with an account of some use here, by the name in OUTREACH_<NAME>_API_KEY."""
 
 
