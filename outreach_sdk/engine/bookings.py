@@ -65,19 +65,20 @@ def tagless(store: Store, column: str) -> str:
 
 def take(engine: Engine, workspace_id: int, source: str, told: Told, now: dt.datetime) -> tuple[int, bool]:
     """Note what an event says of its booking; (the booking, whether that changed anything). In a transaction."""
-    store = engine.store
+    store, external_id = engine.store, _external_id(engine.store, workspace_id, source, told)
     stands = isinstance(told, MeetingBooked | InterviewScheduled)
     status = "scheduled" if stands else "moved" if getattr(told, "moved", False) else "canceled"
     kind = "meeting"
     if isinstance(told, InterviewScheduled | InterviewCanceled):
         kind = "ats" if getattr(told, "in_ats", True) else "interview"
     made = store.write(
-        "INSERT INTO bookings (workspace_id, source, external_id, kind, status, occurred_at, starts_at, stood, title, "
-        "link, replaces, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO bookings (workspace_id, source, external_id, also_id, kind, status, occurred_at, starts_at, stood, "
+        "title, link, replaces, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (workspace_id, source, external_id) DO NOTHING",
         workspace_id,
         source,
-        told.external_id,
+        external_id,
+        told.also_id,
         kind,
         status,
         told.occurred_at,
@@ -92,17 +93,23 @@ def take(engine: Engine, workspace_id: int, source: str, told: Told, now: dt.dat
         f"SELECT * FROM bookings WHERE workspace_id = ? AND source = ? AND external_id = ?{store.for_update}",
         workspace_id,
         source,
-        told.external_id,
+        external_id,
     )
     assert row is not None  # noqa: S101
     later = (told.occurred_at, _RANK[status]) > (row["occurred_at"], _RANK[row["status"]])
+    if stands and row["status"] == "canceled" and told.also_id:
+        # That another appointment was called off says nothing of this one, whenever it was made.
+        later = later or row["also_id"] not in (None, told.also_id)
     changes: dict[str, Any] = {}
     if later:
         changes = {"status": status, "occurred_at": told.occurred_at}
+    if stands and (later or made == 1) and (off := _called_off(store, row, told)):
+        changes = {"status": "canceled", "occurred_at": off}
     for name, value in (
         ("starts_at", told.starts_at),
         ("title", told.title[:200]),
         ("link", told.link[:2000]),
+        ("also_id", told.also_id),
     ):
         if value and (later or not row[name]):
             changes[name] = value
@@ -122,6 +129,37 @@ def take(engine: Engine, workspace_id: int, source: str, told: Told, now: dt.dat
         store.write("UPDATE booking_people SET acted_at = NULL WHERE booking_id = ?", row["id"])
     _find_people(store, workspace_id, row["id"], told, now)
     return int(row["id"]), changed
+
+
+def _external_id(store: Store, workspace_id: int, source: str, told: Told) -> str:
+    """The id under which a booking is kept: what is called off may be named by its other one."""
+    kept = None
+    if told.also_id and isinstance(told, InterviewCanceled):
+        kept = store.value(
+            "SELECT external_id FROM bookings WHERE workspace_id = ? AND source = ? AND also_id = ? "
+            "ORDER BY stood DESC, id LIMIT 1",
+            workspace_id,
+            source,
+            told.also_id,
+        )
+    return str(kept or told.external_id)
+
+
+def _called_off(store: Store, row: dict[str, Any], told: Told) -> dt.datetime | None:
+    """When it was called off by its other id, before anybody knew whose it was."""
+    if told.also_id is None:
+        return None
+    found = store.one(
+        "SELECT occurred_at FROM bookings WHERE workspace_id = ? AND source = ? AND also_id = ? AND id <> ? "
+        "AND status = 'canceled' AND occurred_at >= ? ORDER BY occurred_at DESC LIMIT 1",
+        row["workspace_id"],
+        row["source"],
+        told.also_id,
+        row["id"],
+        told.occurred_at,
+    )
+    when: dt.datetime | None = None if found is None else found["occurred_at"]
+    return when
 
 
 def _find_people(store: Store, workspace_id: int, booking_id: int, told: Told, now: dt.datetime) -> None:

@@ -52,6 +52,7 @@ class Booking(Row):
     workspace = pw.BigIntegerField(column_name="workspace_id")
     source = pw.TextField()
     external_id = pw.TextField()
+    also_id = pw.TextField(null=True)  # by which its system says that it was called off
     kind = pw.TextField()  # meeting | ats | interview
     status = pw.TextField()  # scheduled | canceled | moved
     occurred_at = UtcField()  # of the event that `status` is from
@@ -68,7 +69,11 @@ class Booking(Row):
 
     class Meta:
         table_name = "bookings"
-        indexes = ((("workspace", "source", "external_id"), True), (("workspace", "starts_at"), False))
+        indexes = (
+            (("workspace", "source", "external_id"), True),
+            (("workspace", "source", "also_id"), False),
+            (("workspace", "starts_at"), False),
+        )
 
 
 class BookingPerson(Row):

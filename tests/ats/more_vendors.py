@@ -41,6 +41,7 @@ class Candidate:
     dropped: bool = False
     updated: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     notes: list[str] = field(default_factory=list)
+    interview_id: int | None = None
 
 
 class MoreVendors:

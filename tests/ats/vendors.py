@@ -187,7 +187,7 @@ class Vendors(MoreVendors):
     @staticmethod
     def _gh_interview(p: Candidate) -> dict[str, Any]:
         return {
-            "id": 9000 + p.number,
+            "id": p.interview_id or 9000 + p.number,
             "application_id": p.number,
             "start": {"date_time": iso(p.starts)},
             "status": "scheduled",
