@@ -78,13 +78,16 @@ class Booking(Row):
 
 class BookingPerson(Row):
     """Somebody a booking is about, by an address without its plus tag or, by a link's token, directly.
-    `candidate_id` null: waits until a candidate with that address appears. `acted_at` null: to be acted on."""
+    `candidate_id` null: waits until a candidate with that address appears. `acted_at` null: to be acted on. `off_at`: since
+    when they aren't invited any more, though it stands; `turns`: how often they left it and came back."""
 
     workspace = pw.BigIntegerField(column_name="workspace_id")
     booking = pw.BigIntegerField(column_name="booking_id")
     address = pw.TextField(default="")
     candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
     acted_at = UtcField(null=True)
+    off_at = UtcField(null=True)
+    turns = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
     created_at = UtcField()
 
     class Meta:
