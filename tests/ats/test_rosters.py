@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from outreach_sdk.ats.port import system_name
 from outreach_sdk.engine import polling
 from outreach_sdk.objects.workspace import Workspace
 from tests.ats.conftest import poll
@@ -70,7 +72,7 @@ def test_a_system_that_cant_say_lets_nobody_through_and_is_asked_again(
     report = seq.enroll(house.people(6))
     assert set(reasons(report).values()) == {"ats_unchecked"}
     assert (report.enrolled, report.held_back) == (0, 6), "no row is lost"
-    assert f"{vendor.capitalize()} hasn't been asked to the end yet" in report.notice
+    assert f"{system_name(vendor)} hasn't been asked to the end yet" in report.notice
     (row,) = store.rows("SELECT * FROM ats_polls WHERE what = 'people'")
     assert row["error"] in report.notice
     assert "the-key" not in row["error"]
@@ -205,6 +207,23 @@ def test_the_next_page_is_asked_for_where_the_first_was(
     poll(house)
     pages = [asked for method, path, asked in vendors.asked if path == "/workable/candidates"]
     assert [p.get("since_id") for p in pages] == [None, "3", "5"], "whatever host its address names"
+
+
+@pytest.mark.rule(28)
+def test_a_system_that_names_the_same_page_again_isnt_asked_without_end(
+    database_url: str, connect: Connect, vendors: Vendors
+) -> None:
+    house = connect(database_url, "smartrecruiters")
+    fill(vendors)
+    again = {"content": [], "nextPageId": "page-2"}
+    vendors.faults = [("pageId=page-2", (200, {}, json.dumps(again).encode()))] * 500
+    report = sequence(house).enroll(house.people(6))
+    assert (report.enrolled, "ats_unchecked" in reasons(report).values()) == (0, True)
+    assert "SmartRecruiters names the page that was just read as the next one" in report.notice
+    assert vendors.calls("smartrecruiters/candidates") <= 3
+    vendors.faults = []
+    poll(house)
+    assert sequence(house).enroll(house.people(6)).held_back == 3
 
 
 @pytest.mark.rule(28)
