@@ -92,6 +92,8 @@ def _event(item: Any, master: Any) -> CalendarEvent:
         canceled=removed or at(item, "isCancelled") is True,
         updated_at=moment(item, "lastModifiedDateTime") or moment(master, "lastModifiedDateTime"),
         guests=tuple(guests),
+        hidden=True in (at(item, "hideAttendees"), at(master, "hideAttendees"))
+        and at(item, "isOrganizer") is not True,
         title=said("subject"),
         link=said("webLink"),
     )

@@ -172,9 +172,16 @@ def _take(
             bookings.take(engine, workspace, SOURCE, told, now)
         external = event.external_id or held.get(event.event_id, ("", now))[0] or event.event_id
         when = max(event.updated_at or now, now)
-        if not coming[event.event_id]:
-            _call_off(engine, workspace, external, when)
-        _leave(engine, workspace, external, coming[event.event_id], when)
+        if not _veiled(event):  # else that somebody isn't seen says nothing
+            if not coming[event.event_id]:
+                _call_off(engine, workspace, external, when)
+            _leave(engine, workspace, external, coming[event.event_id], when)
+        if booking := _scheduled(store, workspace, external):
+            bookings.act_on(engine, booking["id"])
+
+
+def _veiled(event: CalendarEvent) -> bool:
+    return event.hidden and stands(event)
 
 
 def _before(event: CalendarEvent, read_at: dt.datetime | None) -> bool:
@@ -197,7 +204,14 @@ def _note(
     engine: Engine, box: dict[str, Any], events: list[CalendarEvent], coming: dict[str, frozenset[str]]
 ) -> None:
     store, digest = engine.store, Digester(engine.store, box["workspace_id"])
-    ids = [e.event_id for e in events]
+    for event in filter(_veiled, events):
+        store.write(
+            "UPDATE calendar_entries SET starts_at = ? WHERE mailbox_id = ? AND event_id = ?",
+            event.starts_at,
+            box["id"],
+            event.event_id,
+        )
+    ids = [e.event_id for e in events if not _veiled(e)]
     for start in range(0, len(ids), _BATCH):
         some = ids[start : start + _BATCH]
         store.write(
@@ -264,30 +278,28 @@ def _call_off(engine: Engine, workspace_id: int, external_id: str, when: dt.date
 def _leave(
     engine: Engine, workspace_id: int, external_id: str, coming: frozenset[str], when: dt.datetime
 ) -> None:
-    """It is off for candidates who are neither among those `coming` nor in anybody else's calendar, and acted on for
-    all. Of what is over nobody keeps who came."""
+    """It is off for candidates who are neither among those `coming` nor in anybody else's calendar. Of what is over
+    nobody keeps who came."""
     store = engine.store
     booking = _scheduled(store, workspace_id, external_id)
-    if booking is None:
+    if booking is None or booking["starts_at"] is None or booking["starts_at"] <= engine.now():
         return
-    if booking["starts_at"] is not None and booking["starts_at"] > engine.now():
-        digest = Digester(store, workspace_id)
-        there = {digest(base) for base in coming} | {
-            str(r["digest"])
-            for r in store.rows(
-                "SELECT DISTINCT digest FROM calendar_entries WHERE workspace_id = ? AND external_id = ?",
-                workspace_id,
-                external_id,
-            )
-        }
-        people = store.rows(
-            "SELECT candidate_id, address FROM booking_people WHERE booking_id = ? AND candidate_id IS NOT NULL",
-            booking["id"],
+    digest = Digester(store, workspace_id)
+    there = {digest(base) for base in coming} | {
+        str(r["digest"])
+        for r in store.rows(
+            "SELECT DISTINCT digest FROM calendar_entries WHERE workspace_id = ? AND external_id = ?",
+            workspace_id,
+            external_id,
         )
-        staying = {p["candidate_id"] for p in people if digest(p["address"]) in there}
-        gone = {p["candidate_id"] for p in people} - staying
-        bookings.leave(store, booking["id"], sorted(gone), when)
-    bookings.act_on(engine, booking["id"])
+    }
+    people = store.rows(
+        "SELECT candidate_id, address FROM booking_people WHERE booking_id = ? AND candidate_id IS NOT NULL",
+        booking["id"],
+    )
+    staying = {p["candidate_id"] for p in people if digest(p["address"]) in there}
+    gone = {p["candidate_id"] for p in people} - staying
+    bookings.leave(store, booking["id"], sorted(gone), when)
 
 
 def _scheduled(store: Store, workspace_id: int, external_id: str) -> dict[str, Any] | None:

@@ -111,6 +111,27 @@ def test_who_is_in_a_colleagues_calendar_still_comes(office: Office) -> None:
 
 
 @pytest.mark.rule(15)
+def test_who_is_only_hidden_still_comes(office: Office) -> None:
+    office.enrolled(1)
+    more = {"organizer": "colleague@agency.example", "mine": "accepted"}
+    office.diary.put("talk", SOON, BO, CLIENT, **more)
+    office.read()
+    office.diary.put("talk", SOON + dt.timedelta(hours=1), hidden=True, **more)
+    office.read()
+    assert len(told()) == 1
+    assert office.store.value("SELECT COUNT(*) FROM calendar_entries") == 3
+    office.diary.put("talk", SOON, CLIENT, **more, hidden=False)
+    office.read()
+    assert len(off()) == 1
+    office.diary.put("talk", SOON, BO, hidden=True, **more)
+    office.read()
+    assert len(told()) == 3, "whoever is seen there has it"
+    office.diary.drop("talk")
+    office.read()
+    assert len([t for t in told() if "was cancelled" in t]) == 1
+
+
+@pytest.mark.rule(15)
 def test_an_interview_that_was_isnt_called_off_by_tidying_up(office: Office) -> None:
     office.enrolled(1)
     office.diary.put("talk", SOON, BO, CLIENT)
