@@ -58,6 +58,17 @@ def _secret(variable: str, text: str) -> Secret:
     return Secret(_text(variable, text, shown="the secret"))
 
 
+_ACCOUNTS = {"OUTREACH_WORKABLE_API_KEY": "subdomain", "OUTREACH_RECRUITEE_API_KEY": "company id"}
+"""Keys that begin with the account's name, which becomes part of an address; a key alone would be sent as one."""
+
+
+def _vendor_key(variable: str, text: str) -> Secret:
+    account = _ACCOUNTS.get(variable)
+    if account is not None and not re.fullmatch(r"[A-Za-z0-9-]{1,63}:\S+", text):
+        raise ConfigError(f"{variable}: it isn't `{account}:token`. Put the {account} and a colon first.")
+    return _secret(variable, text)
+
+
 def _secrets(variable: str, text: str) -> tuple[Secret, ...]:
     return tuple(_secret(variable, part.strip()) for part in text.split(",") if part.strip())
 
@@ -351,7 +362,7 @@ VARIABLES = frozenset(variable for variable, _ in _VARIABLES.values())
 """Every variable with a field of its own."""
 
 _FAMILIES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "vendor_keys": ("API_KEY", _secret),
+    "vendor_keys": ("API_KEY", _vendor_key),
     "vendor_endpoints": ("ENDPOINT", _url),
     "webhook_secrets": ("WEBHOOK_SECRETS", _secrets),
     "webhook_fields": ("WEBHOOK_FIELDS", _generic),

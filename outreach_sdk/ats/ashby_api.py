@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from outreach_sdk.ats.http import basic
+from outreach_sdk.ats.paging import entries
 from outreach_sdk.ats.port import MAX_PAGES, Api, Found, People, Person, Polled, State
 from outreach_sdk.domain.events import Event, InterviewCanceled, InterviewScheduled, NeedsLookup
 from outreach_sdk.domain.hooks import Hook
@@ -130,11 +131,12 @@ class Account:
             if not state.get("syncToken"):
                 raise
             return [], "", True  # the token is too old: everything again
+        found = entries(page, "results", "Ashby")
         if at(page, "moreDataAvailable") is True and text(page, "nextCursor"):
             state = {"syncToken": state.get("syncToken"), "cursor": text(page, "nextCursor")}
-            return every(page, "results"), json.dumps(state), True
+            return found, json.dumps(state), True
         token = text(page, "syncToken") or state.get("syncToken") or ""
-        return every(page, "results"), json.dumps({"syncToken": token}) if token else "", False
+        return found, json.dumps({"syncToken": token}) if token else "", False
 
     def _schedules(self, application: str) -> Iterator[Any]:
         for one in self._all("interviewSchedule.list", {"applicationId": application}):

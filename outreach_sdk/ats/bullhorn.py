@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 
 from outreach_sdk.ats.http import HttpApi
-from outreach_sdk.ats.paging import Pass
-from outreach_sdk.ats.port import Found, Polled
+from outreach_sdk.ats.paging import Pass, entries
+from outreach_sdk.ats.port import Found, People, Person, Polled, State
 from outreach_sdk.domain.events import Event, InterviewCanceled, InterviewScheduled
-from outreach_sdk.domain.payload import at, every, moment, text
+from outreach_sdk.domain.payload import at, moment, text
 from outreach_sdk.errors import AtsDenied, AtsUnavailable
 
 __all__ = ["BASE", "Account"]
@@ -25,6 +25,17 @@ BASE = "https://auth.bullhornstaffing.com"
 LOGIN = "https://rest.bullhornstaffing.com"
 PAGE = 200
 FIELDS = "id,type,subject,dateBegin,dateAdded,dateLastModified,isDeleted,candidateReference(id,email,email2,email3)"
+EMAILS = ("email", "email2", "email3")
+WHO = f"candidate(id,{','.join(EMAILS)})"
+LISTED = {
+    "JobSubmission": f"id,status,isDeleted,isHidden,dateLastModified,{WHO}",
+    "Placement": f"id,status,dateEnd,dateLastModified,{WHO}",
+}
+"""What people are listed by, one after the other, with the fields of each."""
+REFUSED = ("reject", "declin", "withdr", "not interested", "not qualified", "unqualified", "disqualif")
+PLACED = "placed"
+CALLED_OFF = ("cancel", "reject", "declin", "fell", "fall")
+"""Each company has its own words for the states of submissions and placements, so parts of words are gone by."""
 
 
 class Account:
@@ -39,7 +50,8 @@ class Account:
         self._guard = threading.Lock()
 
     def check(self) -> None:
-        self._ask("query/Appointment", {"fields": "id", "where": "id>0", "count": "1"})
+        for entity in ("Appointment", *LISTED):
+            self._ask(f"query/{entity}", {"fields": "id", "where": "id>0", "count": "1"})
 
     def interviews(self, cursor: str | None, *, since: dt.datetime, now: dt.datetime) -> Found:
         run = Pass.read(cursor, since=since, now=now)
@@ -52,10 +64,37 @@ class Account:
             "count": str(PAGE),
             "start": str(start),
         }
-        items = every(self._ask("query/Appointment", query), "data")
+        items = entries(self._ask("query/Appointment", query), "data", "Bullhorn")
         polled = [_polled(one, now) for one in items if text(one, "id")]
         following, more = run.following(str(start + PAGE) if len(items) >= PAGE else "")
         return Found(polled, following, more)
+
+    def people(self, cursor: str | None, *, now: dt.datetime) -> People:
+        run = Pass.read(cursor, since=None, now=now)
+        entity, _, first = run.page.partition(":")
+        entity, start = entity or next(iter(LISTED)), int(first or 0)
+        where = "id>0"
+        if run.since:
+            where = f"dateLastModified>{int(dt.datetime.fromisoformat(run.since).timestamp() * 1000)}"
+        query = {
+            "fields": LISTED[entity],
+            "where": where,
+            "orderBy": "id",
+            "count": str(PAGE),
+            "start": str(start),
+        }
+        items = entries(self._ask(f"query/{entity}", query), "data", "Bullhorn")
+        found = []
+        for one in items:
+            name = f"{entity}:{text(one, 'id')}" if text(one, "id") else ""
+            state = _submitted(one) if entity == "JobSubmission" else _placed(one, now)
+            # Neither says when somebody was refused: no later than it changed last.
+            found.append(Person(name, _emails(one, "candidate"), state, moment(one, "dateLastModified")))
+        following = f"{entity}:{start + PAGE}" if len(items) >= PAGE else ""
+        if not following and entity == "JobSubmission":
+            following = "Placement:0"
+        cursor, more = run.following(following)
+        return People(found, cursor, more)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -126,9 +165,7 @@ class Account:
 
 
 def _polled(one: Any, now: dt.datetime) -> Polled:
-    addresses = tuple(
-        filter(None, (text(one, f"candidateReference.{name}") for name in ("email", "email2", "email3")))
-    )
+    addresses = _emails(one, "candidateReference")
     changed = moment(one, "dateLastModified") or now
     told: dict[str, Any] = {
         "external_id": f"appointment:{text(one, 'id')}",
@@ -143,3 +180,23 @@ def _polled(one: Any, now: dt.datetime) -> Polled:
     else:
         event = InterviewScheduled(**told, booked_at=moment(one, "dateAdded"))
     return Polled(f"{text(one, 'id')}:{changed.timestamp():.0f}", event, addresses, told["starts_at"])
+
+
+def _emails(one: Any, whose: str) -> tuple[str, ...]:
+    return tuple(filter(None, (text(one, f"{whose}.{name}") for name in EMAILS)))
+
+
+def _submitted(one: Any) -> State:
+    status = text(one, "status").lower()
+    # What became a placement is told of by that, its end too.
+    if at(one, "isDeleted") is True or at(one, "isHidden") is True or status == PLACED:
+        return "none"
+    return "rejected" if any(word in status for word in REFUSED) else "in_process"
+
+
+def _placed(one: Any, now: dt.datetime) -> State:
+    """A placement counts while it lasts: whoever's contract is over may be written to."""
+    ends = moment(one, "dateEnd")
+    if any(word in text(one, "status").lower() for word in CALLED_OFF):
+        return "none"
+    return "hired" if ends is None or ends > now else "none"

@@ -27,7 +27,12 @@ def read(received: Received) -> list[Event]:
     data = parse_object(received.body)
     action = text(data, "action")
     if action == "interview_deleted" and (interview := text(data, "payload.interview.id")):
-        return [InterviewCanceled(external_id=f"interview:{interview}", occurred_at=received.received_at)]
+        # It names the appointment alone, which deliveries never do: asking for interviews told whose it was.
+        return [
+            InterviewCanceled(
+                external_id=f"interview:{interview}", also_id=interview, occurred_at=received.received_at
+            )
+        ]
     if action not in SHOW_INTERVIEWS:
         return [
             NotForUs(f"Greenhouse's {action[:60] or 'delivery without an action'} isn't about an interview")

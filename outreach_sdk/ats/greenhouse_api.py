@@ -46,6 +46,7 @@ class Account:
         for one in listed:
             told: dict[str, Any] = {
                 "external_id": f"application:{about.id}:{text(one, 'interview.id')}",
+                "also_id": text(one, "id") or None,
                 "occurred_at": moment(one, "updated_at") or received_at,
                 "addresses": addresses,
                 "starts_at": moment(one, "start.date_time"),

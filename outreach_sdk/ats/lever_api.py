@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from outreach_sdk.ats.http import basic
-from outreach_sdk.ats.paging import Pass
+from outreach_sdk.ats.paging import Pass, entries
 from outreach_sdk.ats.port import MAX_PAGES, Api, Found, People, Person, Polled, State
 from outreach_sdk.domain.events import Event, InterviewCanceled, InterviewScheduled, NeedsLookup
 from outreach_sdk.domain.hooks import Hook
@@ -133,7 +133,7 @@ class Account:
         if run.page:
             query["offset"] = run.page
         page = self._api.ask("GET", "opportunities", query=query)
-        return every(page, "data"), text(page, "next") if at(page, "hasNext") is True else ""
+        return entries(page, "data", "Lever"), text(page, "next") if at(page, "hasNext") is True else ""
 
     def _all(self, path: str) -> Iterator[Any]:
         query = {"limit": "100"}

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 from urllib.parse import quote
 
-from outreach_sdk.ats.paging import Pass
+from outreach_sdk.ats.paging import Pass, entries
 from outreach_sdk.ats.port import Api, Found, People, Person, Polled, State
 from outreach_sdk.domain.events import Event, InterviewCanceled, InterviewScheduled, NeedsLookup
 from outreach_sdk.domain.payload import at, every, moment, text, texts
@@ -112,4 +112,4 @@ class Account:
         if run.page:
             query["cursor"] = run.page
         page = self._api.ask("GET", path, query=query)
-        return every(page, "results"), text(page, "next")
+        return entries(page, "results", "Merge"), text(page, "next")

@@ -1,12 +1,16 @@
-"""Cursors of listings by time of change: how far the pass under way is, and where the next one begins."""
+"""Listings by time of change: how far the pass under way is, where the next one begins, and what a page holds."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-__all__ = ["Pass", "stamp"]
+from outreach_sdk.errors import AtsUnavailable
+
+__all__ = ["Pass", "entries", "stamp"]
 
 OVERLAP = dt.timedelta(minutes=5)
 """How far before its last beginning a pass goes back: what changed then may have shown late."""
@@ -44,3 +48,11 @@ class Pass:
 def stamp(moment: dt.datetime) -> str:
     """A moment as most vendors want it."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def entries(page: Mapping[str, Any], name: str, vendor: str) -> list[Any]:
+    """The list at `name`. AtsUnavailable where there is none: a page that isn't one would read as "nobody"."""
+    found = page.get(name)
+    if not isinstance(found, list):
+        raise AtsUnavailable(f"{vendor} answered something that isn't what it documents.")
+    return found

@@ -27,10 +27,16 @@ __all__ = [
     "Roster",
     "Subscribes",
     "WritesNotes",
+    "system_name",
 ]
 
 MAX_PAGES = 20
 """Of one listing; what has more is rather a mistake than an application."""
+
+
+def system_name(source: str) -> str:
+    """How a system writes itself."""
+    return {"smartrecruiters": "SmartRecruiters"}.get(source, source.capitalize())
 
 
 class Reader(Protocol):

@@ -1,4 +1,5 @@
-"""SmartRecruiters' API (https://developers.smartrecruiters.com/reference): what its deliveries name by id only."""
+"""SmartRecruiters' API (https://developers.smartrecruiters.com/reference): what its deliveries name by id only, and
+candidates with the jobs they are in."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import datetime as dt
 from typing import Any
 from urllib.parse import quote
 
-from outreach_sdk.ats.port import Api
+from outreach_sdk.ats.paging import Pass, entries
+from outreach_sdk.ats.port import Api, People, Person, State
 from outreach_sdk.domain.events import Event, InterviewCanceled, InterviewScheduled, NeedsLookup
 from outreach_sdk.domain.hooks import Hook
 from outreach_sdk.domain.payload import at, every, moment, text
@@ -14,7 +16,16 @@ from outreach_sdk.domain.payload import at, every, moment, text
 __all__ = ["BASE", "Account", "headers"]
 
 BASE = "https://api.smartrecruiters.com"
+PAGE = 100
 INTERVIEWING = "INTERVIEW"
+STATES: dict[str, State] = {
+    "HIRED": "hired",
+    "REJECTED": "rejected",
+    "WITHDRAWN": "rejected",  # they said no: nobody to write to soon either
+    "LEAD": "none",  # sourced, in no process yet
+    "TRANSFERRED": "none",  # goes on in another job
+}
+"""Of somebody in a job; every other one is a step of its process."""
 EVENTS = ("application.status.updated", "interview.created", "interview.updated", "interview.deleted")
 SUBSCRIPTIONS = "webhooks-api/v201907/subscriptions"
 
@@ -55,10 +66,27 @@ class Account:
             return [InterviewCanceled(**told)]
         return [InterviewScheduled(**told, booked_at=moment(found, "createdOn"))]
 
+    def people(self, cursor: str | None, *, now: dt.datetime) -> People:
+        run = Pass.read(cursor, since=None, now=now)
+        query = {"limit": str(PAGE)}
+        if run.since:
+            query["updatedAfter"] = run.since
+        if run.page:
+            query["pageId"] = run.page
+        page = self._api.ask("GET", "candidates", query=query)
+        found = []
+        for one in entries(page, "content", "SmartRecruiters"):
+            number, address, when = text(one, "id"), text(one, "email"), moment(one, "updatedOn")
+            for job in _jobs(one):
+                name = f"{number}:{text(job, 'job.id')}" if number else ""
+                state = STATES.get(text(job, "status"), "in_process")
+                found.append(Person(name, (address,) if address else (), state, when))
+        following, more = run.following(text(page, "nextPageId"))
+        return People(found, following, more)
+
     def _by_status(self, candidate: str, received_at: dt.datetime) -> list[Event]:
         person = self._api.ask("GET", f"candidates/{quote(candidate, safe='')}")
         address = text(person, "email")
-        jobs = [person.get("primaryAssignment"), *every(person, "secondaryAssignments")]
         return [
             InterviewScheduled(
                 external_id=f"candidate:{candidate}:{text(job, 'job.id')}",
@@ -66,7 +94,7 @@ class Account:
                 addresses=(address,) if address else (),
                 title=text(job, "job.title") or text(job, "job.name"),
             )
-            for job in jobs
+            for job in _jobs(person)
             if text(job, "status") == INTERVIEWING
         ]
 
@@ -92,3 +120,7 @@ class Account:
 
     def unsubscribe(self, external_id: str) -> None:
         self._api.ask("DELETE", f"{SUBSCRIPTIONS}/{quote(external_id, safe='')}")
+
+
+def _jobs(candidate: Any) -> list[Any]:
+    return [*every(candidate, "primaryAssignment"), *every(candidate, "secondaryAssignments")]

@@ -61,6 +61,8 @@ def _event(item: Any) -> CalendarEvent:
         canceled=text(item, "status") == "cancelled",
         updated_at=moment(item, "updated"),
         guests=_guests(item),
+        hidden=at(item, "attendeesOmitted") is True
+        or (at(item, "guestsCanSeeOtherGuests") is False and at(item, "organizer.self") is not True),
         title=text(item, "summary"),
         link=text(item, "htmlLink"),
     )

@@ -66,7 +66,9 @@ def _event(item: Any, master: Any) -> CalendarEvent:
     removed = isinstance(item, dict) and "@removed" in item
     series = said("iCalUId")
     original = text(item, "originalStart") or (text(item, "start.dateTime") if master else "")
-    people = every(item, "attendees") or every(master, "attendees")
+    # One that was changed by itself says who comes to it, even if nobody does.
+    own = text(item, "type") == "exception" and isinstance(at(item, "attendees"), list)
+    people = every(item, "attendees") or ([] if own else every(master, "attendees"))
     mine = text(item, "responseStatus.response") or text(master, "responseStatus.response")
     guests = [
         Guest(
@@ -90,6 +92,8 @@ def _event(item: Any, master: Any) -> CalendarEvent:
         canceled=removed or at(item, "isCancelled") is True,
         updated_at=moment(item, "lastModifiedDateTime") or moment(master, "lastModifiedDateTime"),
         guests=tuple(guests),
+        hidden=True in (at(item, "hideAttendees"), at(master, "hideAttendees"))
+        and at(item, "isOrganizer") is not True,
         title=said("subject"),
         link=said("webLink"),
     )

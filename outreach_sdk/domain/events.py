@@ -37,7 +37,8 @@ class Unreadable(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appointment:
     """Something of a certain id at its own system. `occurred_at` is when that system says it came to be so,
-    `booked_at` when it was booked first, `replaces` the id of what it was rescheduled from."""
+    `booked_at` when it was booked first, `replaces` the id of what it was rescheduled from, `also_id` another id its
+    system may name it by when it is called off."""
 
     external_id: str
     occurred_at: dt.datetime
@@ -48,6 +49,7 @@ class Appointment:
     title: str = ""
     link: str = ""
     replaces: str | None = None
+    also_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

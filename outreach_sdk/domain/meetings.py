@@ -38,6 +38,8 @@ class CalendarEvent:
     canceled: bool = False
     updated_at: dt.datetime | None = None
     guests: tuple[Guest, ...] = ()
+    hidden: bool = False
+    """Whether the calendar's owner may not see all who come."""
     title: str = ""
     link: str = ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 from outreach_sdk.domain.contact import normalise_email, without_tag
@@ -30,6 +31,7 @@ __all__ = [
     "act_due",
     "act_on",
     "ahead_rules",
+    "leave",
     "match_address",
     "match_staged",
     "take",
@@ -65,19 +67,20 @@ def tagless(store: Store, column: str) -> str:
 
 def take(engine: Engine, workspace_id: int, source: str, told: Told, now: dt.datetime) -> tuple[int, bool]:
     """Note what an event says of its booking; (the booking, whether that changed anything). In a transaction."""
-    store = engine.store
+    store, external_id = engine.store, _external_id(engine.store, workspace_id, source, told)
     stands = isinstance(told, MeetingBooked | InterviewScheduled)
     status = "scheduled" if stands else "moved" if getattr(told, "moved", False) else "canceled"
     kind = "meeting"
     if isinstance(told, InterviewScheduled | InterviewCanceled):
         kind = "ats" if getattr(told, "in_ats", True) else "interview"
     made = store.write(
-        "INSERT INTO bookings (workspace_id, source, external_id, kind, status, occurred_at, starts_at, stood, title, "
-        "link, replaces, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO bookings (workspace_id, source, external_id, also_id, kind, status, occurred_at, starts_at, stood, "
+        "title, link, replaces, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (workspace_id, source, external_id) DO NOTHING",
         workspace_id,
         source,
-        told.external_id,
+        external_id,
+        told.also_id,
         kind,
         status,
         told.occurred_at,
@@ -92,17 +95,23 @@ def take(engine: Engine, workspace_id: int, source: str, told: Told, now: dt.dat
         f"SELECT * FROM bookings WHERE workspace_id = ? AND source = ? AND external_id = ?{store.for_update}",
         workspace_id,
         source,
-        told.external_id,
+        external_id,
     )
     assert row is not None  # noqa: S101
     later = (told.occurred_at, _RANK[status]) > (row["occurred_at"], _RANK[row["status"]])
+    if stands and row["status"] == "canceled" and told.also_id:
+        # That another appointment was called off says nothing of this one, whenever it was made.
+        later = later or row["also_id"] not in (None, told.also_id)
     changes: dict[str, Any] = {}
     if later:
         changes = {"status": status, "occurred_at": told.occurred_at}
+    if stands and (later or made == 1) and (off := _called_off(store, row, told)):
+        changes = {"status": "canceled", "occurred_at": off}
     for name, value in (
         ("starts_at", told.starts_at),
         ("title", told.title[:200]),
         ("link", told.link[:2000]),
+        ("also_id", told.also_id),
     ):
         if value and (later or not row[name]):
             changes[name] = value
@@ -119,9 +128,42 @@ def take(engine: Engine, workspace_id: int, source: str, told: Told, now: dt.dat
         sets = ", ".join(f"{name} = ?" for name in changes)
         store.write(f"UPDATE bookings SET {sets} WHERE id = ?", *changes.values(), row["id"])
     if changed:
-        store.write("UPDATE booking_people SET acted_at = NULL WHERE booking_id = ?", row["id"])
+        store.write(
+            "UPDATE booking_people SET acted_at = NULL WHERE booking_id = ? AND off_at IS NULL", row["id"]
+        )
     _find_people(store, workspace_id, row["id"], told, now)
     return int(row["id"]), changed
+
+
+def _external_id(store: Store, workspace_id: int, source: str, told: Told) -> str:
+    """The id under which a booking is kept: what is called off may be named by its other one."""
+    kept = None
+    if told.also_id and isinstance(told, InterviewCanceled):
+        kept = store.value(
+            "SELECT external_id FROM bookings WHERE workspace_id = ? AND source = ? AND also_id = ? "
+            "ORDER BY stood DESC, id LIMIT 1",
+            workspace_id,
+            source,
+            told.also_id,
+        )
+    return str(kept or told.external_id)
+
+
+def _called_off(store: Store, row: dict[str, Any], told: Told) -> dt.datetime | None:
+    """When it was called off by its other id, before anybody knew whose it was."""
+    if told.also_id is None:
+        return None
+    found = store.one(
+        "SELECT occurred_at FROM bookings WHERE workspace_id = ? AND source = ? AND also_id = ? AND id <> ? "
+        "AND status = 'canceled' AND occurred_at >= ? ORDER BY occurred_at DESC LIMIT 1",
+        row["workspace_id"],
+        row["source"],
+        told.also_id,
+        row["id"],
+        told.occurred_at,
+    )
+    when: dt.datetime | None = None if found is None else found["occurred_at"]
+    return when
 
 
 def _find_people(store: Store, workspace_id: int, booking_id: int, told: Told, now: dt.datetime) -> None:
@@ -151,6 +193,24 @@ def _find_people(store: Store, workspace_id: int, booking_id: int, told: Told, n
             address,
             candidate,
             now,
+        )
+        store.write(
+            "UPDATE booking_people SET off_at = NULL, acted_at = NULL, turns = turns + 1 "
+            "WHERE booking_id = ? AND address = ? AND off_at IS NOT NULL",
+            booking_id,
+            address,
+        )
+
+
+def leave(store: Store, booking_id: int, candidates: Iterable[int], when: dt.datetime) -> None:
+    """Candidates who aren't invited any more to what stands: it is off for them, which is told when it is acted on."""
+    for candidate in candidates:
+        store.write(
+            "UPDATE booking_people SET off_at = ?, acted_at = NULL, turns = turns + 1 "
+            "WHERE booking_id = ? AND candidate_id = ? AND off_at IS NULL",
+            when,
+            booking_id,
+            candidate,
         )
 
 
@@ -214,7 +274,10 @@ def ahead_rules(
     params = (workspace_id, now, now - NO_TIME)
     if not store.value(f"SELECT 1 FROM bookings b WHERE {ahead} LIMIT 1", *params):
         return []
-    people = "SELECT p.{} FROM booking_people p JOIN bookings b ON b.id = p.booking_id WHERE p.candidate_id IS {} AND "
+    people = (
+        "SELECT p.{} FROM booking_people p JOIN bookings b ON b.id = p.booking_id WHERE p.off_at IS NULL AND "
+        "p.candidate_id IS {} AND "
+    )
     known = people.format("candidate_id", "NOT NULL") + ahead
     waiting = people.format("address", "NULL") + ahead
     return [
@@ -245,7 +308,24 @@ def act_on(engine: Engine, booking_id: int) -> int:
         now,
         booking_id,
     )
-    return sum(_stop(engine, booking, c, now) for c in sorted({p["candidate_id"] for p in people}))
+    stopped = 0
+    for candidate in sorted({p["candidate_id"] for p in people}):
+        for_them = booking | _standing(store, booking, candidate)
+        stopped += _stop(engine, for_them, candidate, now)
+    return stopped
+
+
+def _standing(store: Store, booking: dict[str, Any], candidate_id: int) -> dict[str, Any]:
+    """What of a booking is different for one of its people: off, where they left it by all their addresses."""
+    rows = store.rows(
+        "SELECT off_at, turns FROM booking_people WHERE booking_id = ? AND candidate_id = ?",
+        booking["id"],
+        candidate_id,
+    )
+    found: dict[str, Any] = {"turns": max(r["turns"] for r in rows), "left": False}
+    if booking["status"] == "scheduled" and all(r["off_at"] is not None for r in rows):
+        found |= {"left": True, "status": "canceled", "occurred_at": max(r["off_at"] for r in rows)}
+    return found
 
 
 def _stop(engine: Engine, booking: dict[str, Any], candidate_id: int, now: dt.datetime) -> int:
@@ -303,20 +383,22 @@ def _tell(
     if booking["starts_at"] is not None:
         when = f" {booking['starts_at'].astimezone(zone(owner['zone'])):%a %d %b %Y, %H:%M} ({owner['zone']})"
     if status == "canceled":
-        text = f"{who} won't be at {what}{' of' + when if when else ''}: it was cancelled."
+        why = "they aren't invited any more" if booking["left"] else "it was cancelled"
+        text = f"{who} won't be at {what}{' of' + when if when else ''}: {why}."
         text += " Their e-mails have stopped." if stopped else " No e-mails start again by themselves."
     else:
         verb = "has moved" if booking["replaces"] and not stopped else "has"
         text = f"{who} {verb} {what}{' on' + when if when else ''}."
         text += " Their e-mails have stopped." if stopped else ""
     moment = booking["starts_at"] or booking["occurred_at"]
+    turns = f":{booking['turns']}" if booking["turns"] else ""
     notify(
         engine.store,
         workspace_id=booking["workspace_id"],
         owner_id=owner["owner_id"],
         kind={"canceled": "booking_canceled"}.get(status, str(REASONS[booking["kind"]])),
         text=f"{text} {booking['link']}".strip(),
-        dedupe=f"booking:{booking['id']}:{owner['owner_id']}:{candidate_id}:{status}:{moment:%Y%m%d%H%M%S}:{bool(stopped)}",
+        dedupe=f"booking:{booking['id']}:{owner['owner_id']}:{candidate_id}:{status}:{moment:%Y%m%d%H%M%S}:{bool(stopped)}{turns}",
         now=now,
         journey_id=owner["journey_id"],
         sequence_id=owner["sequence_id"],

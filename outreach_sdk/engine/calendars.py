@@ -169,11 +169,19 @@ def _take(
                 title=event.title,
                 link=event.link,
             )
-            booking, _ = bookings.take(engine, workspace, SOURCE, told, now)
-            bookings.act_on(engine, booking)
-        elif not coming[event.event_id]:
-            external = event.external_id or held.get(event.event_id, ("", now))[0]
-            _call_off(engine, workspace, external, max(event.updated_at or now, now))
+            bookings.take(engine, workspace, SOURCE, told, now)
+        external = event.external_id or held.get(event.event_id, ("", now))[0] or event.event_id
+        when = max(event.updated_at or now, now)
+        if not _veiled(event):  # else that somebody isn't seen says nothing
+            if not coming[event.event_id]:
+                _call_off(engine, workspace, external, when)
+            _leave(engine, workspace, external, coming[event.event_id], when)
+        if booking := _scheduled(store, workspace, external):
+            bookings.act_on(engine, booking["id"])
+
+
+def _veiled(event: CalendarEvent) -> bool:
+    return event.hidden and stands(event)
 
 
 def _before(event: CalendarEvent, read_at: dt.datetime | None) -> bool:
@@ -196,7 +204,14 @@ def _note(
     engine: Engine, box: dict[str, Any], events: list[CalendarEvent], coming: dict[str, frozenset[str]]
 ) -> None:
     store, digest = engine.store, Digester(engine.store, box["workspace_id"])
-    ids = [e.event_id for e in events]
+    for event in filter(_veiled, events):
+        store.write(
+            "UPDATE calendar_entries SET starts_at = ? WHERE mailbox_id = ? AND event_id = ?",
+            event.starts_at,
+            box["id"],
+            event.event_id,
+        )
+    ids = [e.event_id for e in events if not _veiled(e)]
     for start in range(0, len(ids), _BATCH):
         some = ids[start : start + _BATCH]
         store.write(
@@ -248,12 +263,7 @@ def _candidates(store: Store, workspace_id: int, bases: list[str], now: dt.datet
 def _call_off(engine: Engine, workspace_id: int, external_id: str, when: dt.datetime) -> None:
     """It won't be, unless somebody else's calendar still has it. What was no interview before is none now."""
     store = engine.store
-    booking = store.one(
-        "SELECT * FROM bookings WHERE workspace_id = ? AND source = ? AND external_id = ? AND status = 'scheduled'",
-        workspace_id,
-        SOURCE,
-        external_id,
-    )
+    booking = _scheduled(store, workspace_id, external_id)
     if booking is None or store.value(
         "SELECT 1 FROM calendar_entries WHERE workspace_id = ? AND external_id = ? LIMIT 1",
         workspace_id,
@@ -263,6 +273,42 @@ def _call_off(engine: Engine, workspace_id: int, external_id: str, when: dt.date
     told = InterviewCanceled(external_id=external_id, occurred_at=max(when, booking["occurred_at"]))
     number, _ = bookings.take(engine, workspace_id, SOURCE, told, engine.now())
     bookings.act_on(engine, number)
+
+
+def _leave(
+    engine: Engine, workspace_id: int, external_id: str, coming: frozenset[str], when: dt.datetime
+) -> None:
+    """It is off for candidates who are neither among those `coming` nor in anybody else's calendar. Of what is over
+    nobody keeps who came."""
+    store = engine.store
+    booking = _scheduled(store, workspace_id, external_id)
+    if booking is None or booking["starts_at"] is None or booking["starts_at"] <= engine.now():
+        return
+    digest = Digester(store, workspace_id)
+    there = {digest(base) for base in coming} | {
+        str(r["digest"])
+        for r in store.rows(
+            "SELECT DISTINCT digest FROM calendar_entries WHERE workspace_id = ? AND external_id = ?",
+            workspace_id,
+            external_id,
+        )
+    }
+    people = store.rows(
+        "SELECT candidate_id, address FROM booking_people WHERE booking_id = ? AND candidate_id IS NOT NULL",
+        booking["id"],
+    )
+    staying = {p["candidate_id"] for p in people if digest(p["address"]) in there}
+    gone = {p["candidate_id"] for p in people} - staying
+    bookings.leave(store, booking["id"], sorted(gone), when)
+
+
+def _scheduled(store: Store, workspace_id: int, external_id: str) -> dict[str, Any] | None:
+    return store.one(
+        "SELECT * FROM bookings WHERE workspace_id = ? AND source = ? AND external_id = ? AND status = 'scheduled'",
+        workspace_id,
+        SOURCE,
+        external_id,
+    )
 
 
 def any_ahead(store: Store, workspace_id: int, now: dt.datetime) -> bool:

@@ -40,8 +40,8 @@ _ROWS: tuple[tuple[str, str], ...] = (
     ),
     (
         "bookings",
-        "SELECT b.source, b.kind, b.status, b.title, b.link, b.starts_at, b.booked_at FROM bookings b JOIN booking_people p "
-        "ON p.booking_id = b.id WHERE p.candidate_id = ?",
+        "SELECT b.source, b.kind, b.status, p.off_at, b.title, b.link, b.starts_at, b.booked_at FROM bookings b "
+        "JOIN booking_people p ON p.booking_id = b.id WHERE p.candidate_id = ?",
     ),
     (
         "events",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outreach_sdk.ats.port import Subscribes
+from outreach_sdk.ats.port import Subscribes, system_name
 from outreach_sdk.domain.hooks import Hook
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
@@ -47,7 +47,7 @@ def subscribe(engine: Engine, source: str, target: str, secret: str) -> list[Hoo
     for event in missing:  # one by one: what was made before a failure is known
         made = account.subscribe(target, secret, event)
         if not made.external_id:
-            raise AtsUnavailable(f"{source.capitalize()} answered something that isn't what it documents.")
+            raise AtsUnavailable(f"{system_name(source)} answered something that isn't what it documents.")
         _keep(engine, source, made)
         standing.append(made)
     return standing
@@ -137,7 +137,7 @@ def troubles(store: Store, workspace_id: int) -> list[str]:
     standing = {r["source"] for r in rows if r["active"]}
     return list(
         dict.fromkeys(
-            _trouble(r) if not r["active"] else f"{r['source'].capitalize()}'s webhook: {r['why']}."
+            _trouble(r) if not r["active"] else f"{system_name(r['source'])}'s webhook: {r['why']}."
             for r in rows
             if (not r["active"] and r["source"] not in standing) or (r["active"] and "failed" in r["why"])
         )
@@ -145,7 +145,7 @@ def troubles(store: Store, workspace_id: int) -> list[str]:
 
 
 def _trouble(row: dict[str, Any]) -> str:
-    name = row["source"].capitalize()
+    name = system_name(row["source"])
     return (
         f"{name} tells of nothing any more: its webhook has ended ({row['why']}). `outreach webhooks subscribe "
         f"{row['source']}` makes it again; {name} is to be looked through for what happened meanwhile."

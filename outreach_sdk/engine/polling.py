@@ -55,11 +55,11 @@ def _one(engine: Engine, row: dict[str, Any]) -> int:
             return 0
         found = account.interviews(row["cursor"], since=now - LOOK_BACK, now=now)
         new = _record(engine, row, found.items)
+        polls.went_on(engine, row, found.cursor, more=found.more, began=now)
     except Exception as exc:
         # Whatever one system's answer does to its reader, the others are asked.
         polls.failed(engine, row, exc)
         return 0
-    polls.went_on(engine, row, found.cursor, more=found.more, began=now)
     return new
 
 

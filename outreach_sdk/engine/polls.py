@@ -6,9 +6,9 @@ import datetime as dt
 import logging
 from typing import Any
 
-from outreach_sdk.ats.port import Interviews, Roster, Subscribes
+from outreach_sdk.ats.port import Interviews, Roster, Subscribes, system_name
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.errors import AtsError, DatabaseUnavailable
+from outreach_sdk.errors import AtsError, AtsUnavailable, DatabaseUnavailable
 from outreach_sdk.storage.store import in_marks
 
 __all__ = ["EVERY", "claim", "ensure", "failed", "went_on"]
@@ -76,7 +76,12 @@ def went_on(
     began: dt.datetime,
     **changes: dt.datetime | None,
 ) -> None:
-    """Its page is stored: the cursor moves. `began`: when the page was asked for; `changes`: other columns."""
+    """Its page is stored: the cursor moves. `began`: when the page was asked for; `changes`: other columns.
+    AtsUnavailable where the next page is the one that was read: it would be asked for without end."""
+    if more and cursor and cursor == row["cursor"]:
+        raise AtsUnavailable(
+            f"{system_name(row['source'])} names the page that was just read as the next one."
+        )
     began = row["began_at"] or began
     _settle(
         engine,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from outreach_sdk.ats.port import Person
+from outreach_sdk.ats.port import Person, system_name
 from outreach_sdk.engine import polls
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.digests import Digester, base_of
@@ -133,7 +133,7 @@ def unchecked(store: Store, workspace_id: int, now: dt.datetime) -> dict[str, st
 
 
 def _trouble(row: dict[str, Any]) -> str:
-    name = str(row["source"]).capitalize()
+    name = system_name(str(row["source"]))
     why = f" {row['error']}" if row["error"] else ""
     if row["complete_at"] is None:
         return f"{name} hasn't been asked to the end yet who is in process there.{why}"

@@ -8,7 +8,7 @@ import logging
 import time
 from typing import Any
 
-from outreach_sdk.ats.port import WritesNotes
+from outreach_sdk.ats.port import WritesNotes, system_name
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.failpoints import hit
 from outreach_sdk.engine.notify import notify
@@ -91,7 +91,7 @@ def _one(engine: Engine, row: dict[str, Any]) -> bool:
     account = engine.asker(row["source"])
     if not isinstance(account, WritesNotes):
         _settle(
-            engine, row, state="failed", error=f"{row['source'].capitalize()} takes no notes.", due_at=None
+            engine, row, state="failed", error=f"{system_name(row['source'])} takes no notes.", due_at=None
         )
         return False
     if row["state"] in ("writing", "unknown"):  # a request was made, and nobody knows what became of it
@@ -105,7 +105,7 @@ def _one(engine: Engine, row: dict[str, Any]) -> bool:
     if row["state"] == "planned" or row["person"] is None:
         person = _find(engine, account, row)
         if person is None:
-            why = f"{row['source'].capitalize()} knows nobody with an address of theirs."
+            why = f"{system_name(row['source'])} knows nobody with an address of theirs."
             _settle(engine, row, state="nobody", error=why, due_at=None)
             return False
         row.update(person=person, body=row["body"] or _compose(engine, row))
@@ -166,7 +166,7 @@ def _later(engine: Engine, row: dict[str, Any], exc: Exception) -> None:
 
 
 def _give_up(engine: Engine, row: dict[str, Any]) -> None:
-    system = row["source"].capitalize()
+    system = system_name(row["source"])
     why = f"{system} may or may not have it: there was no answer, and its notes can't be listed. It isn't repeated."
 
     def work() -> None:

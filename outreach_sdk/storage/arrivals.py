@@ -52,6 +52,7 @@ class Booking(Row):
     workspace = pw.BigIntegerField(column_name="workspace_id")
     source = pw.TextField()
     external_id = pw.TextField()
+    also_id = pw.TextField(null=True)  # by which its system says that it was called off
     kind = pw.TextField()  # meeting | ats | interview
     status = pw.TextField()  # scheduled | canceled | moved
     occurred_at = UtcField()  # of the event that `status` is from
@@ -68,18 +69,25 @@ class Booking(Row):
 
     class Meta:
         table_name = "bookings"
-        indexes = ((("workspace", "source", "external_id"), True), (("workspace", "starts_at"), False))
+        indexes = (
+            (("workspace", "source", "external_id"), True),
+            (("workspace", "source", "also_id"), False),
+            (("workspace", "starts_at"), False),
+        )
 
 
 class BookingPerson(Row):
     """Somebody a booking is about, by an address without its plus tag or, by a link's token, directly.
-    `candidate_id` null: waits until a candidate with that address appears. `acted_at` null: to be acted on."""
+    `candidate_id` null: waits until a candidate with that address appears. `acted_at` null: to be acted on. `off_at`: since
+    when they aren't invited any more, though it stands; `turns`: how often they left it and came back."""
 
     workspace = pw.BigIntegerField(column_name="workspace_id")
     booking = pw.BigIntegerField(column_name="booking_id")
     address = pw.TextField(default="")
     candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
     acted_at = UtcField(null=True)
+    off_at = UtcField(null=True)
+    turns = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
     created_at = UtcField()
 
     class Meta:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from outreach_sdk.ats.port import Reader
+from outreach_sdk.ats.port import Reader, system_name
 from outreach_sdk.config import Settings
 from outreach_sdk.domain.told import read as read_told
 from outreach_sdk.engine.deliveries import POLLED
@@ -78,7 +78,7 @@ def enrichers(settings: Settings) -> Enrichers:
 
 ASKABLE = ("greenhouse", "lever", "ashby", "smartrecruiters", "teamtailor", "merge")
 """Systems that can be asked about what their deliveries don't tell."""
-ACCOUNTS = (*ASKABLE, "bullhorn", "workable", "calendly")
+ACCOUNTS = (*ASKABLE, "bullhorn", "workable", "recruitee", "calendly")
 """Systems with an account of some use here, by the name in OUTREACH_<NAME>_API_KEY."""
 
 
@@ -100,7 +100,7 @@ def account(settings: Settings, source: str) -> Any:
     vendor = import_module(f"outreach_sdk.{family}.{source}_api")
     base = endpoint or vendor.BASE.format(account=key.reveal().partition(":")[0])
     api = HttpApi(
-        source.capitalize(),
+        system_name(source),
         base,
         vendor.headers(key.reveal()),
         session=session,

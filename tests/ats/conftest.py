@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from outreach_sdk.ats import bullhorn, greenhouse_api
+from outreach_sdk.ats import bullhorn, greenhouse_api, recruitee_api, teamtailor_api
 from outreach_sdk.engine import deliveries, looking, polling, polls
-from tests.ats.vendors import PAGE, Vendors
+from tests.ats.more_vendors import PAGE
+from tests.ats.vendors import Vendors
 from tests.harness import House
 from tests.service.senders import ENV
 
 
 @pytest.fixture
 def vendors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendors]:
-    monkeypatch.setattr(greenhouse_api, "PAGE", PAGE)
-    monkeypatch.setattr(bullhorn, "PAGE", PAGE)
+    for vendor in (greenhouse_api, bullhorn, recruitee_api, teamtailor_api):
+        monkeypatch.setattr(vendor, "PAGE", PAGE)
     made = Vendors()
     yield made
     made.close()

@@ -171,6 +171,7 @@ def test_what_has_no_key_isnt_polled(database_url: str, connect: Connect, vendor
         ("lever", "interviews"),
         ("lever", "people"),
         ("smartrecruiters", "hooks"),
+        ("smartrecruiters", "people"),
     ]
     house.engine.connected = ()
     assert not polling.waiting(house.engine)

@@ -10,11 +10,13 @@ import datetime as dt
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.ats.more_vendors import PAGE, Answer, Candidate, MoreVendors, good, iso, ms
 
 KEYS = {
     "greenhouse": "the-key:77",
@@ -26,46 +28,21 @@ KEYS = {
     "bullhorn": "client:secret:api.user:pass:word",
     "calendly": "the-key",
     "workable": "acme:the-key",
+    "recruitee": "acme:the-key",
 }
-Answer = tuple[int, dict[str, str], bytes]
-PAGE = 2
 GATE = threading.RLock()
 
 
-def good(data: Any, status: int = 200) -> Answer:
-    return status, {}, json.dumps(data).encode()
-
-
-def iso(moment: dt.datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def ms(moment: dt.datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
-
-
-@dataclass
-class Candidate:
-    """Somebody with one application, `a<number>`, and perhaps an interview."""
-
-    number: int
-    email: str
-    state: str = "in_process"  # in_process | rejected | hired
-    rejected: dt.datetime | None = None
-    starts: dt.datetime | None = None
-    dropped: bool = False
-    updated: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
-    notes: list[str] = field(default_factory=list)
-
-
-class Vendors:
+class Vendors(MoreVendors):
     """Runs in threads from construction to `close()`."""
 
     def __init__(self) -> None:
         self.people: dict[int, Candidate] = {}
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.faults: list[tuple[str, Answer | None]] = []
-        """(pattern of "METHOD path", what is answered; None: done, then the connection is closed)."""
+        """(pattern of "METHOD path?query", what is answered; None: done, then the connection is closed)."""
+        self.silent = ""
+        """Pattern of what isn't answered while it stands here."""
         self.hooks: dict[str, dict[str, Any]] = {}
         self.made = self.sessions = 0
         self.over = False
@@ -95,6 +72,7 @@ class Vendors:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
+        self.silent = ""
         self.server.shutdown()
         self.server.server_close()
 
@@ -118,9 +96,11 @@ class Vendors:
         query = dict(parse_qsl(parts.query))
         form = "urlencoded" in headers.get("Content-Type", "")
         body = dict(parse_qsl(raw.decode())) if form else json.loads(raw or b"{}")
+        while self.silent and re.search(self.silent, f"{method} {path}"):
+            time.sleep(0.01)
         with GATE:
             self.asked.append((method, parts.path, {**query, **body}))
-            fault = next((f for f in self.faults if re.search(f[0], f"{method} {parts.path}")), None)
+            fault = next((f for f in self.faults if re.search(f[0], f"{method} {path}")), None)
             if fault is not None:
                 self.faults.remove(fault)
                 if fault[1] is not None:
@@ -145,17 +125,11 @@ class Vendors:
             "teamtailor": given == "Token token=the-key" and bool(headers.get("X-Api-Version")),
             "calendly": given == "Bearer the-key",
             "workable": given == "Bearer the-key",
+            "recruitee": given == "Bearer the-key",
             "bullhorn": steps[0] in ("oauth", "rest-services")
             or (headers.get("BhRestToken") == f"session-{self.sessions}" and not self.over),
         }
         return None if right[vendor] else (401, {}, b"{}")
-
-    def _changed(self, since: dt.datetime | None) -> list[Candidate]:
-        found = [p for p in self.people.values() if since is None or p.updated >= since]
-        return sorted(found, key=lambda p: p.number)
-
-    def _by_application(self, name: str) -> Candidate | None:
-        return self.people.get(int(name.lstrip("a"))) if re.fullmatch(r"a?\d+", name) else None
 
     # -- one vendor each ---------------------------------------------------------------------------
     def _greenhouse(
@@ -213,7 +187,7 @@ class Vendors:
     @staticmethod
     def _gh_interview(p: Candidate) -> dict[str, Any]:
         return {
-            "id": 9000 + p.number,
+            "id": p.interview_id or 9000 + p.number,
             "application_id": p.number,
             "start": {"date_time": iso(p.starts)},
             "status": "scheduled",
@@ -359,84 +333,6 @@ class Vendors:
             "remote_created_at": iso(p.updated),
         }
 
-    def _smartrecruiters(
-        self, method: str, steps: list[str], query: dict[str, str], body: Any, _: Any
-    ) -> Answer | None:
-        match method, steps:
-            case "GET", ["candidates"]:
-                return good({"content": []})
-            case "GET", ["candidates", name] if person := self._by_application(name):
-                job = {
-                    "status": "INTERVIEW" if person.starts else "NEW",
-                    "job": {"id": "j", "title": "Welder"},
-                }
-                return good({"email": person.email, "primaryAssignment": job})
-            case "GET", ["interviews-api", "v201904", "interviews", name] if person := self._by_application(
-                name
-            ):
-                slots = [{"startsOn": iso(person.starts)}]
-                return good({"id": name, "candidate": {"id": name}, "timeslots": slots})
-            case "PUT", ["webhooks-api", "v201907", "subscriptions", _, "activation"]:
-                return 200, {}, b""
-            case _, ["webhooks-api", "v201907", "subscriptions", *rest]:
-                return self._hook(method, rest, body, "callbackUrl", "content", single="")
-        return None
-
-    def _teamtailor(
-        self, method: str, steps: list[str], query: dict[str, str], _: Any, __: Any
-    ) -> Answer | None:
-        match method, steps:
-            case "GET", ["candidates"]:
-                return good({"data": []})
-            case "GET", ["job-applications", name] if person := self._by_application(name):
-                stage = {"name": "Interview" if person.starts else "Inbox"}
-                included = [
-                    {"type": "candidates", "attributes": {"email": person.email}},
-                    {"type": "stages", "id": "s1", "attributes": stage},
-                    {"type": "jobs", "attributes": {"title": "Welder"}},
-                ]
-                attributes = {"rejected-at": iso(person.rejected), "changed-stage-at": iso(person.updated)}
-                return good({"data": {"id": name, "attributes": attributes}, "included": included})
-        return None
-
-    def _bullhorn(
-        self, method: str, steps: list[str], query: dict[str, str], body: Any, _: Any
-    ) -> Answer | None:
-        match method, steps:
-            case "POST", ["oauth", "authorize"]:
-                if (body["username"], body["password"]) != ("api.user", "pass:word"):
-                    return 200, {}, b"<html>try again</html>"
-                return 302, {"Location": "https://redirect.example/?code=c0de"}, b""
-            case "POST", ["oauth", "token"]:
-                right = body["code"] == "c0de" and body["client_secret"] == "secret"
-                return good({"access_token": "t"}) if right else (400, {}, b"{}")
-            case "POST", ["rest-services", "login"]:
-                self.sessions, self.over = self.sessions + 1, False
-                rest = {"BhRestToken": f"session-{self.sessions}", "restUrl": f"{self.url}/bullhorn/rest/1/"}
-                return good(rest)
-            case "GET", ["rest", "1", "query", "Appointment"]:
-                since = re.search(r"dateLastModified>(\d+)", query["where"])
-                moment = dt.datetime.fromtimestamp(int(since[1]) / 1000, dt.UTC) if since else None
-                found = [p for p in self._changed(moment) if p.starts]
-                start = int(query.get("start", 0))
-                return good(
-                    {"data": [self._appointment(p) for p in found[start : start + int(query["count"])]]}
-                )
-        return None
-
-    @staticmethod
-    def _appointment(p: Candidate) -> dict[str, Any]:
-        return {
-            "id": p.number,
-            "type": "Interview",
-            "subject": "Talk",
-            "dateBegin": ms(p.starts),
-            "dateAdded": ms(p.updated),
-            "dateLastModified": ms(p.updated),
-            "isDeleted": p.dropped,
-            "candidateReference": {"id": p.number, "email": p.email, "email2": None},
-        }
-
     def _calendly(
         self, method: str, steps: list[str], query: dict[str, str], body: Any, _: Any
     ) -> Answer | None:
@@ -445,13 +341,6 @@ class Vendors:
         if steps[0] == "webhook_subscriptions":
             return self._hook(method, steps[1:], body, "url", "collection", single="resource", ident="uri")
         return None
-
-    def _workable(
-        self, method: str, steps: list[str], query: dict[str, str], body: Any, _: Any
-    ) -> Answer | None:
-        if steps == ["jobs"]:
-            return good({"jobs": []})
-        return self._hook(method, steps[1:], body, "target", "subscriptions", single="")
 
     def _hook(
         self,

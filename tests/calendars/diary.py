@@ -146,6 +146,8 @@ class Diary:
         }
         if "organizer" in event:
             made["organizer"] = {"email": event["organizer"]}
+        if event.get("hidden"):
+            made["guestsCanSeeOtherGuests"] = False
         if "series" in event:
             made["originalStartTime"] = {"dateTime": event["starts"].isoformat()}
         return made
@@ -194,6 +196,7 @@ class Diary:
             "lastModifiedDateTime": event["updated"].isoformat(),
             "isAllDay": event["starts"] is None,
             "isCancelled": False,
+            "hideAttendees": event.get("hidden", False),
             "isOrganizer": answer == "organizer",
             "organizer": {
                 "emailAddress": {

@@ -133,6 +133,13 @@ def greenhouse(email: str, *, status: str = "scheduled", secret: str = SECRETS["
     return Delivery("/webhooks/ats/greenhouse", body, headers)
 
 
+def greenhouse_deleted(interview: int, *, secret: str = SECRETS["greenhouse"]) -> Delivery:
+    """Names the appointment and nobody."""
+    body = dumps({"action": "interview_deleted", "payload": {"interview": {"id": interview}}})
+    headers = {"Signature": f"sha256 {mac(secret, body)}", "Greenhouse-Event-ID": secrets.token_hex(8)}
+    return Delivery("/webhooks/ats/greenhouse", body, headers)
+
+
 def lever(email: str, *, event: str = "interviewCreated", secret: str = SECRETS["lever"]) -> Delivery:
     token, stamp = secrets.token_hex(24), int(time.time() * 1000)
     data = {

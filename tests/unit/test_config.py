@@ -131,6 +131,9 @@ def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
     ("variable", "value"),
     [
         ("OUTREACH_API_KEY", "hush\x00"),
+        ("OUTREACH_WORKABLE_API_KEY", "hush"),
+        ("OUTREACH_WORKABLE_API_KEY", "hush.example/:token"),
+        ("OUTREACH_RECRUITEE_API_KEY", ":hush"),
         ("OUTREACH_SMTP_URL", "imap://u:hush@h"),
         ("OUTREACH_NOTICE_HOSTS", "a b/c"),
         ("OUTREACH_WEB_HOST", "a b:80"),
