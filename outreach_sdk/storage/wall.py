@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 
-from outreach_sdk.errors import ConfigError, NotReady
+from outreach_sdk.errors import ConfigError, NotReady, StorageError
 from outreach_sdk.storage.store import Store
 
 __all__ = ["ROWS", "VIEWS", "behind", "build", "drop_role", "make_role", "stands"]
@@ -262,12 +263,14 @@ def make_role(store: Store, user_id: int) -> tuple[str, str]:
             .pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
             .decode()
         )
-        exists = store.value("SELECT 1 FROM pg_roles WHERE rolname = ?", name)
-        verb = "ALTER" if exists else "CREATE"
-        store.write(
-            f'{verb} ROLE "{name}" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS INHERIT CONNECTION LIMIT 20 '
-            f"PASSWORD '{held}'"
-        )
+        there = store.one("SELECT rolsuper OR rolbypassrls AS above FROM pg_roles WHERE rolname = ?", name)
+        if there is not None and there["above"]:
+            raise ConfigError(
+                f"The role {name} is there already, and is above every wall: drop or rename it."
+            )
+        # What a new role may not do is PostgreSQL's default; saying so takes a superuser.
+        verb = "ALTER" if there else "CREATE"
+        store.write(f"{verb} ROLE \"{name}\" LOGIN INHERIT CONNECTION LIMIT 20 PASSWORD '{held}'")
         store.write(f'GRANT "{group}" TO "{name}"')
         schema, database = store.value("SELECT current_schema()"), store.value("SELECT current_database()")
         store.write(
@@ -286,7 +289,11 @@ def drop_role(store: Store, user_id: int) -> bool:
         store.write("UPDATE users SET db_role = NULL WHERE id = ?", user_id)
         if store.value("SELECT 1 FROM pg_roles WHERE rolname = ?", name):
             store.write(f'ALTER ROLE "{name}" NOLOGIN')
-    store.value("SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = ?", name)
+    with suppress(
+        StorageError
+    ):  # whose members alone may end its connections; without that they read nothing more
+        store.write(f'GRANT "{name}" TO CURRENT_USER')
+        store.value("SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = ?", name)
     if store.value("SELECT 1 FROM pg_roles WHERE rolname = ?", name):
         store.write(f'DROP ROLE "{name}"')
     return True

@@ -656,6 +656,42 @@ def test_a_role_forgotten_by_the_database_reads_nothing(house: House, world: Sim
         store.write(f'REVOKE SELECT ON sequences FROM "{role}"')
 
 
+def test_the_tables_owner_need_be_no_superuser(postgres_server: str, tmp_path: Path) -> None:
+    """As a hosted PostgreSQL gives it: one who owns the tables and may make roles, and one who may not."""
+    for may, told in (("CREATEROLE", None), ("NOCREATEROLE", "CREATEROLE")):
+        owner = f"owner_{may.lower()}_{os.getpid()}"
+        name = f"{owner}_db"
+        with psycopg.connect(postgres_server, autocommit=True) as link:
+            link.execute(sql.SQL(f"CREATE ROLE {owner} LOGIN {may}"))  # type: ignore[arg-type]
+            link.execute(sql.SQL(f"CREATE DATABASE {name} OWNER {owner}"))  # type: ignore[arg-type]
+        url = re.sub(r"//[^@/]*@", f"//{owner}:x@", postgres_server).replace("/postgres?", f"/{name}?")
+        house = House(tmp_path / may, url)
+        colleague(house, "bea", key="bea")
+        try:
+            if told is not None:
+                with pytest.raises(ConfigError, match=told):
+                    Workspace(house.session).database_role("bea")
+                continue
+            first = behind(house, "bea")
+            again = behind(house, "bea")
+            with carrying(house):
+                sessions.use(again)
+                Sequence.create("Beas", timezone="UTC")
+                assert Sequence.list()["name"].to_list() == ["Beas"]
+            with by_sql(again) as link:
+                assert link.execute("SELECT COUNT(*) FROM public.sequences").fetchone() == (1,)
+                Workspace(house.session).database_role("bea", on=False)
+                with pytest.raises(psycopg.OperationalError):
+                    link.execute("SELECT 1")
+            first.engine.store.close()
+            again.engine.store.close()
+        finally:
+            sessions.use(house.session)
+            house.close()
+            with psycopg.connect(postgres_server, autocommit=True) as link:
+                link.execute(sql.SQL(f"DROP DATABASE {name} WITH (FORCE)"))  # type: ignore[arg-type]
+
+
 def test_another_role_that_was_given_a_table_goes_on_as_before(house: House, world: SimpleNamespace) -> None:
     store = house.engine.store
     name = f"report_{os.getpid()}_{store.value('SELECT current_database()')}"
