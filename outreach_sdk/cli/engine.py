@@ -211,15 +211,13 @@ def user_add(name: str, email: str | None, admin: bool, as_json: bool) -> None:
 @click.option("--drop", is_flag=True, help="Take it away, and end its connections.")
 @JSON
 def user_role(name: str, drop: bool, as_json: bool) -> None:
-    """Give a user a role of PostgreSQL's own, and print its password, once."""
+    """Give a user a role of PostgreSQL's own, and print its DATABASE_URL, once."""
     from outreach_sdk.objects.workspace import connect
 
     made = connect().database_role(name, on=not drop)
 
     def plain(d: dict[str, str]) -> str:
-        return f"{d['user']}: " + (
-            "no role any more" if drop else f"role {d['role']}, password {d['password']}"
-        )
+        return f"{d['user']}: no role any more" if drop else f"{d['user']}: DATABASE_URL={d['database_url']}"
 
     say(made, as_json, plain)
 

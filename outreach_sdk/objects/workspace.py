@@ -114,11 +114,11 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
             )
 
     def database_role(self, user: str, *, on: bool = True) -> dict[str, str]:
-        """A role of PostgreSQL's own for a user, and a new password, shown this once: {"user", "role", "password"}.
-        A notebook that connects with it (in DATABASE_URL, without OUTREACH_API_KEY, without REDIS_URL) reads that
-        user's rows and nobody else's, by whatever SQL; what it changes, a worker does (`outreach worker requests`).
-        The user's older password ends. `on=False` takes the role away and ends its connections: {"user"}. Admins only,
-        and as a role that may make others. NotFound, ConfigError."""
+        """A role of PostgreSQL's own for a user, and a new password, shown this once: {"user", "role", "password",
+        "database_url"}. A notebook with this DATABASE_URL (and no OUTREACH_API_KEY, no REDIS_URL) reads that
+        user's rows and nobody else's, by whatever SQL; what it changes, a worker does (`outreach worker requests`). The
+        user's older password ends. `on=False` takes the role away and ends its connections: {"user"}. Admins only, and
+        as a role that may make others. NotFound, ConfigError."""
         self._only_admins("gives users a role in the database")
         found, store = colleague(self._session, user), self._session.store
         about = {**self._session.user, "owner_id": self._session.user["id"], "journey_id": None}
@@ -129,7 +129,8 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
             return {"user": found["name"]}
         role, password = wall.make_role(store, found["id"])
         event(store, about, "database_role_given", self._session.now(), found["name"])
-        return {"user": found["name"], "role": role, "password": password}
+        url = wall.url_of(store.url, role, password)
+        return {"user": found["name"], "role": role, "password": password, "database_url": url}
 
     def _only_admins(self, what: str) -> None:
         if self._session.user["role"] != "admin":

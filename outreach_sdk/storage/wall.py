@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import secrets
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from outreach_sdk.errors import ConfigError, NotReady, StorageError
 from outreach_sdk.storage.store import Store
 
-__all__ = ["ROWS", "VIEWS", "behind", "build", "drop_role", "make_role", "stands"]
+__all__ = ["ROWS", "VIEWS", "behind", "build", "drop_role", "make_role", "stands", "url_of"]
 
 SCHEMA = "notebook"
 """Functions and views for those roles; first on their search path."""
@@ -278,6 +279,12 @@ def make_role(store: Store, user_id: int) -> tuple[str, str]:
         )
         store.write("UPDATE users SET db_role = ? WHERE id = ?", name, user_id)
     return name, password
+
+
+def url_of(url: str, role: str, password: str) -> str:
+    """The same database's address, as this role."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def drop_role(store: Store, user_id: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from tests.harness import House
 def role_url(house: House, user: str) -> str:
     """DATABASE_URL of a role made for this user just now."""
     made = Workspace(house.session).database_role(user)
-    return re.sub(r"//[^@/]*@", f"//{made['role']}:{made['password']}@", house.url)
+    return str(made["database_url"])
 
 
 def behind(house: House, user: str) -> Session:
