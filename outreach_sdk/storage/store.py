@@ -67,7 +67,7 @@ class Store:
     # -- running SQL ---------------------------------------------------------------------------
     def _execute(self, sql: str, params: Seq[Any]) -> Any:
         self.statements += 1
-        bound = tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in params)
+        bound = [to_us(p) if isinstance(p, dt.datetime) else p for p in params]
         text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
         try:
             # The driver's own call: peewee's way to it costs as much as a small statement.
