@@ -176,7 +176,7 @@ def _end_pauses(engine: Engine) -> int:
     return count
 
 
-GATHER = 0.004
+GATHER = 0.01
 """Seconds a drain waits after one e-mail has ended for others to end, so that one claim fills all their places."""
 
 BARREN = (1.0, 10.0)
