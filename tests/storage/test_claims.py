@@ -209,3 +209,21 @@ def test_an_e_mail_asks_few_statements(house: House) -> None:
     before = engine.store.statements
     assert [outbox.process(engine, claim) for claim in claims] == ["sent"] * 10
     assert engine.store.statements - before <= 10 * (11 if engine.store.for_update else 10)
+
+
+def test_only_a_commit_that_may_be_lost_skips_the_disk(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    migrate(store, dt.datetime.now(dt.UTC))
+
+    def waits_for_the_disk() -> bool:
+        return bool(store.value("PRAGMA synchronous") == 2)
+
+    with store.tx(durable=False):
+        assert not waits_for_the_disk()
+        with store.tx():
+            assert not waits_for_the_disk(), "it joins the one it is in"
+    assert store.run(waits_for_the_disk)
+    with pytest.raises(ZeroDivisionError), store.tx(durable=False):
+        raise ZeroDivisionError
+    assert store.run(waits_for_the_disk)
+    store.close()
