@@ -176,8 +176,12 @@ def _end_pauses(engine: Engine) -> int:
     return count
 
 
-GATHER = 0.01
-"""Seconds a drain waits after one e-mail has ended for others to end, so that one claim fills all their places."""
+AT_ONCE = 10
+"""The most that one claim takes."""
+
+GATHER = (0.003, 0.006)
+"""When a drain looks, in seconds since one e-mail has ended, whether as many places are free as one claim fills; after
+the last it claims all the same. Waiting longer makes fewer claims and leaves more places empty meanwhile."""
 
 BARREN = (1.0, 10.0)
 """A drain with nothing in flight that can't claim what is due for twice the mailboxes' spacing, in seconds at least and
@@ -229,20 +233,25 @@ def drain_sends(
 
     def gather(seconds: float) -> int:
         """Wait for one to end, for so long at most, and count all that have."""
-        count = 0
-        while True:
-            try:
-                end = ended.get(timeout=0.0 if count else seconds)
-            except queue.Empty:
-                return count
+        try:
+            done = [ended.get(timeout=seconds)]
+        except queue.Empty:
+            return 0
+        began = time.monotonic()
+        for moment in GATHER:  # others are about to end too: one claim for all of them
+            if 1 + ended.qsize() >= min(AT_ONCE, busy):
+                break
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+        with suppress(queue.Empty):
+            while True:
+                done.append(ended.get_nowait())
+        for end in done:
             ends[end] = ends.get(end, 0) + 1
-            count += 1
-            if count == 1:
-                time.sleep(GATHER)  # others are about to end too: one claim for all of them
+        return len(done)
 
     try:
         while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
-            room = min(10, threads - busy)
+            room = min(AT_ONCE, threads - busy)
             got = (
                 claim_sends(
                     engine.store,

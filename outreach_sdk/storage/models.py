@@ -315,7 +315,6 @@ class Outbox(Owned):
         table_name = "outbox"
         indexes = (
             (("journey", "step", "attempt"), True),
-            (("candidate", "sent_at"), False),
             (("candidate", "sending_at"), False),
             (("mailbox", "sending_at"), False),
         )

@@ -109,7 +109,7 @@ class Store:
     def rows(self, sql: str, *params: Any) -> list[Record]:
         """All rows as dicts."""
         cursor = self._execute(sql, params)
-        names = tuple(c[0] for c in cursor.description)
+        names = tuple([c[0] for c in cursor.description])
         moments = _moments(names)
         found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         for row in found:
