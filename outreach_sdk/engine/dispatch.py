@@ -179,7 +179,7 @@ def _end_pauses(engine: Engine) -> int:
 AT_ONCE = 10
 """The most that one claim takes."""
 
-GATHER = (0.003, 0.006)
+GATHER = (0.0025, 0.005)
 """When a drain looks, in seconds since one e-mail has ended, whether as many places are free as one claim fills; after
 the last it claims all the same. Waiting longer makes fewer claims and leaves more places empty meanwhile."""
 

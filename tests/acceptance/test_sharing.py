@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import pytest
@@ -126,7 +125,6 @@ def test_a_drain_ends_where_what_is_due_cannot_leave_and_yet_waits_for_the_next_
         return found
 
     monkeypatch.setattr(dispatch, "claim_sends", counted)
-    house.engine.drain_for = dt.timedelta(minutes=10)
     assert dispatch.drain_sends(house.engine, threads=1) == {}
     assert 1 < len(looks) < 50, "it ends of itself, having looked a few times"
 
