@@ -32,6 +32,7 @@ __all__ = [
     "Template",
     "calls",
     "fields",
+    "fill",
     "missing",
     "normalise_field",
     "parse",
@@ -434,6 +435,17 @@ def prompts(source: str, data: Mapping[str, Any]) -> list[Prompt]:
 def calls(source: str) -> bool:
     """Whether `source` holds a snippet or an AI passage."""
     return _syntax(source, "template").find(nodes.Call) is not None
+
+
+def fill(
+    source: str,
+    data: Mapping[str, Any],
+    *,
+    html: bool,
+    passages: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, list[str]]:
+    """What `render` gives, and what `missing` would name, in one pass: only what misses nothing may leave."""
+    return _run(source, data, html=html, passages=passages)
 
 
 def missing(

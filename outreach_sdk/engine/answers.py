@@ -108,8 +108,7 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
         message = _message(engine, entry)
     except OutreachError as exc:
         return release.refused(engine, entry, str(exc))
-    if not send.ensure_draft(engine, entry, transport, message):
-        return "gone"
+    send.ensure_draft(engine, entry, transport, message)
     return send.deliver(engine, entry, transport)
 
 

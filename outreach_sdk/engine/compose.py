@@ -78,19 +78,18 @@ def render_body(
 ) -> tuple[str, str, str]:
     """(subject, text, html), unsigned, for these merge fields and passages; MissingField names all that aren't there,
     at once."""
-    texts = (subject or "", body)
-    missing = sorted({f for text in texts for f in template.missing(text, data, passages=passages)})
-    if missing:
-        raise MissingField(missing)
-    line = " ".join(template.render(subject or "", data, html=False, passages=passages).split())
     rich = is_html(body)
+    line, lacks = template.fill(subject, data, html=False, passages=passages) if subject else ("", [])
+    text, also = template.fill(body, data, html=rich, passages=passages)
+    if lacks or also:
+        raise MissingField(sorted({*lacks, *also}))
     if rich:
-        html = clean_html(template.render(body, data, html=True, passages=passages))
+        html = clean_html(text)
         text = html_to_text(html)
     else:
-        text = template.render(body, data, html=False, passages=passages).strip("\n")
+        text = text.strip("\n")
         html = text_to_html(text, rich=False)
-    return line, text, html
+    return " ".join(line.split()), text, html
 
 
 def signed_off(text: str, html: str, signature: str | None) -> tuple[str, str]:

@@ -176,8 +176,25 @@ def _end_pauses(engine: Engine) -> int:
     return count
 
 
-GATHER = 0.004
-"""Seconds a drain waits after one e-mail has ended for others to end, so that one claim fills all their places."""
+AT_ONCE = 10
+"""The most that one claim takes."""
+
+GATHER = (0.0025, 0.005)
+"""When a drain looks, in seconds since one e-mail has ended, whether as many places are free as one claim fills; after
+the last it claims all the same. Waiting longer makes fewer claims and leaves more places empty meanwhile."""
+
+BARREN = (1.0, 10.0)
+"""A drain with nothing in flight that can't claim what is due for twice the mailboxes' spacing, in seconds at least and
+at most so long, ends: whatever is in the way (a mailbox that isn't lent any more, others at the cap), the clock's next
+drain looks again."""
+
+PAUSES = (0.01, 0.1)
+"""Seconds between two looks of a drain with nothing in flight: at first, and as they double at most."""
+
+
+def _patience(engine: Engine) -> float:
+    spacing = engine.store.value("SELECT MAX(spacing_us) FROM mailboxes WHERE status = 'connected'")
+    return min(max(2 * (spacing or 0) / 1e6, BARREN[0]), BARREN[1])
 
 
 def drain_sends(
@@ -187,13 +204,16 @@ def drain_sends(
     log: Callable[[str], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> dict[str, int]:
-    """Claim due e-mails a few at a time and keep `threads` threads fed until nothing is due or the time
-    budget is spent or `stop` is set; how many ended how. Refills as each ends: one slow send holds nobody up."""
+    """Claim due e-mails a few at a time and keep `threads` threads fed until nothing is due soon, what is due can't be
+    claimed (`BARREN`), the time budget is spent or `stop` is set; how many ended how. Refills as each ends: one slow
+    send holds nobody up."""
     ends: dict[str, int] = {}
     deadline = time.monotonic() + engine.drain_for.total_seconds()
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
     busy = 0
+    barren_until: float | None = None
+    pause = PAUSES[0]
 
     def one(claim: Claim) -> None:
         end = "abandoned"
@@ -213,20 +233,25 @@ def drain_sends(
 
     def gather(seconds: float) -> int:
         """Wait for one to end, for so long at most, and count all that have."""
-        count = 0
-        while True:
-            try:
-                end = ended.get(timeout=0.0 if count else seconds)
-            except queue.Empty:
-                return count
+        try:
+            done = [ended.get(timeout=seconds)]
+        except queue.Empty:
+            return 0
+        began = time.monotonic()
+        for moment in GATHER:  # others are about to end too: one claim for all of them
+            if 1 + ended.qsize() >= min(AT_ONCE, busy):
+                break
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+        with suppress(queue.Empty):
+            while True:
+                done.append(ended.get_nowait())
+        for end in done:
             ends[end] = ends.get(end, 0) + 1
-            count += 1
-            if count == 1:
-                time.sleep(GATHER)  # others are about to end too: one claim for all of them
+        return len(done)
 
     try:
         while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
-            room = min(10, threads - busy)
+            room = min(AT_ONCE, threads - busy)
             got = (
                 claim_sends(
                     engine.store,
@@ -236,6 +261,7 @@ def drain_sends(
                     lease=engine.lease,
                     new_key=engine.new_key,
                     holder=engine.holder,
+                    load=True,
                 ).items
                 if room > 0
                 else []
@@ -243,17 +269,23 @@ def drain_sends(
             for claim in got:
                 pool.submit(one, claim)
             busy += len(got)
-            if got and busy < threads:
-                continue
             if busy:
-                busy -= gather(0.1)
+                barren_until, pause = None, PAUSES[0]
+                if not got or busy >= threads:
+                    busy -= gather(0.1)
                 continue
-            soon = due_soon(engine.store, engine.now())
-            if soon is None or soon > engine.now() + dt.timedelta(seconds=1):
+            now = engine.now()
+            soon = due_soon(engine.store, now)
+            if soon is None or soon > now + dt.timedelta(seconds=1):
                 break
-            time.sleep(min(0.1, max(engine.spacing.total_seconds() / 10, 0.01)))
-        patience = time.monotonic() + engine.lease.total_seconds()
-        while busy and time.monotonic() < patience:
+            if barren_until is None:
+                barren_until = time.monotonic() + _patience(engine)
+            if time.monotonic() >= barren_until:
+                break
+            time.sleep(pause)
+            pause = min(2 * pause, PAUSES[1])
+        give_up = time.monotonic() + engine.lease.total_seconds()
+        while busy and time.monotonic() < give_up:
             busy -= gather(0.1)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

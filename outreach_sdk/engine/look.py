@@ -10,7 +10,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import MailError
 from outreach_sdk.mail.port import MailTransport
 
-__all__ = ["last_look"]
+__all__ = ["last_look", "needed"]
 
 THREADS = 5
 """Threads with the same person that are read, latest first."""
@@ -18,12 +18,15 @@ THREADS = 5
 LOOK_BACK = dt.timedelta(days=180)
 
 
+def needed(entry: dict[str, Any]) -> bool:
+    """Whether anyone here wrote to this person before, so that there may be something to find."""
+    return bool(entry["known_before"])
+
+
 def last_look(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str | None:
     """None: go on. "answered": something came in that stops or moves this journey. "failed": a mailbox
-    couldn't be read, so don't send yet. Nobody wrote to this person before: nothing to look for."""
+    couldn't be read, so don't send yet. Only where it is `needed`."""
     store, now = engine.store, engine.now()
-    if not entry["known_before"]:
-        return None
     try:
         if entry["polled_at"] is None or now - entry["polled_at"] > 2 * engine.poll_every:
             sync.poll_mailbox(engine, entry["mailbox_id"])

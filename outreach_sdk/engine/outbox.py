@@ -8,8 +8,9 @@ from outreach_sdk.engine import answers, failpoints, release, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.recover import recover, unreachable
-from outreach_sdk.errors import MailAuthError, MailError, MailRefused, OutreachError
+from outreach_sdk.errors import MailAuthError, MailError, MailRefused
 from outreach_sdk.storage.claims import Claim
+from outreach_sdk.storage.entries import load_entries
 
 __all__ = ["process"]
 
@@ -17,11 +18,11 @@ __all__ = ["process"]
 def process(engine: Engine, claim: Claim) -> str:
     """Take one claimed entry as far as it goes now; the name of how it ended."""
     failpoints.hit("after_claim")
-    entry = load(engine, claim)
+    entry = claim.entry or load(engine, claim)
     if entry is None:
         return "gone"
     try:
-        transport = engine.transport(_mailbox(engine, entry["mailbox_id"]))
+        transport = engine.transport(_mailbox(entry))
     except MailAuthError as exc:  # disconnected meanwhile: there is nothing to ask it with
         if claim.recover:
             return unreachable(engine, entry)
@@ -44,32 +45,16 @@ def process(engine: Engine, claim: Claim) -> str:
 
 
 def load(engine: Engine, claim: Claim) -> dict[str, Any] | None:
-    """The entry with all it takes to send it, in one query."""
-    return engine.store.one(
-        "SELECT o.*, j.status AS journey_status, j.generation AS current_generation, j.email AS current_email, "
-        "j.provider_thread_id AS journey_thread, j.thread_mailbox_id, j.thread_subject, j.thread_refs, "
-        "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.review, s.name AS sequence_name, "
-        "t.rank, t.kind, t.manual, t.thread, t.subject AS step_subject, t.body AS step_body, t.variants AS step_variants, "
-        "t.cc AS step_cc, t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, js.approved_hash, "
-        "c.first_name, c.last_name, c.company, c.title, c.linkedin, c.phone, c.fields, "
-        "m.address AS mailbox_address, m.name AS mailbox_name, m.signature, m.polled_at, m.spacing_us, m.troubles, "
-        "m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
-        "m.created_at AS connected_at, w.settings AS workspace_settings, s.sending_window AS sequence_window, "
-        "s.timezone AS sequence_zone, c.timezone AS candidate_zone, t.schedule AS step_schedule, "
-        "EXISTS (SELECT 1 FROM contacted k WHERE k.candidate_id = o.candidate_id) "
-        "AS known_before, m.status AS mailbox_status, u.name AS owner_name FROM outbox o "
-        "JOIN journeys j ON j.id = o.journey_id JOIN sequences s ON s.id = j.sequence_id "
-        "LEFT JOIN steps t ON t.id = o.step_id JOIN candidates c ON c.id = o.candidate_id "
-        "JOIN mailboxes m ON m.id = o.mailbox_id JOIN workspace w ON w.id = o.workspace_id JOIN users u ON u.id = o.owner_id "
-        "LEFT JOIN journey_steps js ON js.journey_id = o.journey_id AND js.step_id = o.step_id "
-        "WHERE o.id = ? AND o.generation = ?",
-        claim.outbox_id,
-        claim.generation,
-    )
+    """The entry with all it takes to send it; None where it isn't in this claim's hands any more."""
+    entry = load_entries(engine.store, [claim.outbox_id]).get(claim.outbox_id)
+    return entry if entry is not None and entry["generation"] == claim.generation else None
 
 
-def _mailbox(engine: Engine, mailbox_id: int) -> dict[str, Any]:
-    row = engine.store.one("SELECT * FROM mailboxes WHERE id = ?", mailbox_id)
-    if row is None:
-        raise OutreachError(f"Mailbox {mailbox_id} isn't there any more.")
-    return row
+_BOX = ("address", "credentials", "config", "owner_id")
+
+
+def _mailbox(entry: dict[str, Any]) -> dict[str, Any]:
+    """The part of the mailbox's row that its transport is made from."""
+    part = {name: entry[f"mailbox_{name}"] for name in _BOX}
+    of = {"id": entry["mailbox_id"], "workspace_id": entry["workspace_id"], "provider": entry["provider"]}
+    return {**part, **of}

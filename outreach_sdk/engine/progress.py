@@ -14,7 +14,7 @@ from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.storage.holds import hold
-from outreach_sdk.storage.store import Store, in_marks
+from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import move_journey
 
 __all__ = ["NEVER", "handled", "has_prompts", "next_step", "person_name", "plan_next", "reschedule"]
@@ -23,17 +23,19 @@ NEVER = -1e300
 """`last_rank` of a journey that has handled no step."""
 
 
-def next_step(store: Store, journey: dict[str, Any]) -> dict[str, Any] | None:
-    """The first live step after the last handled one that isn't handled itself. A step inserted or moved
-    before the last handled one doesn't run; one moved behind it after it ran doesn't run again."""
-    return store.one(
-        "SELECT s.* FROM steps s WHERE s.sequence_id = ? AND s.removed_at IS NULL AND s.rank > ? "
-        "AND NOT EXISTS (SELECT 1 FROM journey_steps x WHERE x.journey_id = ? AND x.step_id = s.id "
-        "AND x.status IN ('sent', 'done', 'skipped')) ORDER BY s.rank LIMIT 1",
-        journey["sequence_id"],
-        journey["last_rank"],
-        journey["id"],
-    )
+_NEXT_STEP = (
+    "(SELECT f.id FROM steps f WHERE f.sequence_id = j.sequence_id AND f.removed_at IS NULL AND f.rank > j.last_rank "
+    "AND NOT EXISTS (SELECT 1 FROM journey_steps h WHERE h.journey_id = j.id AND h.step_id = f.id "
+    "AND h.status IN ('sent', 'done', 'skipped')) ORDER BY f.rank LIMIT 1)"
+)
+"""SQL: the first live step after the last handled one of the journey `j` that isn't handled itself. A step inserted or
+moved before the last handled one doesn't run; one moved behind it after it ran doesn't run again."""
+
+
+def next_step(store: Store, journey_id: int) -> int | None:
+    """The step that a journey comes to next."""
+    found = store.value(f"SELECT {_NEXT_STEP} FROM journeys j WHERE j.id = ?", journey_id)
+    return None if found is None else int(found)
 
 
 def has_prompts(step: dict[str, Any]) -> bool:
@@ -54,61 +56,69 @@ def person_name(store: Store, candidate_id: int) -> str:
     return str(found or "a candidate")
 
 
+_UNSETTLED = ", ".join(f"'{state}'" for state in (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON))
+_STEP = ("id", "kind", "manual", "schedule", "mailbox_id", "subject", "body", "variants")
+_PLAN = (
+    "SELECT j.id, j.workspace_id, j.owner_id, j.sequence_id, j.candidate_id, j.status, j.generation, j.last_rank, "
+    "j.anchor_at, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
+    "s.sending_window AS sequence_window, s.review, w.settings, "
+    "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.answers_id IS NULL "
+    f"AND o.state IN ({_UNSETTLED})) AS unsettled, "
+    "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.state = 'planned') AS planned, "
+    f"{', '.join(f'n.{name} AS step_{name}' for name in _STEP)}, "
+    "x.id AS task_id, x.status AS task_status, x.skip_left_us "
+    "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
+    f"JOIN workspace w ON w.id = j.workspace_id LEFT JOIN steps n ON n.id = {_NEXT_STEP} "
+    "LEFT JOIN journey_steps x ON x.journey_id = j.id AND x.step_id = n.id WHERE j.id = ?"
+)
+"""All that decides what a journey does next, in one row."""
+
+
 def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
     """Schedule an active journey's next step by its own timing, or complete it. Does nothing while an
     outbox entry is open (its outcome will call this) or a task is open (a person or its timer will)."""
-    unsettled = (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON)
-    journey = store.one(
-        "SELECT j.*, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
-        "s.sending_window AS sequence_window, s.review, w.settings, "
-        "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.answers_id IS NULL "
-        f"AND o.state IN {in_marks(unsettled)}) AS unsettled "
-        "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
-        "JOIN workspace w ON w.id = j.workspace_id WHERE j.id = ?",
-        *unsettled,
-        journey_id,
-    )
-    if journey is None or journey["status"] != JourneyStatus.ACTIVE or journey["unsettled"]:
+    row = store.one(_PLAN, journey_id)
+    if row is None or row["status"] != JourneyStatus.ACTIVE or row["unsettled"]:
         return
-    if _plan_retry(store, journey, now):
+    if row["planned"] and _plan_retry(store, row, now):
         return
-    step = next_step(store, journey)
-    if step is None:
+    step = {name: row[f"step_{name}"] for name in _STEP}
+    if step["id"] is None:
         move_journey(store, journey_id, JourneyStatus.COMPLETED, None, now, bump=False)
         return
-    if _resume_task(store, journey_id, step["id"], now):
+    if row["task_id"] is not None and _resume_task(store, row, now):
         return
     schedule = schedule_from_dict(json.loads(step["schedule"]))
-    rules = sending_rules(journey["settings"], journey["sequence_window"])
+    rules = sending_rules(row["settings"], row["sequence_window"])
     due = next_due(
         schedule,
-        anchor=journey["anchor_at"],
+        anchor=row["anchor_at"],
         now=now,
-        sequence_zone=journey["sequence_zone"],
-        candidate_zone=journey["candidate_zone"],
+        sequence_zone=row["sequence_zone"],
+        candidate_zone=row["candidate_zone"],
         closed=rules.off,
     )
     if due is None:
-        pause_overdue(store, journey, now, "its date and time had passed when the step came up")
+        pause_overdue(store, row, now, "its date and time had passed when the step came up")
         return
     automatic = step["kind"] == "email" and not step["manual"]
     if automatic:
-        tz = zone(journey["candidate_zone"] or journey["sequence_zone"])
+        tz = zone(row["candidate_zone"] or row["sequence_zone"])
         due = rules.due(schedule, due, tz, share(journey_id, step["id"]))
-    follows = journey["last_rank"] > NEVER
+    follows = row["last_rank"] > NEVER
     store.write(
         "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ?, held_due_at = NULL, "
         "passages_at = NULL WHERE id = ? AND status = ?",
         step["id"],
         due,
-        (step["mailbox_id"] or journey["sequence_mailbox"]) if automatic else None,
+        (step["mailbox_id"] or row["sequence_mailbox"]) if automatic else None,
         int(Priority.FOLLOW_UP if follows else Priority.FIRST),
         journey_id,
         JourneyStatus.ACTIVE,
     )
     if has_prompts(step):
         hold(store, "id = ?", journey_id, passages_at=now)
-    if journey["review"]:
+    if row["review"]:
         hold(store, "id = ?", journey_id)
 
 
@@ -135,22 +145,15 @@ def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool
     return True
 
 
-def _resume_task(store: Store, journey_id: int, step_id: int, now: dt.datetime) -> bool:
-    """Thaw the task that is open at this step, its timer going on with the time it had left; a Send now
+def _resume_task(store: Store, row: dict[str, Any], now: dt.datetime) -> bool:
+    """Thaw the task that is open at the next step, its timer going on with the time it had left; a Send now
     that was waiting goes out. False: no task is open."""
-    task = store.one(
-        "SELECT id, status, skip_left_us FROM journey_steps WHERE journey_id = ? AND step_id = ?",
-        journey_id,
-        step_id,
-    )
-    if task is None:
-        return False
-    if task["status"] == StepStatus.WAITING:
-        if task["skip_left_us"] is not None:
+    if row["task_status"] == StepStatus.WAITING:
+        if row["skip_left_us"] is not None:
             store.write(
                 "UPDATE journey_steps SET skip_at = ?, skip_left_us = NULL WHERE id = ?",
-                now + dt.timedelta(microseconds=task["skip_left_us"]),
-                task["id"],
+                now + dt.timedelta(microseconds=row["skip_left_us"]),
+                row["task_id"],
             )
         return True
     return (
@@ -158,8 +161,8 @@ def _resume_task(store: Store, journey_id: int, step_id: int, now: dt.datetime) 
             "UPDATE outbox SET lease_until = ? WHERE journey_id = ? AND step_id = ? AND state = 'planned' "
             "AND priority = ?",
             now,
-            journey_id,
-            step_id,
+            row["id"],
+            row["step_id"],
             int(Priority.PERSON),
         )
         > 0

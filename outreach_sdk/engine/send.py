@@ -98,21 +98,25 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     if message is None:  # the sequence broke after activation: it waits, its problems shown
         release(engine, entry, after=dt.timedelta(minutes=1))
         return "incomplete"
-    if not ensure_draft(engine, entry, transport, message):
-        return "gone"
-    why = look.last_look(engine, entry, transport)
-    if why is not None:
-        return _let_go(engine, entry, transport) if why == "answered" else retry_later(engine, entry, None)
+    ensure_draft(engine, entry, transport, message)
+    if look.needed(entry):  # it may take long: whoever comes after a crash finds the draft by its id
+        if not _keep_draft(engine.store, entry):
+            return _not_ours(engine, entry, transport)
+        why = look.last_look(engine, entry, transport)
+        if why == "answered":
+            return _let_go(engine, entry, transport)
+        if why is not None:
+            return retry_later(engine, entry, None)
     failpoints.hit("after_look")
     return deliver(engine, entry, transport)
 
 
 def ensure_draft(
     engine: Engine, entry: dict[str, Any], transport: MailTransport, message: OutgoingMessage
-) -> bool:
-    """One draft at the provider bearing the send key, its id committed. A draft that an earlier claim
-    left is removed first, since what it says may be out of date; it was never sent, for `sending` was
-    never committed."""
+) -> None:
+    """One draft at the provider bearing the send key; what to record of it stands in `entry["unsaved"]` until
+    that is committed. A draft that an earlier claim left is removed first, since what it says may be out of date; it was
+    never sent, for `sending` was never committed."""
     _clear_drafts(entry, transport)
     failpoints.hit("before_draft")
     engine.store.idle()
@@ -133,12 +137,33 @@ def ensure_draft(
         "recipients": len(message.recipients() | {a.email.lower() for a in message.bcc}),
         "drafted_at": engine.now(),
     }
-    if not move_outbox(engine.store, entry["id"], entry["generation"], OutboxState.DRAFTED, **columns):
-        transport.delete_draft(draft.provider_draft_id)
-        return False
-    entry.update(columns, state=OutboxState.DRAFTED)
-    failpoints.hit("after_drafted")
+    entry.update(columns, unsaved=columns)
+
+
+def _keep_draft(store: Store, entry: dict[str, Any]) -> bool:
+    """Commit the draft that `ensure_draft` made, where that isn't done yet; False: the entry is in other hands."""
+    unsaved = entry.get("unsaved")
+    if unsaved is not None:
+        if not move_outbox(store, entry["id"], entry["generation"], OutboxState.DRAFTED, **unsaved):
+            return False
+        _on_record(entry)
+        failpoints.hit("after_drafted")
     return True
+
+
+def _on_record(entry: dict[str, Any]) -> None:
+    entry.update(state=OutboxState.DRAFTED, unsaved=None)
+
+
+def _not_ours(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    """The entry isn't in this claim's hands any more. Its draft goes, unless another claim has it on record: it may be
+    about to send that very draft."""
+    ours = entry.get("unsaved") is not None or entry["generation"] == engine.store.value(
+        "SELECT generation FROM outbox WHERE id = ?", entry["id"]
+    )
+    if ours:
+        transport.delete_draft(entry["provider_draft_id"])
+    return "gone"
 
 
 def _clear_drafts(entry: dict[str, Any], transport: MailTransport) -> None:
@@ -161,6 +186,8 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         verdict, free_at = fence(engine, entry)
         if verdict == "ok":
             break
+        if verdict == "claim" or (verdict == "wait" and not _keep_draft(engine.store, entry)):
+            return _not_ours(engine, entry, transport)
         if verdict == "wait" and free_at is not None and time.monotonic() < deadline:
             time.sleep(min(wait_for_slot(free_at, engine.now()) + 0.001, 1.0))
             continue
@@ -176,6 +203,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             _clear_drafts(entry, transport)
             return refused(engine, entry, _NEVER[verdict])
         return _let_go(engine, entry, transport)
+    _on_record(entry)
     failpoints.hit("after_sending")
     engine.store.idle()
     began = engine.now()
@@ -208,9 +236,10 @@ def with_header_id(transport: MailTransport, sent: SentMessage) -> SentMessage:
 
 
 def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | None]:
-    """The last decision before the call, in one transaction that locks the journey: ("ok", None) has
-    committed `sending`; ("wait", t) the mailbox's slot is free at t; ("full", None) a limit was reached since it
-    was claimed; (reason, None) it may not leave."""
+    """The last decision before the call, in one transaction that locks the journey: ("ok", None) has committed
+    `sending`, and the draft where that wasn't on record yet; ("wait", t) the mailbox's slot is free at t; ("full",
+    None) a limit was reached since it was claimed; ("claim", None) it is in other hands; (reason, None) it may not
+    leave."""
     store, now = engine.store, engine.now()
 
     def work() -> tuple[str, dt.datetime | None]:
@@ -264,13 +293,16 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
                 now + spacing,
                 entry["mailbox_id"],
             )
+        unsaved = entry.get("unsaved")
         if not move_outbox(
             store,
             entry["id"],
             entry["generation"],
             OutboxState.SENDING,
+            through=None if unsaved is None else OutboxState.DRAFTED,
             sending_at=now,
             lease_until=now + engine.lease,
+            **(unsaved or {}),
         ):
             return "claim", None
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENDING, now)
@@ -347,7 +379,8 @@ def accepted(
             _remember(store, entry, sent)
         return True
 
-    if not store.run(work):
+    # Undone by a power cut, it is found out again: the message is among those sent, under the key.
+    if not store.run(work, durable=False):
         return "gone"
     failpoints.hit("after_sent")
     return "sent"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from outreach_sdk.domain.journey import OutboxState, StepStatus
 from outreach_sdk.domain.pacing import PARALLEL, Priority, mailbox_limits
+from outreach_sdk.storage.entries import load_entries
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.holds import APPROVED
 from outreach_sdk.storage.store import Store, in_marks
@@ -19,7 +20,8 @@ __all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon", 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """An outbox entry in this worker's hands until `lease_until`. `recover`: it was `sending` or
-    `unknown` when its last holder let go, so look before anything else."""
+    `unknown` when its last holder let go, so look before anything else. `entry`: what it takes to send it, where
+    that was read with the claim."""
 
     outbox_id: int
     generation: int
@@ -28,7 +30,7 @@ class Claim:
     mailbox_id: int
     state: OutboxState
     recover: bool
-    row: dict[str, Any] = field(repr=False)
+    entry: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Claims:
 
 
 SILENT = dt.timedelta(seconds=15)
+_CLAIMED = "RETURNING id, generation, journey_id, step_id, mailbox_id, state"
 _IN_FLIGHT = (OutboxState.CLAIMED, OutboxState.DRAFTED, OutboxState.SENDING)
 
 # Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry.
@@ -66,13 +69,22 @@ def claim_sends(
     lease: dt.timedelta,
     new_key: Callable[[], str],
     holder: str | None = None,
+    load: bool = False,
 ) -> Claims:
     """Take up to `limit` e-mails that may go now: free slot, connected mailbox, armed and not halted,
     fewer than `cap` in flight in the installation. Expired leases are taken over; those that may have
     been sent come marked `recover` and don't use up a slot. `holder` names this process's heartbeat: what it
-    holds stops counting against `cap` once that has been silent for `SILENT`."""
+    holds stops counting against `cap` once that has been silent for `SILENT`. `load`: each claim brings its `entry`,
+    read in the same transaction, for whoever acts on it at once."""
 
     def work() -> Claims:
+        claims = take()
+        if not load or not claims.items:
+            return claims
+        entries = load_entries(store, [c.outbox_id for c in claims.items])
+        return replace(claims, items=[replace(c, entry=entries.get(c.outbox_id)) for c in claims.items])
+
+    def take() -> Claims:
         store.claim_lock()
         gate = store.one(
             "SELECT armed, halted_at, "
@@ -152,7 +164,6 @@ def _claimed(row: dict[str, Any], *, recover: bool) -> Claim:
         mailbox_id=row["mailbox_id"],
         state=OutboxState(row["state"]),
         recover=recover,
-        row=row,
     )
 
 
@@ -197,7 +208,7 @@ def _take_over(
         "UPDATE outbox SET generation = generation + 1, lease_until = ?, claimed_at = ?, holder = ?, "
         "state = CASE WHEN state = 'planned' THEN 'claimed' ELSE state END, "
         "journey_generation = (SELECT j.generation FROM journeys j WHERE j.id = outbox.journey_id) "
-        f"WHERE id IN {in_marks(wanted)} RETURNING *",
+        f"WHERE id IN {in_marks(wanted)} {_CLAIMED}",
         hand.until,
         hand.now,
         hand.holder,
@@ -256,7 +267,7 @@ def _claim_due(store: Store, mailbox_id: int, hand: _Hand, priority: Priority, l
         for row in store.rows(
             "UPDATE outbox SET state = 'claimed', generation = generation + 1, journey_generation = ?, holder = ?, "
             "lease_until = ?, claimed_at = ?, mailbox_id = ?, recipient = ?, due_at = ? "
-            "WHERE id = ? AND state = 'planned' RETURNING *",
+            f"WHERE id = ? AND state = 'planned' {_CLAIMED}",
             j["generation"],
             hand.holder,
             hand.until,
@@ -290,7 +301,7 @@ def _open_entries(
     return store.rows(
         "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
         "generation, journey_generation, lease_until, holder, priority, mailbox_id, recipient, cc, bcc, tries, looks, "
-        f"due_at, claimed_at) VALUES {marks} RETURNING *",
+        f"due_at, claimed_at) VALUES {marks} {_CLAIMED}",
         *(v for row in values for v in row),
     )
 

@@ -316,12 +316,8 @@ class Outbox(Owned):
         table_name = "outbox"
         indexes = (
             (("journey", "step", "attempt"), True),
-            (("candidate", "sent_at"), False),
             (("candidate", "sending_at"), False),
             (("mailbox", "sending_at"), False),
-            (("provider_message_id",), False),
-            (("provider_thread_id",), False),
-            (("rfc_message_id",), False),
         )
 
 
@@ -484,6 +480,10 @@ PARTIAL_INDEXES = (
     # What is open in a mailbox: without it the planner reads everything the mailbox ever sent.
     "CREATE INDEX outbox_open ON outbox (mailbox_id, state, lease_until) WHERE lease_until IS NOT NULL",
     "CREATE INDEX outbox_lease ON outbox (state, lease_until) WHERE lease_until IS NOT NULL",
+    # What a provider calls an e-mail, once there is one: no page is written for those that have yet to leave.
+    "CREATE INDEX outbox_provider_message ON outbox (provider_message_id) WHERE provider_message_id IS NOT NULL",
+    "CREATE INDEX outbox_provider_thread ON outbox (provider_thread_id) WHERE provider_thread_id IS NOT NULL",
+    "CREATE INDEX outbox_rfc_message ON outbox (rfc_message_id) WHERE rfc_message_id IS NOT NULL",
     "CREATE INDEX journey_steps_skip ON journey_steps (skip_at) WHERE skip_at IS NOT NULL",
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
     "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",

@@ -6,24 +6,18 @@ import datetime as dt
 import secrets
 from typing import Any
 
-from outreach_sdk.storage.store import Store, in_marks
+from outreach_sdk.storage.store import Store
 
 __all__ = ["ended", "replied", "sent"]
 
 JUDGED_AFTER = dt.timedelta(minutes=3)
 """An answer's note waits for the model to have said of what kind it is."""
-_BATCH = 500
 
 
-def sent(store: Store, outbox_id: int, now: dt.datetime) -> None:
-    """An e-mail was sent."""
-    for row in store.rows(
-        "SELECT o.workspace_id, o.owner_id, o.journey_id, o.candidate_id, j.sequence_id, s.write_back FROM outbox o "
-        "JOIN journeys j ON j.id = o.journey_id JOIN sequences s ON s.id = j.sequence_id "
-        "WHERE o.id = ? AND s.write_back IS NOT NULL",
-        outbox_id,
-    ):
-        _plan(store, row, "sent", str(outbox_id), now, now)
+def sent(store: Store, row: dict[str, Any], now: dt.datetime) -> None:
+    """An e-mail was sent; `row` has the entry's id and journey, and where its sequence writes to (`write_back`)."""
+    if row["write_back"] is not None:
+        _plan(store, row, "sent", str(row["id"]), now, now)
 
 
 def replied(store: Store, inbound_id: int, now: dt.datetime) -> None:
@@ -39,18 +33,9 @@ def replied(store: Store, inbound_id: int, now: dt.datetime) -> None:
 
 def ended(store: Store, moved: list[dict[str, Any]], now: dt.datetime) -> None:
     """Journeys ended; `moved` as `move_journeys` gives them."""
-    sequences = sorted({m["sequence_id"] for m in moved})
-    told: dict[int, str] = {}
-    for start in range(0, len(sequences), _BATCH):
-        some = sequences[start : start + _BATCH]
-        rows = store.rows(
-            f"SELECT id, write_back FROM sequences WHERE id IN {in_marks(some)} AND write_back IS NOT NULL",
-            *some,
-        )
-        told |= {r["id"]: r["write_back"] for r in rows}
     for row in moved:
-        if row["sequence_id"] in told:
-            about = {**row, "journey_id": row["id"], "write_back": told[row["sequence_id"]]}
+        if row["write_back"] is not None:
+            about = {**row, "journey_id": row["id"]}
             # After the note of the e-mail or answer that ended it.
             due = now + 2 * JUDGED_AFTER
             _plan(store, about, "outcome", f"{row['id']}:{row['generation']}", now, due)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -67,7 +67,7 @@ class Store:
     # -- running SQL ---------------------------------------------------------------------------
     def _execute(self, sql: str, params: Seq[Any]) -> Any:
         self.statements += 1
-        bound = tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in params)
+        bound = [to_us(p) if isinstance(p, dt.datetime) else p for p in params]
         text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
         try:
             # The driver's own call: peewee's way to it costs as much as a small statement.
@@ -113,7 +113,7 @@ class Store:
     def rows(self, sql: str, *params: Any) -> list[Record]:
         """All rows as dicts."""
         cursor = self._execute(sql, params)
-        names = tuple(c[0] for c in cursor.description)
+        names = tuple([c[0] for c in cursor.description])
         moments = _moments(names)
         found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         for row in found:
@@ -209,30 +209,41 @@ class Store:
 
     # -- transactions --------------------------------------------------------------------------
     @contextmanager
-    def tx(self) -> Iterator[None]:
-        """A write transaction; nested ones join it."""
+    def tx(self, *, durable: bool = True) -> Iterator[None]:
+        """A write transaction; nested ones join it. Not `durable`: on SQLite a power cut may undo it, with all that
+        came after it, until the next durable one; for what would be found out again."""
         if self.depth:
             yield
             return
-        lock = self._lock if self.dialect == "sqlite" else None
-        if lock is not None:
-            lock.acquire()
-        try:
+        with self._lock if self.dialect == "sqlite" else nullcontext():
             self._local.depth = 1
             try:
-                with self._atomic():
+                with self._atomic(durable):
                     yield
             finally:
                 self._local.depth = 0
-        finally:
-            if lock is not None:
-                lock.release()
 
     @contextmanager
-    def _atomic(self) -> Iterator[None]:
+    def _atomic(self, durable: bool) -> Iterator[None]:
         try:
-            with self.db.atomic() if self.dialect == "postgresql" else self._immediate():
+            if self.dialect == "postgresql":
+                with self.db.atomic():
+                    yield
+                return
+            connection = self.connection()
+            try:
+                with _as_peewee:
+                    if not durable:
+                        connection.execute("PRAGMA synchronous = NORMAL")
+                    connection.execute("BEGIN IMMEDIATE")
                 yield
+                with _as_peewee:
+                    connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if not durable:
+                    connection.execute("PRAGMA synchronous = FULL")
         except (pw.OperationalError, pw.InterfaceError) as exc:
             if _is_deadlock(exc):
                 raise
@@ -241,24 +252,11 @@ class Store:
                 f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
             ) from exc
 
-    @contextmanager
-    def _immediate(self) -> Iterator[None]:
-        connection = self.connection()
-        with _as_peewee:
-            connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            with _as_peewee:
-                connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T], *, durable: bool = True) -> T:
         """`work` in one transaction, again when PostgreSQL chose it as a deadlock's victim."""
         for attempt in range(6):
             try:
-                with self.tx():
+                with self.tx(durable=durable):
                     return work()
             except pw.OperationalError as exc:
                 if self.depth or attempt == 5 or not _is_deadlock(exc):

@@ -6,6 +6,7 @@ These are the only statements in the package that assign a journey's, step's or 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from enum import StrEnum
 from typing import Any
 
@@ -34,6 +35,12 @@ __all__ = [
 FINAL = (JourneyStatus.COMPLETED, JourneyStatus.CANCELLED)
 
 
+@functools.cache
+def _among(known: tuple[StrEnum, ...]) -> str:
+    """`('sent', 'failed', …)` for an IN clause: statuses of ours, so in the text of the statement."""
+    return "(" + ", ".join(f"'{value}'" for value in known) + ")"
+
+
 def move_journeys(
     store: Store,
     where: str,
@@ -51,26 +58,29 @@ def move_journeys(
     The generation goes up, which voids claims made before; due times are cleared, so nothing stays
     scheduled. The final status of a journey that waits is decided by a person's or engine's later call.
     """
-    froms = allowed_from(to, reason)
+    written_back = ""
+    if to in FINAL:
+        written_back = (
+            ", (SELECT q.write_back FROM sequences q WHERE q.id = journeys.sequence_id) AS write_back"
+        )
     ended = now if to in FINAL else None
     moved = store.rows(
         f"UPDATE journeys SET status = ?, reason = ?, detail = ?, generation = generation + {int(bump)}, "
         "next_due_at = NULL, held_due_at = NULL, passages_at = NULL, resume_at = ?, ended_at = ? "
-        f"WHERE {where} AND status IN {in_marks(froms)} "
-        "RETURNING id, workspace_id, owner_id, sequence_id, candidate_id, generation, email",
+        f"WHERE {where} AND status IN {_among(allowed_from(to, reason))} "
+        f"RETURNING id, workspace_id, owner_id, sequence_id, candidate_id, generation, email{written_back}",
         to,
         reason,
         detail,
         resume_at,
         ended,
         *params,
-        *froms,
     )
     if to is JourneyStatus.PAUSED:
         _freeze_timers(store, [m["id"] for m in moved], now)
     elif to is JourneyStatus.CANCELLED:
         _close_tasks(store, [m["id"] for m in moved])
-    if to in FINAL and moved:
+    if to in FINAL:
         notes.ended(store, moved, now)
     return moved
 
@@ -157,7 +167,6 @@ def move_step(
     store: Store, journey_id: int, step_id: int, to: StepStatus, now: dt.datetime, **columns: Any
 ) -> bool:
     """One recorded step of a journey; False if it may not go there."""
-    froms = step_from(to)
     handled = to in (StepStatus.SENT, StepStatus.DONE, StepStatus.SKIPPED)
     if handled:
         columns = {"handled_at": now, "skip_at": None, **columns}
@@ -165,35 +174,45 @@ def move_step(
     return (
         store.write(
             f"UPDATE journey_steps SET status = ?{sets} WHERE journey_id = ? AND step_id = ? "
-            f"AND status IN {in_marks(froms)}",
+            f"AND status IN {_among(step_from(to))}",
             to,
             *columns.values(),
             journey_id,
             step_id,
-            *froms,
         )
         == 1
     )
 
 
-def move_outbox(store: Store, outbox_id: int, generation: int, to: OutboxState, **columns: Any) -> bool:
-    """One outbox entry, if it is still in this claim's hands; False: walk away."""
-    froms = outbox_from(to)
+def move_outbox(
+    store: Store,
+    outbox_id: int,
+    generation: int,
+    to: OutboxState,
+    *,
+    through: OutboxState | None = None,
+    **columns: Any,
+) -> bool:
+    """One outbox entry, if it is still in this claim's hands; False: walk away. `through`: a state that it passes on
+    the way, in the same commit."""
+    if through is not None and through not in outbox_from(to):
+        raise ValueError(f"An outbox entry doesn't go from {through} to {to}.")
+    froms = outbox_from(to if through is None else through)
     sets = "".join(f", {name} = ?" for name in columns)
-    moved = (
-        store.write(
-            f"UPDATE outbox SET state = ?{sets} WHERE id = ? AND generation = ? AND state IN {in_marks(froms)}",
-            to,
-            *columns.values(),
-            outbox_id,
-            generation,
-            *froms,
+    sql = f"UPDATE outbox SET state = ?{sets} WHERE id = ? AND generation = ? AND state IN {_among(froms)}"
+    params = (to, *columns.values(), outbox_id, generation)
+    if to is not OutboxState.SENT:
+        return store.write(sql, *params) == 1
+    with store.tx():
+        moved = store.one(
+            f"{sql} RETURNING id, workspace_id, owner_id, journey_id, candidate_id, (SELECT j.sequence_id FROM journeys j "
+            "WHERE j.id = outbox.journey_id) AS sequence_id, (SELECT s.write_back FROM journeys j JOIN sequences s "
+            "ON s.id = j.sequence_id WHERE j.id = outbox.journey_id) AS write_back",
+            *params,
         )
-        == 1
-    )
-    if moved and to is OutboxState.SENT:
-        notes.sent(store, outbox_id, columns.get("sent_at") or dt.datetime.now(dt.UTC))
-    return moved
+        if moved is not None:
+            notes.sent(store, moved, columns.get("sent_at") or dt.datetime.now(dt.UTC))
+    return moved is not None
 
 
 def open_attempt(

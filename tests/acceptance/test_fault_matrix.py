@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from outreach_sdk.engine import failpoints
+from outreach_sdk.domain.message import OutgoingMessage
+from outreach_sdk.engine import failpoints, outbox
+from outreach_sdk.mail.port import Draft, SentMessage
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.storage.claims import Claim, claim_sends
+from tests.acceptance.scenarios import Clock
 from tests.harness import ADDRESS, House, wait_until
-from tests.mail.hostile import Faults
+from tests.mail.hostile import Faults, HostileTransport
 
 PEOPLE = 2
 
@@ -140,3 +145,56 @@ def vars_of(faults: Faults) -> dict[str, object]:
 
 def test_the_address_is_that_of_the_mailbox(house: House) -> None:
     assert house.hostile().transport.address() == ADDRESS
+
+
+@pytest.mark.rule(14)
+@pytest.mark.parametrize("drafts", ["first", "last"])
+def test_a_worker_that_stalled_at_its_draft_takes_only_that_draft_away(house: House, drafts: str) -> None:
+    """Its lease ran out meanwhile, and who took over is about to send when it comes back."""
+    box = house.hostile()
+    seq = house.two_steps(box, delay=3600)
+    seq.enroll(house.people(1))
+    seq.activate()
+    engine, clock = house.engine, Clock(house)
+    assert house.provider is not None
+    provider, sending, stalled_is_back = house.provider, threading.Event(), threading.Event()
+
+    def taken_over() -> Claim:
+        clock.on(seconds=engine.lease.total_seconds() + 1)
+        [claim] = claim_sends(
+            engine.store, engine.now(), limit=1, cap=5, lease=engine.lease, new_key=engine.new_key
+        ).items
+        return claim
+
+    class Other(HostileTransport):
+        def send_draft(self, provider_draft_id: str) -> SentMessage:
+            sending.set()
+            assert stalled_is_back.wait(30)
+            return super().send_draft(provider_draft_id)
+
+    def other() -> None:
+        ends.append(outbox.process(engine, taken_over()))
+        engine.store.idle()
+
+    ends: list[str] = []
+    worker = threading.Thread(target=other)
+
+    class Stalled(HostileTransport):
+        def create_draft(self, message: OutgoingMessage, *, send_key: str) -> Draft:
+            draft = super().create_draft(message, send_key=send_key) if drafts == "first" else None
+            worker.start()
+            assert sending.wait(30)
+            return draft or super().create_draft(message, send_key=send_key)
+
+    usual = engine.transport
+    engine.transport = lambda row: (Other if threading.current_thread() is worker else Stalled)(
+        provider, row["address"]
+    )
+    taken_over()  # one that died at once: from the second claim on, drafts left behind are looked for
+    end = outbox.process(engine, taken_over())
+    stalled_is_back.set()
+    worker.join(30)
+    engine.transport = usual
+    assert (end, ends) == ("gone", ["sent"])
+    assert [a.subject for a in provider.ledger()] == ["Hello P0"]
+    assert provider.draft_keys() == []

@@ -106,7 +106,6 @@ def barrier_instead_of_claim(patch: pytest.MonkeyPatch) -> None:
                     entry["mailbox_id"],
                     OutboxState.CLAIMED,
                     False,
-                    entry,
                 )
             )
         return Claims(items)

@@ -215,9 +215,7 @@ def test_nobody_answers_who_asked_to_be_left_alone(house: House) -> None:
 
 
 @pytest.mark.rule(14, 29)
-@pytest.mark.parametrize(
-    "failpoint", ["after_claim", "after_draft", "after_drafted", "after_sending", "after_accept"]
-)
+@pytest.mark.parametrize("failpoint", ["after_claim", "after_draft", "after_sending", "after_accept"])
 def test_an_answer_outlives_a_killed_worker_and_leaves_once(house: House, failpoint: str) -> None:
     seq, _ = answered(house)
     house.engine.now = lambda: dt.datetime.now(dt.UTC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import outreach_sdk as outreach
@@ -102,6 +104,36 @@ def test_handed_over_it_is_the_others_and_waits_for_a_mailbox_of_theirs(house: H
     assert len(provider_of(house).ledger()) == before + 1
     sessions.use(bea)
     assert mine.candidates()["status"].to_list() == ["completed"]
+
+
+@pytest.mark.rule(7, 11)
+def test_a_drain_ends_where_what_is_due_cannot_leave_and_yet_waits_for_the_next_slot(
+    house: House, bea: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = house.hostile()
+    handed = Sequence.create("Handed over", mailbox=box, timezone="UTC")
+    handed.add_email("Hello", "Hi")
+    handed.enroll(house.people(2, start=5))
+    handed.activate()
+    handed.transfer("bea")
+    looks: list[int] = []
+    claim = dispatch.claim_sends
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        found = claim(*args, **kwargs)
+        looks.append(len(found.items))
+        return found
+
+    monkeypatch.setattr(dispatch, "claim_sends", counted)
+    assert dispatch.drain_sends(house.engine, threads=1) == {}
+    assert 1 < len(looks) < 50, "it ends of itself, having looked a few times"
+
+    box.spacing = 1.5
+    mine = Sequence.create("Mine", mailbox=box, timezone="UTC")
+    mine.add_email("Hello {{ first_name }}", "Hi")
+    mine.enroll(house.people(2))
+    mine.activate()
+    assert dispatch.drain_sends(house.engine, threads=1) == {"sent": 2}
 
 
 @pytest.mark.rule(32)

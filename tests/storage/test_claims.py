@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from outreach_sdk.engine import outbox
 from outreach_sdk.engine.dispatch import beat
 from outreach_sdk.storage.claims import claim_sends
 from outreach_sdk.storage.migrations import LATEST, migrate, version
@@ -188,3 +189,41 @@ def test_datetimes_come_back_aware_and_equal(house: House) -> None:
     assert row is not None
     assert row["clock_seen_at"] == moment
     assert row["clock_seen_at"].utcoffset() == dt.timedelta(0)
+
+
+def test_an_e_mail_asks_few_statements(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box, delay=3600)
+    seq.enroll(house.people(10))
+    seq.activate()
+    engine = house.engine
+    claims = claim_sends(
+        engine.store,
+        engine.now(),
+        limit=10,
+        cap=50,
+        lease=engine.lease,
+        new_key=engine.new_key,
+        load=True,
+    ).items
+    before = engine.store.statements
+    assert [outbox.process(engine, claim) for claim in claims] == ["sent"] * 10
+    assert engine.store.statements - before <= 10 * (11 if engine.store.for_update else 10)
+
+
+def test_only_a_commit_that_may_be_lost_skips_the_disk(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    migrate(store, dt.datetime.now(dt.UTC))
+
+    def waits_for_the_disk() -> bool:
+        return bool(store.value("PRAGMA synchronous") == 2)
+
+    with store.tx(durable=False):
+        assert not waits_for_the_disk()
+        with store.tx():
+            assert not waits_for_the_disk(), "it joins the one it is in"
+    assert store.run(waits_for_the_disk)
+    with pytest.raises(ZeroDivisionError), store.tx(durable=False):
+        raise ZeroDivisionError
+    assert store.run(waits_for_the_disk)
+    store.close()
