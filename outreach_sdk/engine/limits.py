@@ -80,7 +80,7 @@ def _opens(
 def mailbox_waits(
     engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str, *, trouble: bool = False
 ) -> None:
-    """Nothing leaves this mailbox before `until`. Its owner hears of a wait worth telling, once a day."""
+    """Nothing leaves this mailbox before `until`. Its owner hears of a wait worth telling, once in 24 hours."""
     store, now = engine.store, engine.now()
     with store.tx():
         store.write(
@@ -94,6 +94,15 @@ def mailbox_waits(
         )
         if until - now >= WORTH_TELLING:
             box = store.one("SELECT * FROM mailboxes WHERE id = ?", entry["mailbox_id"]) or {}
+            # The mailbox's row is locked by now: two who wait at once don't both tell.
+            if store.value(
+                "SELECT 1 FROM notifications WHERE owner_id = ? AND created_at > ? AND kind = 'mailbox_waits' AND "
+                "dedupe LIKE ? LIMIT 1",
+                box["owner_id"],
+                now - dt.timedelta(hours=24),
+                f"mailbox_waits:{box['id']}:%",
+            ):
+                return
             notify(
                 store,
                 workspace_id=box["workspace_id"],
@@ -101,7 +110,7 @@ def mailbox_waits(
                 kind="mailbox_waits",
                 text=f"{box['address']} sends again after {until:%d %b, %H:%M} UTC: {why}. Nothing is lost; what is "
                 "due leaves then, in order.",
-                dedupe=f"mailbox_waits:{box['id']}:{now:%Y-%m-%d}",
+                dedupe=f"mailbox_waits:{box['id']}:{now.isoformat()}",
                 now=now,
             )
 
