@@ -209,7 +209,7 @@ def pack_error(error: Exception) -> str:
     for name, held in vars(error).items():
         try:
             kept[name] = _down(held)
-        except Exception:
+        except (InvalidInput, TypeError, ValueError):  # shown, where it can't travel
             kept[name] = repr(held)[:200]
     known = isinstance(error, OutreachError) or type(error).__name__ in _PLAIN_ERRORS
     told = str(error) if known else f"The worker met a {type(error).__name__}."

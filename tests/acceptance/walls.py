@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
+import psycopg
+
+from outreach_sdk import Candidate, Enrichment, Sequence, Shortlist
 from outreach_sdk.config import Settings
+from outreach_sdk.engine import dispatch, sync
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.carrying import carry_out
 from outreach_sdk.objects.session import Session
 from outreach_sdk.objects.workspace import Workspace
+from tests.acceptance.scenarios import NoWake, address, colleague, provider_of
 from tests.harness import House
 
 
@@ -51,3 +59,35 @@ def carrying(house: House) -> Iterator[None]:
         stop.set()
         thread.join()
     assert not failed, failed
+
+
+def by_sql(session: Session) -> psycopg.Connection[Any]:
+    return psycopg.connect(session.settings.database_url, autocommit=True)
+
+
+@contextmanager
+def two_users(house: House) -> Iterator[SimpleNamespace]:
+    """Ada, who has everything, and bea, whose notebook is behind the wall."""
+    colleague(house, "bea", key="bea")
+    box = house.hostile()
+    seq = Sequence.create("Adas plan", mailbox=box, timezone="UTC")
+    seq.add_email("Hello {{ first_name }}", "Adas words")
+    seq.add_phone("Call {{ first_name }}")
+    seq.enroll(house.people(2))
+    seq.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    first = next(a for a in provider_of(house).ledger() if address(0) in a.recipients)
+    provider_of(house).deliver_reply(first, "Let's talk.")
+    sync.poll_mailbox(house.engine, box.id)
+    dispatch.tick(house.engine, NoWake())
+    shortlist = Shortlist.create("Adas list")
+    shortlist.add(house.people(1))
+    Enrichment.run([Candidate.get(address(1))], wait=False)
+    Candidate.get(address(0)).record_interview(dt.datetime.now(dt.UTC) + dt.timedelta(days=9))
+    Workspace(house.session).snippet("mine", "Adas words")
+    bea = behind(house, "bea")
+    ada = house.session
+    with carrying(house):
+        yield SimpleNamespace(ada=ada, bea=bea, seq=seq, box=box, list=shortlist)
+    sessions.use(ada)
+    bea.engine.store.close()
