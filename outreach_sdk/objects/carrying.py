@@ -204,7 +204,7 @@ def _load() -> None:
     """All classes whose methods can be asked for: each puts its own into CALLS."""
     from outreach_sdk.objects import packing, workspace  # noqa: F401
 
-    packing._things()
+    packing.things()
 
 
 def _carry(engine: Engine, settings: Any, row: dict[str, Any]) -> tuple[str, str]:
@@ -243,10 +243,10 @@ def _call(call: str, of: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def _class(name: str) -> type:
-    from outreach_sdk.objects.packing import _things
+    from outreach_sdk.objects.packing import things
     from outreach_sdk.objects.task import Task
 
-    found: type | None = {**_things(), "Task": Task}.get(name)
+    found: type | None = {**things(), "Task": Task}.get(name)
     if found is None:
         raise InvalidInput("call", name, "No such call is carried out for a notebook.")
     return found

@@ -25,7 +25,7 @@ from outreach_sdk.objects.cards import with_card
 if TYPE_CHECKING:
     from outreach_sdk.objects.session import Session
 
-__all__ = ["MOST", "pack", "pack_error", "unpack", "unpack_error"]
+__all__ = ["MOST", "pack", "pack_error", "things", "unpack", "unpack_error"]
 
 MOST = 256 * 1024 * 1024
 """Bytes of a packed call at most."""
@@ -124,10 +124,11 @@ def _thing(value: Any) -> dict[str, Any] | None:
     if isinstance(value, Task):
         return {KIND: "Task", "id": value.id, "read": list(value._read())}
     name = type(value).__name__
-    return {KIND: name, "id": cast("Any", value).id} if type(value) is _things().get(name) else None
+    return {KIND: name, "id": cast("Any", value).id} if type(value) is things().get(name) else None
 
 
-def _things() -> dict[str, Any]:
+def things() -> dict[str, Any]:
+    """The classes whose objects travel as their ids, by name."""
     from outreach_sdk.objects.candidate import Candidate
     from outreach_sdk.objects.enrichment import Enrichment
     from outreach_sdk.objects.journey import Journey
@@ -195,7 +196,7 @@ def _thing_up(kind: str, value: dict[str, Any], session: Session) -> Any:
         )
     if kind == "Task":
         return Task._as_read(int(value["id"]), tuple(value["read"]))
-    found = _things().get(kind)
+    found = things().get(kind)
     if found is None:
         raise InvalidInput("argument", kind, "No such thing is handed to a worker.")
     if kind in ("Candidate", "Mailbox"):
