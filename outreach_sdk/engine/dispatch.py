@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
-import queue
-import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
@@ -17,22 +11,19 @@ from outreach_sdk.engine import (
     calendars,
     deliveries,
     enrich,
-    outbox,
     passages,
-    release,
     selftest,
     sync,
     tasks,
 )
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.draining import drain_sends
 from outreach_sdk.engine.progress import plan_next
 from outreach_sdk.errors import OutreachError
-from outreach_sdk.storage.claims import Claim, claim_mailbox_polls, claim_sends, due_soon
+from outreach_sdk.storage.claims import claim_mailbox_polls, due_soon
 from outreach_sdk.storage.transitions import move_journey
 
 __all__ = ["alive", "beat", "drain_polls", "drain_sends", "hurry", "start_clock", "tick", "upkeep_due"]
-
-logger = logging.getLogger(__name__)
 
 OUTAGE = dt.timedelta(seconds=60)
 """A clock silent for longer than this was an outage, which counts as lateness."""
@@ -174,122 +165,6 @@ def _end_pauses(engine: Engine) -> int:
                 plan_next(store, row["id"], now)
                 count += 1
     return count
-
-
-AT_ONCE = 10
-"""The most that one claim takes."""
-
-GATHER = (0.0025, 0.005)
-"""When a drain looks, in seconds since one e-mail has ended, whether as many places are free as one claim fills; after
-the last it claims all the same. Waiting longer makes fewer claims and leaves more places empty meanwhile."""
-
-BARREN = (1.0, 10.0)
-"""A drain with nothing in flight that can't claim what is due for twice the mailboxes' spacing, in seconds at least and
-at most so long, ends: whatever is in the way (a mailbox that isn't lent any more, others at the cap), the clock's next
-drain looks again."""
-
-PAUSES = (0.01, 0.1)
-"""Seconds between two looks of a drain with nothing in flight: at first, and as they double at most."""
-
-
-def _patience(engine: Engine) -> float:
-    spacing = engine.store.value("SELECT MAX(spacing_us) FROM mailboxes WHERE status = 'connected'")
-    return min(max(2 * (spacing or 0) / 1e6, BARREN[0]), BARREN[1])
-
-
-def drain_sends(
-    engine: Engine,
-    *,
-    threads: int = 50,
-    log: Callable[[str], None] = lambda _: None,
-    stop: threading.Event | None = None,
-) -> dict[str, int]:
-    """Claim due e-mails a few at a time and keep `threads` threads fed until nothing is due soon, what is due can't be
-    claimed (`BARREN`), the time budget is spent or `stop` is set; how many ended how. Refills as each ends: one slow
-    send holds nobody up."""
-    ends: dict[str, int] = {}
-    deadline = time.monotonic() + engine.drain_for.total_seconds()
-    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
-    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-    busy = 0
-    barren_until: float | None = None
-    pause = PAUSES[0]
-
-    def one(claim: Claim) -> None:
-        end = "abandoned"
-        try:
-            end = outbox.process(engine, claim)
-        except OutreachError as exc:
-            end = type(exc).__name__
-            log(f"{end}: {exc}")
-        except Exception as exc:  # one entry's trouble, of whatever kind, must not end everybody's drain
-            end = type(exc).__name__
-            logger.exception("outbox entry %d", claim.outbox_id)
-            with suppress(OutreachError):
-                release.unforeseen(engine, claim.outbox_id, claim.generation, end)
-        finally:
-            engine.store.idle()
-            ended.put(end)
-
-    def gather(seconds: float) -> int:
-        """Wait for one to end, for so long at most, and count all that have."""
-        try:
-            done = [ended.get(timeout=seconds)]
-        except queue.Empty:
-            return 0
-        began = time.monotonic()
-        for moment in GATHER:  # others are about to end too: one claim for all of them
-            if 1 + ended.qsize() >= min(AT_ONCE, busy):
-                break
-            time.sleep(max(0.0, began + moment - time.monotonic()))
-        with suppress(queue.Empty):
-            while True:
-                done.append(ended.get_nowait())
-        for end in done:
-            ends[end] = ends.get(end, 0) + 1
-        return len(done)
-
-    try:
-        while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
-            room = min(AT_ONCE, threads - busy)
-            got = (
-                claim_sends(
-                    engine.store,
-                    engine.now(),
-                    limit=room,
-                    cap=engine.cap,
-                    lease=engine.lease,
-                    new_key=engine.new_key,
-                    holder=engine.holder,
-                    load=True,
-                ).items
-                if room > 0
-                else []
-            )
-            for claim in got:
-                pool.submit(one, claim)
-            busy += len(got)
-            if busy:
-                barren_until, pause = None, PAUSES[0]
-                if not got or busy >= threads:
-                    busy -= gather(0.1)
-                continue
-            now = engine.now()
-            soon = due_soon(engine.store, now)
-            if soon is None or soon > now + dt.timedelta(seconds=1):
-                break
-            if barren_until is None:
-                barren_until = time.monotonic() + _patience(engine)
-            if time.monotonic() >= barren_until:
-                break
-            time.sleep(pause)
-            pause = min(2 * pause, PAUSES[1])
-        give_up = time.monotonic() + engine.lease.total_seconds()
-        while busy and time.monotonic() < give_up:
-            busy -= gather(0.1)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return ends
 
 
 def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:

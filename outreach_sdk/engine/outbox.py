@@ -6,6 +6,7 @@ from typing import Any
 
 from outreach_sdk.engine import answers, failpoints, release, send
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.hand import Hand
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.recover import recover, unreachable
 from outreach_sdk.errors import MailAuthError, MailError, MailRefused
@@ -15,12 +16,14 @@ from outreach_sdk.storage.entries import load_entries
 __all__ = ["process"]
 
 
-def process(engine: Engine, claim: Claim) -> str:
-    """Take one claimed entry as far as it goes now; the name of how it ended."""
+def process(engine: Engine, claim: Claim, hand: Hand | None = None) -> str:
+    """Take one claimed entry as far as it goes now; the name of how it ended. Its place goes to the next in `hand`
+    where it was sent."""
     failpoints.hit("after_claim")
     entry = claim.entry or load(engine, claim)
     if entry is None:
         return "gone"
+    entry["hand"] = hand
     try:
         transport = engine.transport(_mailbox(entry))
     except MailAuthError as exc:  # disconnected meanwhile: there is nothing to ask it with

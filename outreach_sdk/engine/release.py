@@ -43,6 +43,7 @@ def release(
             OutboxState.PLANNED,
             lease_until=None,
             claimed_at=None,
+            ahead=False,
             provider_draft_id=None,
         )
         if moved:

@@ -23,6 +23,7 @@ from outreach_sdk.domain.pacing import Priority, next_slot, wait_for_slot
 from outreach_sdk.domain.windows import sending_rules
 from outreach_sdk.engine import compose, failpoints, limits, look, review
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.hand import Hand
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.progress import handled
 from outreach_sdk.engine.release import held_up, left_unknown, pause, refused, release, retry_later
@@ -309,6 +310,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         return "ok", None
 
     result = store.run(work)
+    if result[0] == "ok":
+        entry["lease_until"] = now + engine.lease
     if result[0] == "suppressed":
         with store.tx():
             move_journey(
@@ -377,6 +380,7 @@ def accepted(
             handled(store, entry["journey_id"], entry["rank"], at, now, detail=None, **_thread(entry, sent))
         else:
             _remember(store, entry, sent)
+        _pass_on(engine, entry)
         return True
 
     # Undone by a power cut, it is found out again: the message is among those sent, under the key.
@@ -384,6 +388,13 @@ def accepted(
         return "gone"
     failpoints.hit("after_sent")
     return "sent"
+
+
+def _pass_on(engine: Engine, entry: dict[str, Any]) -> None:
+    """Its place in flight is the next one's, unless its lease ran out and the place is somebody else's already."""
+    hand: Hand | None = entry.get("hand")
+    if hand is not None and entry["lease_until"] > engine.now():
+        hand.pass_on(entry["id"])
 
 
 def _remember(store: Store, entry: dict[str, Any], sent: SentMessage) -> None:

@@ -14,7 +14,7 @@ from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.holds import APPROVED
 from outreach_sdk.storage.store import Store, in_marks
 
-__all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon", "lent_to"]
+__all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon", "lent_to", "start", "take_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,22 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What was claimed, and whether the cap kept anything back."""
+    """What was claimed, and whether the cap kept anything back. `ahead` has those that aren't in flight yet."""
 
     items: list[Claim]
     capped: bool = False
+    ahead: list[Claim] = field(default_factory=list)
 
 
 SILENT = dt.timedelta(seconds=15)
 _CLAIMED = "RETURNING id, generation, journey_id, step_id, mailbox_id, state"
 _IN_FLIGHT = (OutboxState.CLAIMED, OutboxState.DRAFTED, OutboxState.SENDING)
+_FLYING = (
+    f"(SELECT COUNT(*) FROM outbox WHERE state IN {in_marks(_IN_FLIGHT)} AND claimed_at IS NOT NULL AND NOT ahead "
+    "AND lease_until > ? AND (holder IS NULL OR EXISTS (SELECT 1 FROM heartbeats h WHERE h.name = outbox.holder "
+    "AND h.seen_at > ?)))"
+)
+"""SQL: how many e-mails are in flight in the installation; takes the three states, now, and the oldest heartbeat."""
 
 # Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry.
 _READY = """
@@ -70,27 +77,29 @@ def claim_sends(
     new_key: Callable[[], str],
     holder: str | None = None,
     load: bool = False,
+    ahead: int = 0,
 ) -> Claims:
     """Take up to `limit` e-mails that may go now: free slot, connected mailbox, armed and not halted,
     fewer than `cap` in flight in the installation. Expired leases are taken over; those that may have
     been sent come marked `recover` and don't use up a slot. `holder` names this process's heartbeat: what it
     holds stops counting against `cap` once that has been silent for `SILENT`. `load`: each claim brings its `entry`,
-    read in the same transaction, for whoever acts on it at once."""
+    read in the same transaction, for whoever acts on it at once. `ahead`: so many more, which aren't in flight until
+    `take_up` or `start` says so."""
 
     def work() -> Claims:
         claims = take()
-        if not load or not claims.items:
+        taken = [*claims.items, *claims.ahead]
+        if not load or not taken:
             return claims
-        entries = load_entries(store, [c.outbox_id for c in claims.items])
-        return replace(claims, items=[replace(c, entry=entries.get(c.outbox_id)) for c in claims.items])
+        entries = load_entries(store, [c.outbox_id for c in taken])
+        whole = [replace(c, entry=entries.get(c.outbox_id)) for c in taken]
+        started = len(claims.items)
+        return replace(claims, items=whole[:started], ahead=whole[started:])
 
     def take() -> Claims:
         store.claim_lock()
         gate = store.one(
-            "SELECT armed, halted_at, "
-            f"(SELECT COUNT(*) FROM outbox WHERE state IN {in_marks(_IN_FLIGHT)} AND claimed_at IS NOT NULL "
-            "AND lease_until > ? AND (holder IS NULL OR EXISTS (SELECT 1 FROM heartbeats h "
-            "WHERE h.name = outbox.holder AND h.seen_at > ?))) AS in_flight, "
+            f"SELECT armed, halted_at, {_FLYING} AS in_flight, "
             "EXISTS (SELECT 1 FROM outbox WHERE state IN ('sending', 'unknown') AND lease_until <= ?) AS left_over "
             "FROM installation",
             *_IN_FLIGHT,
@@ -101,18 +110,20 @@ def claim_sends(
         if gate is None:
             return Claims([])
         in_flight = int(gate["in_flight"])
-        free = min(limit, cap - in_flight)
-        if free <= 0:
+        free = max(min(limit, cap - in_flight), 0)
+        if free + ahead <= 0:
             return Claims([], capped=in_flight >= cap)
         hand = _Hand(now, now + lease, holder, new_key)
-        items = _take_over(store, hand, free, ("sending", "unknown")) if gate["left_over"] else []
-        free -= len(items)
+        items = _take_over(store, hand, free, ("sending", "unknown")) if gate["left_over"] and free else []
+        most = free + ahead
         may_send = gate["armed"] and gate["halted_at"] is None
-        for box in store.rows(_READY, now, now, now, now, now) if free > 0 and may_send else ():
-            if free <= 0:
+        for box in store.rows(_READY, now, now, now, now, now) if len(items) < most and may_send else ():
+            if len(items) >= most:
                 break
             spacing = dt.timedelta(microseconds=box["spacing_us"])
-            got = _claim_lane(store, box, hand, min(1 if spacing else free, _room(store, box, now)))
+            got = _claim_lane(
+                store, box, hand, min(1 if spacing else most - len(items), _room(store, box, now))
+            )
             if got and spacing:
                 store.write(
                     "UPDATE mailboxes SET next_slot_at = ? WHERE id = ? AND next_slot_at < ?",
@@ -121,8 +132,42 @@ def claim_sends(
                     now + spacing,
                 )
             items += got
-            free -= len(got)
-        return Claims(items, capped=free <= 0 and in_flight + len(items) >= cap)
+        items, later = items[:free], items[free:]
+        if later:
+            ids = [c.outbox_id for c in later]
+            store.write(f"UPDATE outbox SET ahead = TRUE WHERE id IN {in_marks(ids)}", *ids)
+        return Claims(items, capped=in_flight + len(items) >= cap, ahead=later)
+
+    return store.run(work)
+
+
+def take_up(store: Store, claim: Claim, now: dt.datetime, lease: dt.timedelta) -> bool:
+    """A claim made ahead is in flight from now on, in the place of one that ends in this transaction. False: it is in
+    other hands, its mailbox has to wait, or all sending is held."""
+    return (
+        store.write(
+            "UPDATE outbox SET ahead = FALSE, lease_until = ? WHERE id = ? AND generation = ? AND ahead "
+            "AND state IN ('claimed', 'drafted') AND lease_until > ? AND EXISTS (SELECT 1 FROM mailboxes m WHERE "
+            "m.id = outbox.mailbox_id AND m.status = 'connected' AND (m.wait_until IS NULL OR m.wait_until <= ?)) "
+            "AND EXISTS (SELECT 1 FROM installation WHERE armed AND halted_at IS NULL)",
+            now + lease,
+            claim.outbox_id,
+            claim.generation,
+            now,
+            now,
+        )
+        == 1
+    )
+
+
+def start(store: Store, claim: Claim, now: dt.datetime, *, cap: int, lease: dt.timedelta) -> bool | None:
+    """A claim made ahead is in flight from now on, where fewer than `cap` are. False: as `take_up`; None: there is no
+    place yet."""
+
+    def work() -> bool | None:
+        store.claim_lock()
+        flying = store.value(f"SELECT {_FLYING}", *_IN_FLIGHT, now, now - SILENT)
+        return take_up(store, claim, now, lease) if flying < cap else None
 
     return store.run(work)
 
@@ -205,7 +250,7 @@ def _take_over(
         return []
     wanted = [r["id"] for r in ids]
     rows = store.rows(
-        "UPDATE outbox SET generation = generation + 1, lease_until = ?, claimed_at = ?, holder = ?, "
+        "UPDATE outbox SET generation = generation + 1, lease_until = ?, claimed_at = ?, holder = ?, ahead = FALSE, "
         "state = CASE WHEN state = 'planned' THEN 'claimed' ELSE state END, "
         "journey_generation = (SELECT j.generation FROM journeys j WHERE j.id = outbox.journey_id) "
         f"WHERE id IN {in_marks(wanted)} {_CLAIMED}",
@@ -266,7 +311,7 @@ def _claim_due(store: Store, mailbox_id: int, hand: _Hand, priority: Priority, l
         if j["entry_state"] == OutboxState.PLANNED
         for row in store.rows(
             "UPDATE outbox SET state = 'claimed', generation = generation + 1, journey_generation = ?, holder = ?, "
-            "lease_until = ?, claimed_at = ?, mailbox_id = ?, recipient = ?, due_at = ? "
+            "ahead = FALSE, lease_until = ?, claimed_at = ?, mailbox_id = ?, recipient = ?, due_at = ? "
             f"WHERE id = ? AND state = 'planned' {_CLAIMED}",
             j["generation"],
             hand.holder,

@@ -308,6 +308,9 @@ class Outbox(Owned):
     error = pw.TextField(null=True)
     due_at = UtcField()
     claimed_at = UtcField(null=True)
+    ahead = pw.BooleanField(
+        default=False, constraints=[pw.SQL("DEFAULT FALSE")]
+    )  # claimed, not in flight yet
     drafted_at = UtcField(null=True)
     sending_at = UtcField(null=True)
     sent_at = UtcField(null=True)

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,6 +45,109 @@ def _moments(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(n for n in names if n.endswith(("_at", "_until")))
 
 
+class _Local(threading.local):
+    """What a thread is about: how deep in transactions, on which of the driver's connections, and whether its
+    statements run on the connection of a temporary table."""
+
+    depth = 0
+    staging = False
+    inside: Any = None
+
+
+class _Transaction:
+    """What `Store.tx` gives. A class, since a generator's way in and out costs as much as a small statement."""
+
+    __slots__ = ("_atomic", "_durable", "_joins", "_store")
+
+    def __init__(self, store: Store, durable: bool) -> None:
+        self._store = store
+        self._durable = durable
+        self._joins = False
+        self._atomic: Any = None
+
+    def __enter__(self) -> None:
+        store, local = self._store, self._store._local
+        self._joins = local.depth > 0
+        if self._joins:
+            return
+        if store._sqlite:
+            store._lock.acquire()
+        local.depth = 1
+        try:
+            self._begin()
+        except BaseException as exc:
+            try:
+                self._undo()
+                self._translate(exc)
+            finally:
+                self._leave()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._joins:
+            return
+        try:
+            self._end(kind, exc, trace)
+            self._translate(exc)
+        except BaseException as failed:
+            self._translate(failed)
+            raise
+        finally:
+            self._leave()
+
+    def _begin(self) -> None:
+        store = self._store
+        if not store._sqlite:
+            self._atomic = store.db.atomic()
+            self._atomic.__enter__()
+            store._local.inside = store.connection()
+            return
+        store._local.inside = connection = store.connection()
+        with _as_peewee:
+            if not self._durable:
+                connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("BEGIN IMMEDIATE")
+
+    def _end(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._store._sqlite:
+            self._atomic.__exit__(kind, exc, trace)
+            return
+        try:
+            if exc is None:
+                with _as_peewee:
+                    self._store._local.inside.execute("COMMIT")
+        finally:
+            self._undo()
+
+    def _undo(self) -> None:
+        """Nothing of it is left open on SQLite's connection, which goes on to serve others."""
+        connection = self._store._local.inside
+        if not self._store._sqlite or connection is None:
+            return
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if not self._durable:
+            connection.execute("PRAGMA synchronous = FULL")
+
+    def _leave(self) -> None:
+        local = self._store._local
+        local.depth, local.inside = 0, None
+        if self._store._sqlite:
+            self._store._lock.release()
+
+    def _translate(self, exc: BaseException | None) -> None:
+        """A lost database by its own name. What PostgreSQL stops for another's sake is `Store.run`'s to try again."""
+        if isinstance(exc, (pw.OperationalError, pw.InterfaceError)) and not _is_deadlock(exc):
+            self._store._drop_connection()
+            raise DatabaseUnavailable(
+                f"The database can't be used right now ({self._store.shown_url}): {str(exc).splitlines()[0]}"
+            ) from exc
+
+
 class Store:
     """The database. Reads and writes are SQL with `?` for every value, the same text on both kinds;
     datetimes go in and come out aware (columns ending in `_at` or `_until`).
@@ -57,10 +161,11 @@ class Store:
         self.db = db
         self.writer = writer or db
         self.dialect = dialect
+        self._sqlite = dialect == "sqlite"
         self.url = url
         with _locks_guard:
             self._lock = _locks.setdefault(url, threading.RLock())
-        self._local = threading.local()
+        self._local = _Local()
         self.statements = 0
         """Statements run so far: tests count queries with it."""
 
@@ -68,11 +173,12 @@ class Store:
     def _execute(self, sql: str, params: Seq[Any]) -> Any:
         self.statements += 1
         bound = [to_us(p) if isinstance(p, dt.datetime) else p for p in params]
-        text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
+        text = sql if self._sqlite else _postgres_sql(sql)
         try:
             # The driver's own call: peewee's way to it costs as much as a small statement.
             with _as_peewee:
-                return self.connection().execute(text, bound)
+                connection = self._local.inside or self.connection()
+                return connection.execute(text, bound)
         except pw.ProgrammingError as exc:
             if "permission denied" not in str(exc):
                 raise
@@ -92,7 +198,7 @@ class Store:
 
     def connection(self) -> Any:
         """The driver's connection that statements of this thread run on now."""
-        inside = self.depth and not getattr(self._local, "staging", False)
+        inside = self._local.depth and not self._local.staging
         return (self.writer if inside else self.db).connection()
 
     def _drop_connection(self) -> None:
@@ -108,7 +214,7 @@ class Store:
 
     @property
     def depth(self) -> int:
-        return getattr(self._local, "depth", 0)
+        return self._local.depth
 
     def rows(self, sql: str, *params: Any) -> list[Record]:
         """All rows as dicts."""
@@ -208,49 +314,10 @@ class Store:
             copy.write(text)
 
     # -- transactions --------------------------------------------------------------------------
-    @contextmanager
-    def tx(self, *, durable: bool = True) -> Iterator[None]:
+    def tx(self, *, durable: bool = True) -> _Transaction:
         """A write transaction; nested ones join it. Not `durable`: on SQLite a power cut may undo it, with all that
         came after it, until the next durable one; for what would be found out again."""
-        if self.depth:
-            yield
-            return
-        with self._lock if self.dialect == "sqlite" else nullcontext():
-            self._local.depth = 1
-            try:
-                with self._atomic(durable):
-                    yield
-            finally:
-                self._local.depth = 0
-
-    @contextmanager
-    def _atomic(self, durable: bool) -> Iterator[None]:
-        try:
-            if self.dialect == "postgresql":
-                with self.db.atomic():
-                    yield
-                return
-            connection = self.connection()
-            try:
-                with _as_peewee:
-                    if not durable:
-                        connection.execute("PRAGMA synchronous = NORMAL")
-                    connection.execute("BEGIN IMMEDIATE")
-                yield
-                with _as_peewee:
-                    connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                if not durable:
-                    connection.execute("PRAGMA synchronous = FULL")
-        except (pw.OperationalError, pw.InterfaceError) as exc:
-            if _is_deadlock(exc):
-                raise
-            self._drop_connection()
-            raise DatabaseUnavailable(
-                f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
-            ) from exc
+        return _Transaction(self, durable)
 
     def run(self, work: Callable[[], T], *, durable: bool = True) -> T:
         """`work` in one transaction, again when PostgreSQL chose it as a deadlock's victim."""

@@ -163,6 +163,15 @@ def reopen_journey(
     return bool(moved)
 
 
+@functools.cache
+def _step_sql(to: StepStatus, names: tuple[str, ...]) -> str:
+    sets = "".join(f", {name} = ?" for name in names)
+    return (
+        f"UPDATE journey_steps SET status = ?{sets} WHERE journey_id = ? AND step_id = ? "
+        f"AND status IN {_among(step_from(to))}"
+    )
+
+
 def move_step(
     store: Store, journey_id: int, step_id: int, to: StepStatus, now: dt.datetime, **columns: Any
 ) -> bool:
@@ -170,17 +179,31 @@ def move_step(
     handled = to in (StepStatus.SENT, StepStatus.DONE, StepStatus.SKIPPED)
     if handled:
         columns = {"handled_at": now, "skip_at": None, **columns}
-    sets = "".join(f", {name} = ?" for name in columns)
     return (
         store.write(
-            f"UPDATE journey_steps SET status = ?{sets} WHERE journey_id = ? AND step_id = ? "
-            f"AND status IN {_among(step_from(to))}",
+            _step_sql(to, tuple(columns)),
             to,
             *columns.values(),
             journey_id,
             step_id,
         )
         == 1
+    )
+
+
+_SENT = (
+    " RETURNING id, workspace_id, owner_id, journey_id, candidate_id, (SELECT j.sequence_id FROM journeys j "
+    "WHERE j.id = outbox.journey_id) AS sequence_id, (SELECT s.write_back FROM journeys j JOIN sequences s "
+    "ON s.id = j.sequence_id WHERE j.id = outbox.journey_id) AS write_back"
+)
+
+
+@functools.cache
+def _outbox_sql(first: OutboxState, names: tuple[str, ...], sent: bool) -> str:
+    sets = "".join(f", {name} = ?" for name in names)
+    return (
+        f"UPDATE outbox SET state = ?{sets} WHERE id = ? AND generation = ? AND state IN {_among(outbox_from(first))}"
+        f"{_SENT if sent else ''}"
     )
 
 
@@ -197,19 +220,12 @@ def move_outbox(
     the way, in the same commit."""
     if through is not None and through not in outbox_from(to):
         raise ValueError(f"An outbox entry doesn't go from {through} to {to}.")
-    froms = outbox_from(to if through is None else through)
-    sets = "".join(f", {name} = ?" for name in columns)
-    sql = f"UPDATE outbox SET state = ?{sets} WHERE id = ? AND generation = ? AND state IN {_among(froms)}"
+    sql = _outbox_sql(to if through is None else through, tuple(columns), to is OutboxState.SENT)
     params = (to, *columns.values(), outbox_id, generation)
     if to is not OutboxState.SENT:
         return store.write(sql, *params) == 1
     with store.tx():
-        moved = store.one(
-            f"{sql} RETURNING id, workspace_id, owner_id, journey_id, candidate_id, (SELECT j.sequence_id FROM journeys j "
-            "WHERE j.id = outbox.journey_id) AS sequence_id, (SELECT s.write_back FROM journeys j JOIN sequences s "
-            "ON s.id = j.sequence_id WHERE j.id = outbox.journey_id) AS write_back",
-            *params,
-        )
+        moved = store.one(sql, *params)
         if moved is not None:
             notes.sent(store, moved, columns.get("sent_at") or dt.datetime.now(dt.UTC))
     return moved is not None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from outreach_sdk.domain.journey import OutboxState
-from outreach_sdk.engine import dispatch, outbox, recover, send
+from outreach_sdk.engine import dispatch, draining, outbox, recover, send
 from outreach_sdk.errors import MailOutcomeUnknown
 from outreach_sdk.storage.claims import Claim, Claims, claim_sends
 from outreach_sdk.storage.store import Store
@@ -110,7 +110,7 @@ def barrier_instead_of_claim(patch: pytest.MonkeyPatch) -> None:
             )
         return Claims(items)
 
-    patch.setattr(dispatch, "claim_sends", claim)
+    patch.setattr(draining, "claim_sends", claim)
 
 
 def healthy(patch: pytest.MonkeyPatch) -> None:

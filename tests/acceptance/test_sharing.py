@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import outreach_sdk as outreach
-from outreach_sdk.engine import dispatch, sync
+from outreach_sdk.engine import dispatch, draining, sync
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.journey import Task
@@ -117,14 +117,14 @@ def test_a_drain_ends_where_what_is_due_cannot_leave_and_yet_waits_for_the_next_
     handed.activate()
     handed.transfer("bea")
     looks: list[int] = []
-    claim = dispatch.claim_sends
+    claim = draining.claim_sends
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         found = claim(*args, **kwargs)
         looks.append(len(found.items))
         return found
 
-    monkeypatch.setattr(dispatch, "claim_sends", counted)
+    monkeypatch.setattr(draining, "claim_sends", counted)
     assert dispatch.drain_sends(house.engine, threads=1) == {}
     assert 1 < len(looks) < 50, "it ends of itself, having looked a few times"
 
