@@ -75,8 +75,8 @@ def prepare(
             "email_kind": _kinds(email),
             "first_name": first,
             "last_name": last,
-            "company": cell("company").str.replace_all(_UNSTORABLE, ""),
-            "title": cell("title").str.replace_all(_UNSTORABLE, ""),
+            "company": cell("company").str.replace_all(_UNSTORABLE, "").str.strip_chars(),
+            "title": cell("title").str.replace_all(_UNSTORABLE, "").str.strip_chars(),
             "linkedin": linkedin,
             "phone": phone,
             "timezone": timezone,
@@ -195,7 +195,7 @@ def _merge_fields(
         return _all("{}", table.height), {}
     columns: dict[str, pl.Series] = {}
     for name, index in extra:
-        value = table[str(index)].str.strip_chars().str.replace_all(_UNSTORABLE, "")
+        value = table[str(index)].str.replace_all(_UNSTORABLE, "").str.strip_chars()
         # Two columns of one name: the right one counts where it says anything.
         earlier = columns.get(name)
         value = value.zip_with(value.fill_null("") != "", none if earlier is None else earlier)
