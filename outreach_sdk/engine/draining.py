@@ -58,8 +58,9 @@ def drain_sends(
     drain = _Drain(engine, threads, log)
     deadline = time.monotonic() + engine.drain_for.total_seconds()
     try:
-        drain.run(lambda: time.monotonic() >= deadline or (stop is not None and stop.is_set()))
-        drain.finish()
+        stopped = stop.is_set if stop is not None else lambda: False
+        drain.run(lambda: time.monotonic() >= deadline or stopped())
+        drain.finish(stopped)
     finally:
         drain.close()
     return dict(drain.ends)
@@ -104,11 +105,17 @@ class _Drain:
             time.sleep(pause)
             pause = min(2 * pause, PAUSES[1])
 
-    def finish(self) -> None:
-        """Give back what is in hand and wait for what is in flight."""
+    def finish(self, stopped: Callable[[], bool]) -> None:
+        """Send what is in hand, give it back where that takes long or all is `stopped`, and wait for what is in
+        flight."""
+        self._wait(lambda: len(self.hand) > 0 and not stopped(), OVERSTAYED)
         self._give_back(self.hand.close())
-        until = time.monotonic() + self.engine.lease.total_seconds()
-        while self.busy and time.monotonic() < until:
+        self._wait(lambda: True, self.engine.lease.total_seconds())
+
+    def _wait(self, goes_on: Callable[[], bool], seconds: float) -> None:
+        """As long as something is in flight and it `goes_on`."""
+        until = time.monotonic() + seconds
+        while self.busy and goes_on() and time.monotonic() < until:
             self._wake.clear()
             if self.busy:
                 self._wake.wait(LOOK_EVERY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections import Counter
@@ -243,3 +244,16 @@ def test_once_all_sending_is_halted_nothing_in_hand_goes_on(house: House) -> Non
     Watched(house, lambda n: None)
     dispatch.drain_sends(house.engine, threads=1)
     once_each(house, box, 6)
+
+
+@pytest.mark.rule(7)
+def test_a_drain_whose_time_is_over_sends_what_it_has_in_hand(house: House) -> None:
+    _, box = due(house, 60)
+    house.engine.drain_for = dt.timedelta(seconds=0.4)
+    Watched(house, lambda n: time.sleep(0.03))
+    drains = 0
+    while dispatch.drain_sends(house.engine, threads=3):
+        drains += 1
+    assert drains > 1
+    once_each(house, box, 60)
+    assert house.engine.store.value("SELECT MAX(generation) FROM outbox") == 1, "nothing was claimed twice"
