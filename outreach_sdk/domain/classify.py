@@ -10,12 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from outreach_sdk.domain.acknowledge import acknowledges
 from outreach_sdk.domain.autoreply import left_company, machine_evidence, return_date
 from outreach_sdk.domain.bounces import read_report
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.visible import typed_text, visible_text
 
-__all__ = ["Kind", "Verdict", "asks_to_stop", "classify", "visible_text"]
+__all__ = ["Kind", "Verdict", "asks", "asks_to_stop", "classify", "visible_text"]
 
 Kind = Literal["bounce", "complaint", "auto_reply", "delivery_notice", "human"]
 
@@ -25,8 +26,8 @@ class Verdict:
     """`hard` and `status` (RFC 3463) speak of a report, `recipients` are the addresses it is about,
     `dead` those of them whose address is at fault,
     `final` and `message_ids` say that a server has given up, and on which message;
-    `return_date` and `left_company` of an automatic reply, `opt_out` of a person's words. `reason` is a
-    phrase for people; `evidence` names what decided."""
+    `return_date`, `left_company` and `acknowledged` (that a message came in) are of an automatic reply,
+    `opt_out` of a person's words. `reason` is a phrase for people; `evidence` names what decided."""
 
     kind: Kind
     hard: bool | None = None
@@ -40,6 +41,7 @@ class Verdict:
     final: bool = False
     message_ids: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
+    acknowledged: bool = False
 
 
 _STOP = re.compile(
@@ -110,6 +112,12 @@ def asks_to_stop(words: str) -> bool:
     )
 
 
+def asks(text: str, subject: str) -> bool:
+    """Whether a person's message (quotes and all) asks to be left alone."""
+    bare = len(visible_text(text)) <= 160 and _BARE_STOP.fullmatch(subject.strip()) is not None
+    return bare or asks_to_stop(typed_text(text))
+
+
 def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
     """Judge one incoming message. `now` stands in where the message has no believable date of its own."""
     report = read_report(message.raw) if message.raw else None
@@ -132,11 +140,16 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
         gone = left_company(message, words)
         back = None if gone else return_date(message, now, words)
         reason = "left the company" if gone else f"away until {back}" if back else "automatic reply"
-        return Verdict("auto_reply", reason=reason, return_date=back, left_company=gone, evidence=evidence)
+        return Verdict(
+            "auto_reply",
+            reason=reason,
+            return_date=back,
+            left_company=gone,
+            evidence=evidence,
+            acknowledged=not gone and back is None and acknowledges(message.subject, words),
+        )
     subject = message.subject.strip()
-    stop = asks_to_stop(typed_text(message.text)) or (
-        len(words) <= 160 and _BARE_STOP.fullmatch(subject) is not None
-    )
+    stop = asks(message.text, subject)
     return Verdict(
         "human", reason="asks to stop" if stop else "a reply", opt_out=stop, evidence="no sign of a machine"
     )

@@ -124,12 +124,16 @@ def match(
 
 
 def is_own(incoming: IncomingMessage, team_addresses: Iterable[str]) -> bool:
-    """Whether one of ours wrote it: From or Sender is in `team_addresses` (mailboxes and aliases, any
-    case, `+tags` aside), or the message itself carries our key."""
+    """Whether one of ours wrote it: From is in `team_addresses` (mailboxes and aliases, any case, `+tags` aside),
+    Sender where there is no From (RFC 5322: From is the author, Sender who transmits for them), or the message
+    itself carries our key."""
     if incoming.header(KEY_HEADER) is not None:
         return True
     team = {_untagged(a.strip().lower()) for a in team_addresses}
-    return any(_untagged(address) in team for address in _senders(incoming, reply_to=False))
+    written = [a for k, v in incoming.headers if k.lower() == "from" for _, a in address_pairs(v)]
+    authors = [incoming.sender.email, *written] if incoming.sender is not None else written
+    authors = [a.strip().lower() for a in authors if "@" in a]
+    return any(_untagged(a) in team for a in authors or _senders(incoming, reply_to=False))
 
 
 def _untagged(address: str) -> str:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain import threading
-from outreach_sdk.domain.journey import CancelReason, JourneyStatus, PauseReason
+from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.message import IncomingMessage
-from outreach_sdk.domain.schedule import out_of_office_until
-from outreach_sdk.domain.sequence import zone
 from outreach_sdk.engine import kinds
+from outreach_sdk.engine.absence import answered_by_itself
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.hard_bounce import hard_bounced
 from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
-from outreach_sdk.engine.reopen import other_addresses
 from outreach_sdk.engine.soft_bounce import soft_bounced
+from outreach_sdk.engine.speaking import THEM, own_words, speaker
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.storage import notes
 from outreach_sdk.storage.store import Store, in_marks
-from outreach_sdk.storage.transitions import event, move_journey, move_journeys
+from outreach_sdk.storage.transitions import event, move_journeys
 
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
@@ -82,6 +83,13 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         verdict = classify.classify(message, now=now.date())
         found = _match(store, box, message, verdict)
         kind = verdict.kind
+    words, whose = message.text, None
+    if found and kind == "human" and verdict is not None:
+        words = own_words(store, found["id"], message.text)
+        if verdict.opt_out and not classify.asks(words, message.subject):
+            verdict = dataclasses.replace(verdict, opt_out=False, reason="a reply")
+    elif found and kind == "auto_reply":
+        whose = speaker(store, found, message)
     stored = store.write(
         "INSERT INTO inbound (workspace_id, owner_id, mailbox_id, provider_message_id, provider_thread_id, "
         "rfc_message_id, journey_id, candidate_id, sender, subject, body_text, visible_text, kind, matched_by, "
@@ -98,17 +106,17 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         message.sender.email if message.sender and found else None,
         message.subject if found else "",
         message.text if found else "",  # other people's mail is nobody's business here
-        visible_text(message.text) if found and kind in ("human", "auto_reply") else None,
+        visible_text(words) if found and kind in ("human", "auto_reply") else None,
         kind,
         found["how"] if found else None,
-        _verdict_json(verdict) if verdict is not None and found else None,
+        _verdict_json(verdict, whose) if verdict is not None and found else None,
         message.received_at,
         None if found else now,
     )
     return stored == 1
 
 
-def _verdict_json(verdict: classify.Verdict) -> str:
+def _verdict_json(verdict: classify.Verdict, whose: str | None) -> str:
     return json.dumps(
         {
             "hard": verdict.hard,
@@ -122,6 +130,7 @@ def _verdict_json(verdict: classify.Verdict) -> str:
             "final": verdict.final,
             "message_ids": list(verdict.message_ids),
             "dead": list(verdict.dead),
+            **({} if whose is None else {"speaker": whose, "acknowledged": verdict.acknowledged}),
         }
     )
 
@@ -232,7 +241,7 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
     elif kind == "human":
         _replied(engine, row, who, now)
     elif kind == "bounce" and verdict.get("hard"):
-        _bounced(engine, row, who, verdict, now)
+        _tell(engine, row, *hard_bounced(engine, row, who, verdict, now), now)
     elif kind == "bounce":
         told = soft_bounced(engine, row, who, verdict, now)
         if told is not None:
@@ -246,25 +255,13 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
             f"An e-mail to {who} hasn't arrived yet; the server goes on trying: {verdict.get('reason')}.",
             now,
         )
-    elif kind == "auto_reply" and verdict.get("left_company"):
-        _bounced(engine, row, who, {**verdict, "reason": "has left the company", "recipients": []}, now)
+    elif kind == "auto_reply" and verdict.get("left_company") and verdict.get("speaker", THEM) == THEM:
+        gone = {**verdict, "reason": "has left the company", "recipients": [], "dead": []}
+        _tell(engine, row, *hard_bounced(engine, row, who, gone, now), now)
     elif kind == "auto_reply":
-        stated = verdict.get("return_date")
-        until = out_of_office_until(
-            dt.date.fromisoformat(stated) if stated else None,
-            received=row["received_at"],
-            tz=zone(row["candidate_zone"] or row["sequence_zone"]),
-        )
-        if until > now:
-            move_journey(
-                store,
-                row["journey_id"],
-                JourneyStatus.PAUSED,
-                PauseReason.OUT_OF_OFFICE,
-                now,
-                detail=f"away until {until:%d %b %Y}",
-                resume_at=until,
-            )
+        told = answered_by_itself(engine, row, who, verdict, now)
+        if told is not None:
+            _tell(engine, row, *told, now)
     else:
         event(store, _for_event(row), str(kind), now, row["subject"])
 
@@ -340,45 +337,6 @@ def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
     who = person_name(engine.store, row["candidate_id"])
     text = f"{who} asked not to be written to again by your e-mails."
     _stop_everyone(engine, row, CancelReason.OPTED_OUT, text, now)
-
-
-def _bounced(
-    engine: Engine, row: dict[str, Any], who: str, verdict: dict[str, Any], now: dt.datetime
-) -> None:
-    store = engine.store
-    # A report may name several, and say of one alone that its address is at fault.
-    named = verdict.get("dead") or verdict.get("recipients") or []
-    addresses = [a.lower() for a in named] or [row["journey_email"]]
-    for address in addresses:
-        store.write(
-            "UPDATE candidate_emails SET invalid = ? WHERE candidate_id = ? AND address = ?",
-            True,
-            row["candidate_id"],
-            address,
-        )
-    for journey in move_journeys(
-        store,
-        "candidate_id = ? AND workspace_id = ? AND LOWER(email) IN " + in_marks(addresses),
-        (row["candidate_id"], row["workspace_id"], *addresses),
-        JourneyStatus.CANCELLED,
-        CancelReason.BOUNCED,
-        now,
-        detail=verdict.get("reason"),
-    ):
-        event(store, journey, "journey_cancelled", now, CancelReason.BOUNCED)
-    others = other_addresses(store, row["candidate_id"], but=row["journey_email"])
-    offer = (
-        ""
-        if not others
-        else f' {others[0]} is another verified address: journey.use_email("{others[0]}") goes on there.'
-    )
-    _tell(
-        engine,
-        row,
-        "bounced",
-        f"The e-mail to {who} came back: {verdict.get('reason') or 'no such address'}." + offer,
-        now,
-    )
 
 
 def _suppress(engine: Engine, row: dict[str, Any], address: str, reason: str, now: dt.datetime) -> None:

@@ -72,7 +72,9 @@ def test_our_own_messages_never_count() -> None:
     team = ["Rita@Acme.example"]
     assert is_own(_incoming(sender=Address("RITA@acme.example")), team)
     assert is_own(_incoming(sender=Address("rita+jobs@acme.example")), team)
-    assert is_own(_incoming(headers=(("Sender", "rita@acme.example"),)), team)
+    assert is_own(_incoming(sender=None, headers=(("Sender", "rita@acme.example"),)), team)
+    # From is the author (RFC 5322); a list or group of ours may have passed it on.
+    assert not is_own(_incoming(headers=(("Sender", "rita@acme.example"),)), team)
     assert is_own(_incoming(headers=(("x-outreach-key", "k"),)), [])
     assert not is_own(_incoming(), team)
     assert not is_own(_incoming(sender=None), team)
