@@ -45,6 +45,7 @@ __all__ = [
 QUEUES = ("send", "read", "bulk", "requests")
 
 _engine: Engine | None = None
+_known = False
 _guard = threading.Lock()
 stopping = threading.Event()
 """Set when this worker is told to stop: a drain claims nothing more and lets what is in flight end."""
@@ -59,9 +60,19 @@ def shared_engine() -> Engine:
         return _engine
 
 
+def _sending_engine() -> Engine:
+    """This process's engine, its database known to be no copy: a worker may come up before the clock has looked."""
+    global _known
+    engine = shared_engine()
+    if not _known:
+        check_identity(engine, Settings.from_env().home)
+        _known = True
+    return engine
+
+
 def drain_sends(*_bucket: Any) -> dict[str, int]:
     """Send what is due, for one time budget."""
-    return dispatch.drain_sends(shared_engine(), stop=stopping)
+    return dispatch.drain_sends(_sending_engine(), stop=stopping)
 
 
 def drain_polls(*_bucket: Any) -> dict[str, int]:
@@ -73,7 +84,7 @@ def drain_checks(*_bucket: Any) -> int:
     """Test mailboxes that may not send before; tell providers of grants to forget. How many passed."""
     from outreach_sdk.engine import selftest, testing  # rare: the sending workers need not carry them
 
-    settings, engine = Settings.from_env(), shared_engine()
+    settings, engine = Settings.from_env(), _sending_engine()
     revoke_pending(settings, engine.store)
     testing.run(engine)
     return selftest.run_waiting(engine)
@@ -250,7 +261,8 @@ def run_clock(
             workers = max(1, dispatch.alive(engine).get("send", 1))
             dispatch.tick(engine, wake, workers=workers)
         except (OutreachError, OSError) as exc:
-            log(f"tick: {exc}")
+            with contextlib.suppress(OSError):  # the log's disk may be full
+                log(f"tick: {exc}")
         _until(began + every, engine, wake, stop, log)
 
 

@@ -56,7 +56,7 @@ def status(as_json: bool) -> None:
     def plain(_: Any) -> str:
         lines = [f"{role}: {n} alive" for role, n in sorted(state["alive"].items())] or ["no engine alive"]
         lines += [f"{n} journeys {s}" for s, n in sorted(state["journeys"].items())]
-        told = [*([state["notice"]] if state["notice"] else []), *state["webhooks"]]
+        told = [*([state["notice"]] if state["notice"] else []), *state["processes"], *state["webhooks"]]
         return "\n".join([*lines, f"{state['tasks']} tasks open", *told])
 
     say(state, as_json, plain)
@@ -79,6 +79,8 @@ def doctor(as_json: bool) -> None:
     told = (
         "Redis answers."
         if answers["redis"]
+        else "REDIS_URL doesn't answer: start that server, or unset it for the embedded one."
+        if current().settings.redis_url
         else "Redis doesn't answer: `outreach up` starts the embedded one."
     )
     if not current().walled:  # such a notebook knows no Redis, by design
@@ -86,6 +88,7 @@ def doctor(as_json: bool) -> None:
     checks.append(
         {"check": "engine", "ok": state["notice"] is None, "say": state["notice"] or "The engine is alive."}
     )
+    checks += [{"check": "engine", "ok": False, "say": s} for s in state["processes"]]
     for row in Mailbox.list().iter_rows(named=True):
         try:
             facts = Mailbox.get(row["id"]).check(again=False)
@@ -174,6 +177,7 @@ def web(as_json: bool) -> None:
         "2000",
         "--bind",
         f"{settings.web_host}:{settings.web_port}",
+        "--no-control-socket",  # it would lie outside the home, one for all
     ]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *options, "webhook_service.wsgi:app"])  # noqa: S606
 

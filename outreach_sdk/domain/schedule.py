@@ -12,7 +12,7 @@ from outreach_sdk.domain.sequence import (
     NextBusinessDay,
     Schedule,
     SpecificTime,
-    zone,
+    first_zone,
 )
 
 __all__ = [
@@ -69,8 +69,8 @@ def next_due(
         case SpecificTime(at=at):
             return None if at < now - SPECIFIC_TIME_GRACE else max(now, at)
         case NextBusinessDay(at=clock, timezone=name):
-            chosen = (candidate_zone or sequence_zone) if name == "candidate" else (name or sequence_zone)
-            tz, hour = zone(chosen), dt.time.fromisoformat(clock)
+            own = candidate_zone if name == "candidate" else name
+            tz, hour = first_zone(own, sequence_zone), dt.time.fromisoformat(clock)
             # Where its day went by while the journey waited: today's hour if still ahead, else the next.
             yesterday = now.astimezone(tz).date() - dt.timedelta(days=1)
             starts = (anchor, dt.datetime.combine(yesterday, dt.time(12), tzinfo=tz), now)

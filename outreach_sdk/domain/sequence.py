@@ -6,6 +6,7 @@ import datetime as dt
 import zoneinfo
 from collections.abc import Collection
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -28,6 +29,7 @@ __all__ = [
     "StepKind",
     "StepPlan",
     "check_step",
+    "first_zone",
     "problems",
     "schedule_from_dict",
     "schedule_to_dict",
@@ -60,6 +62,16 @@ def zone(name: str, *, field_name: str = "timezone") -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as exc:
         raise UnknownTimezone(field_name, name, "Give a name like Europe/Madrid (IANA time zones).") from exc
+
+
+def first_zone(*names: str | None) -> zoneinfo.ZoneInfo:
+    """The first of these that is a zone: what a list or another program says of a person may be none. Raises
+    UnknownTimezone where the last isn't one either."""
+    *others, last = names
+    for name in filter(None, others):
+        with suppress(UnknownTimezone):
+            return zone(name)
+    return zone(last or "")
 
 
 @dataclass(frozen=True, slots=True)

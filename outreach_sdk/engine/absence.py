@@ -7,7 +7,7 @@ from typing import Any
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.domain.schedule import out_of_office_until
-from outreach_sdk.domain.sequence import zone
+from outreach_sdk.domain.sequence import first_zone
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.speaking import ALIAS, OTHER
 from outreach_sdk.storage.transitions import event, move_journey
@@ -50,7 +50,7 @@ def _wait(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.
     until = out_of_office_until(
         dt.date.fromisoformat(stated) if stated else None,
         received=row["received_at"],
-        tz=zone(row["candidate_zone"] or row["sequence_zone"]),
+        tz=first_zone(row["candidate_zone"], row["sequence_zone"]),
     )
     if until <= now:
         return

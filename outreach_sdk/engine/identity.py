@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 from pathlib import Path
 
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.storage.identity import fingerprint
 
 __all__ = ["check_identity", "note_seen"]
 
@@ -16,31 +16,22 @@ BEHIND = dt.timedelta(seconds=120)
 """How far the database's own clock mark may lie behind the one kept beside it."""
 
 
-def fingerprint(engine: Engine) -> str:
-    """What changes when the data is copied: the file itself, or PostgreSQL's cluster, database and timeline."""
-    if engine.store.dialect == "sqlite":
-        found = os.stat(engine.store.url.removeprefix("sqlite:///"))
-        return f"sqlite:{found.st_dev}:{found.st_ino}"
-    return str(
-        engine.store.value(
-            "SELECT 'postgresql:' || (SELECT system_identifier FROM pg_control_system()) || ':' || oid || ':' || "
-            "(SELECT timeline_id FROM pg_control_checkpoint()) FROM pg_database WHERE datname = current_database()"
-        )
-    )
-
-
 def _mark(engine: Engine, home: Path) -> Path:
     return home / ("seen.json" if engine.store.dialect == "sqlite" else "seen-postgresql.json")
 
 
 def check_identity(engine: Engine, home: Path) -> str | None:
-    """Arm a new database, leave a known one as it is, disarm a copied or rolled back one; why, if disarmed."""
-    store, here = engine.store, fingerprint(engine)
+    """Leave the database as it is where it is its own (a new one is, from its making on), disarm a copied or rolled
+    back one; why, if disarmed. Whatever sends asks this first: the clock may come later."""
+    store, here = engine.store, fingerprint(engine.store)
     row = store.one("SELECT identity, armed, disarmed_why, clock_seen_at FROM installation") or {}
     why = None
-    if row.get("identity") is not None and row["identity"] != here:
+    if row.get("identity") is None:
+        if store.value("SELECT 1 FROM journeys LIMIT 1"):
+            why = "Nobody can say whether this database is a copy: it doesn't know where it was made."
+    elif row["identity"] != here:
         why = "This database is a copy, or was restored from a backup."
-    elif row.get("identity") is not None and store.dialect == "sqlite":
+    elif store.dialect == "sqlite":
         try:
             seen = dt.datetime.fromisoformat(json.loads(_mark(engine, home).read_text())["seen"])
         except (OSError, ValueError, KeyError, TypeError):

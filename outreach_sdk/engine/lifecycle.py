@@ -19,9 +19,9 @@ from outreach_sdk.domain.sequence import (
     SequenceStatus,
     StepKind,
     StepPlan,
+    first_zone,
     problems,
     schedule_from_dict,
-    zone,
 )
 from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
@@ -261,7 +261,7 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
             continue
         when, moments = _due_sql(plan.schedule, due, now)
         if windowed and rules.window is not None:
-            begins, ends = opening(rules.window, due, zone(name or sequence["timezone"]), rules.off)
+            begins, ends = opening(rules.window, due, first_zone(name, sequence["timezone"]), rules.off)
             if begins > due:
                 span = (ends - begins) // dt.timedelta(milliseconds=1)
                 when, moments = (
@@ -309,7 +309,7 @@ def _plan_each(
     planned = []
     for row in rows:
         due = max(now, row["anchor_at"] + dt.timedelta(seconds=schedule.seconds))
-        tz = zone(row["timezone"] or sequence["timezone"])
+        tz = first_zone(row["timezone"], sequence["timezone"])
         at = rules.due(schedule, due, tz, share(row["id"], step["id"]))
         planned.append((step["id"], lane, int(Priority.FIRST), asks, at, row["id"]))
     store.write_many(

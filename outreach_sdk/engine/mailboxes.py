@@ -81,7 +81,7 @@ def connected(
             "ELSE excluded.checked_at END, check_failed = NULL, check_next_at = NULL, check_tries = NULL, "
             "provider = excluded.provider, credentials = excluded.credentials, config = excluded.config, "
             # What was to be revoked is the grant given again just now.
-            "revoking = NULL, spacing_us = excluded.spacing_us RETURNING *",
+            "revoking = NULL RETURNING *",
             workspace_id,
             owner_id,
             provider,

@@ -9,7 +9,7 @@ from typing import Any
 from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, OutboxState, PauseReason, StepStatus
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.schedule import next_due
-from outreach_sdk.domain.sequence import schedule_from_dict, zone
+from outreach_sdk.domain.sequence import first_zone, schedule_from_dict
 from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
@@ -103,7 +103,7 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
         return
     automatic = step["kind"] == "email" and not step["manual"]
     if automatic:
-        tz = zone(row["candidate_zone"] or row["sequence_zone"])
+        tz = first_zone(row["candidate_zone"], row["sequence_zone"])
         due = rules.due(schedule, due, tz, share(journey_id, step["id"]))
     follows = row["last_rank"] > NEVER
     store.write(
@@ -187,9 +187,16 @@ def pause_overdue(store: Store, journey: dict[str, Any], now: dt.datetime, why: 
 
 
 def handled(
-    store: Store, journey_id: int, rank: float, at: dt.datetime, now: dt.datetime, **columns: Any
+    store: Store,
+    journey_id: int,
+    rank: float,
+    at: dt.datetime,
+    now: dt.datetime,
+    *,
+    plan: bool = True,
+    **columns: Any,
 ) -> None:
-    """A step was sent, done or skipped at `at`: remember how far the journey got (and `columns`), plan what
+    """A step was sent, done or skipped at `at`: remember how far the journey got (and `columns`), `plan` what
     follows."""
     sets = "".join(f", {name} = ?" for name in columns)
     # The caller may have read `rank` before the steps were numbered afresh; the journey's record has today's.
@@ -203,7 +210,8 @@ def handled(
         *columns.values(),
         journey_id,
     )
-    plan_next(store, journey_id, now)
+    if plan:
+        plan_next(store, journey_id, now)
 
 
 def reschedule(store: Store, journey_id: int, at: dt.datetime) -> None:

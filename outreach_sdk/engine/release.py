@@ -14,7 +14,17 @@ from outreach_sdk.engine.progress import person_name, plan_next, reschedule
 from outreach_sdk.errors import MailError, MailRateLimited, MailTemporary
 from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step, open_attempt
 
-__all__ = ["MAX_TRIES", "held_up", "left_unknown", "pause", "refused", "release", "retry_later", "unforeseen"]
+__all__ = [
+    "MAX_TRIES",
+    "held_up",
+    "left_unknown",
+    "pause",
+    "pause_and_tell",
+    "refused",
+    "release",
+    "retry_later",
+    "unforeseen",
+]
 
 MAX_TRIES = 24
 """Failures of one e-mail in a row, the waits between them doubling up to 15 minutes, before its journey pauses:
@@ -74,13 +84,14 @@ def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) 
 
     def work() -> None:  # in one commit: given back and not paused, nothing would ever take it up again
         release(engine, entry, reschedule_it=False)
-        _pause_and_tell(engine, entry, reason, why)
+        pause_and_tell(engine, entry, reason, why)
 
     engine.store.run(work)
     return str(reason)
 
 
-def _pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> None:
+def pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> None:
+    """Pause the entry's journey and tell its owner, in the caller's transaction or one of its own."""
     store, now = engine.store, engine.now()
     with store.tx():
         if move_journey(store, entry["journey_id"], JourneyStatus.PAUSED, reason, now, detail=why):
@@ -117,7 +128,7 @@ def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
             return "failed"
         open_attempt(store, entry["id"], engine.new_key())
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.FAILED, now)
-        _pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
+        pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
     return "failed"
 
 

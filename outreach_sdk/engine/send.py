@@ -26,7 +26,15 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.hand import Hand
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.progress import handled
-from outreach_sdk.engine.release import held_up, left_unknown, pause, refused, release, retry_later
+from outreach_sdk.engine.release import (
+    held_up,
+    left_unknown,
+    pause,
+    pause_and_tell,
+    refused,
+    release,
+    retry_later,
+)
 from outreach_sdk.engine.timing import not_now, too_often
 from outreach_sdk.errors import (
     MailAuthError,
@@ -37,6 +45,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MissingField,
     OutreachError,
+    StorageError,
 )
 from outreach_sdk.mail.port import MailTransport, SentMessage
 from outreach_sdk.storage.claims import lent_to
@@ -345,7 +354,7 @@ def accepted(
     store, now = engine.store, engine.now()
     at = now if began is not None or sent.sent_at is None else min(sent.sent_at, now)
 
-    def work() -> bool:
+    def work(trouble: Exception | None = None) -> bool:
         if store.for_update:
             store.one("SELECT id FROM journeys WHERE id = ? FOR UPDATE", entry["journey_id"])
         if began is not None:
@@ -377,14 +386,33 @@ def accepted(
         if entry["troubles"]:
             limits.fine_again(store, entry["mailbox_id"])
         if entry["answers_id"] is None:
-            handled(store, entry["journey_id"], entry["rank"], at, now, detail=None, **_thread(entry, sent))
+            known = _thread(entry, sent)
+            handled(
+                store, entry["journey_id"], entry["rank"], at, now, plan=trouble is None, detail=None, **known
+            )
+            if trouble is not None:
+                why = f"its e-mail left, but what follows can't be planned: {str(trouble).rstrip('.')}"
+                pause_and_tell(engine, entry, PauseReason.SEND_FAILED, why)
         else:
             _remember(store, entry, sent)
         _pass_on(engine, entry)
         return True
 
     # Undone by a power cut, it is found out again: the message is among those sent, under the key.
-    if not store.run(work, durable=False):
+    trouble: Exception
+    try:
+        recorded = store.run(work, durable=False)
+    except StorageError:
+        raise
+    except (
+        OutreachError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as exc:  # that it left is on record whatever comes next
+        trouble = exc
+        recorded = store.run(lambda: work(trouble), durable=False)
+    if not recorded:
         return "gone"
     failpoints.hit("after_sent")
     return "sent"

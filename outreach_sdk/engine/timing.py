@@ -8,7 +8,7 @@ from typing import Any
 
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.schedule import downtime
-from outreach_sdk.domain.sequence import schedule_from_dict, zone
+from outreach_sdk.domain.sequence import first_zone, schedule_from_dict
 from outreach_sdk.domain.windows import SendingRules, is_set_time, placed, sending_rules, share
 from outreach_sdk.engine import limits
 from outreach_sdk.engine.context import Engine
@@ -71,7 +71,7 @@ def _rules(entry: dict[str, Any]) -> SendingRules:
 
 
 def _placed(entry: dict[str, Any], rules: SendingRules, at: dt.datetime) -> dt.datetime:
-    tz = zone(entry["candidate_zone"] or entry["sequence_zone"])
+    tz = first_zone(entry["candidate_zone"], entry["sequence_zone"])
     return placed(rules.window, at, tz, rules.off, share(entry["journey_id"], entry["step_id"]))
 
 

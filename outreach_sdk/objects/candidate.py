@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
 from outreach_sdk.domain.events import InterviewScheduled
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
+from outreach_sdk.domain.sequence import zone
 from outreach_sdk.engine import bookings, contact_points, erasing, holding
 from outreach_sdk.engine.enroll import lock_people
 from outreach_sdk.errors import InvalidInput, NaiveDatetime, NotFound
@@ -58,6 +59,8 @@ class Candidate(Shown):
             raise InvalidInput("email", None, "Give an e-mail address or a LinkedIn URL.")
         session = current()
         store, now = session.store, session.now()
+        if timezone is not None:
+            timezone = zone(timezone).key
         address = normalise_email(email) if email is not None else None
         profile = normalise_linkedin(linkedin_url) if linkedin_url is not None else None
 

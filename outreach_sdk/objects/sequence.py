@@ -11,6 +11,7 @@ from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
     describe_schedule,
+    first_zone,
     zone,
 )
 from outreach_sdk.domain.variants import live, words_of
@@ -335,7 +336,7 @@ class Sequence(
                 closed=rules.off,
             )
             if at is not None and plan.automatic:
-                tz = zone(data["timezone"] or row["timezone"])
+                tz = first_zone(data["timezone"], row["timezone"])
                 at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
             line["candidate"] = data.get("id")

@@ -22,6 +22,7 @@ from outreach_sdk.objects.systems import ConnectedSystems
 from outreach_sdk.objects.task import Task, TaskList
 from outreach_sdk.objects.texting import WorkspaceTexts
 from outreach_sdk.storage import wall
+from outreach_sdk.storage.identity import fingerprint
 from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
@@ -161,13 +162,15 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
     def arm(self) -> None:
         """Let this database send: say so once for a copy or a restored backup that shall take over."""
         self._session.store.write(
-            "UPDATE installation SET armed = ?, disarmed_why = NULL, identity = NULL, clock_seen_at = ?",
+            "UPDATE installation SET armed = ?, disarmed_why = NULL, identity = ?, clock_seen_at = ?",
             True,
+            fingerprint(self._session.store),
             self._session.now(),
         )
 
     def status(self) -> dict[str, Any]:
-        """Who is alive, what waits: {"alive": {...}, "journeys": {...}, "notice": ...}."""
+        """Who is alive, what waits: {"alive": {...}, "journeys": {...}, "notice": ...}; "processes" says which of
+        this home's engine can't run, and why."""
         counts, denied, waiting = {}, None, 0
         try:
             condition, own = self._session.scope.mine("j", "j.sequence_id")
@@ -198,6 +201,9 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
             notice = (
                 "Nothing can be changed from here: no worker carries it out (`outreach worker requests`)."
             )
+        from outreach_sdk import runtime
+
+        here = runtime.status(self._session.settings)
         ended = hooks.troubles(self._session.store, self._session.workspace_id)
         return {
             "home": str(self._session.settings.home),
@@ -210,6 +216,7 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
                 self._session.user["id"],
             ),
             "notice": denied or notice,
+            "processes": [f"{c.name}: {c.note}." for c in here.children if c.note and c.state != "running"],
             "webhooks": ended if self._session.user["role"] == "admin" else [],
             "access": denied is None,
         }

@@ -247,8 +247,11 @@ class Supervisor:
         try:
             draft.write_text(json.dumps(run, indent=1))
             draft.replace(self.home / "run.json")
-        except OSError as error:  # a full disk must not end the engine
-            print(f"run.json can't be written: {error}", file=sys.stderr)  # noqa: T201
+        except (
+            OSError
+        ) as error:  # a full disk must not end the engine, nor what is said of it: the log fills it too
+            with contextlib.suppress(OSError):
+                print(f"run.json can't be written: {error}", file=sys.stderr)  # noqa: T201
 
 
 def main(plan_text: str) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 
 from outreach_sdk.errors import StorageError
 from outreach_sdk.storage import arrivals, ats, calendars, enriching, lists, models, requests, texts, wall
+from outreach_sdk.storage.identity import fingerprint
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LATEST", "PARTS", "migrate", "version"]
@@ -60,4 +62,8 @@ def migrate(store: Store, now: dt.datetime) -> list[str]:
                 done.append(name)
         if done and wall.stands(store):
             wall.build(store)
+    if "0001_first" in done:
+        # A server that doesn't tell leaves it open: the first process that asks decides while nobody is enrolled.
+        with suppress(StorageError):
+            store.write("UPDATE installation SET identity = ? WHERE identity IS NULL", fingerprint(store))
     return done

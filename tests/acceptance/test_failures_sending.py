@@ -15,8 +15,14 @@ from typing import Any
 
 import pytest
 
-from outreach_sdk.engine import dispatch, release
-from tests.acceptance.scenarios import address, everything, provider_of, through
+from outreach_sdk.domain.sequence import NextBusinessDay
+from outreach_sdk.domain.windows import SendingWindow
+from outreach_sdk.engine import dispatch, release, sync
+from outreach_sdk.errors import UnknownTimezone
+from outreach_sdk.objects.candidate import Candidate
+from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.workspace import notifications
+from tests.acceptance.scenarios import Clock, address, everything, provider_of, through
 from tests.harness import ROOT, House, wait_until
 from tests.mail.hostile import Faults, HostileTransport
 
@@ -172,3 +178,44 @@ def test_a_fault_of_the_program_pauses_that_journey_in_the_end_and_its_owner_hea
     (told,) = house.engine.store.rows("SELECT text FROM notifications WHERE kind = 'send_failed'")
     assert "an error in the program (ZeroDivisionError)" in told["text"]
     assert {r for a in provider_of(house).ledger() for r in a.recipients} == {address(0)}
+
+
+@pytest.mark.rule(6)
+def test_a_person_whose_zone_is_none_is_written_to_by_the_sequences(house: House) -> None:
+    box = house.trusted(house.hostile())
+    with pytest.raises(UnknownTimezone, match="Mars/X"):
+        Candidate.create(email="mars@c.example", timezone="Mars/X")
+    seq = Sequence.create("Zones", mailbox=box, timezone="Europe/Madrid")
+    seq.add_email("Hello {{ first_name }}", "Hi", when=NextBusinessDay("09:00", timezone="candidate"))
+    seq.add_email(body="Just checking.", when=NextBusinessDay("09:00", timezone="candidate"))
+    seq.window = SendingWindow()
+    seq.enroll(house.people(2))
+    # As another program, or a list of zones of another year, may have left it.
+    house.engine.store.write("UPDATE candidates SET timezone = 'Mars/X' WHERE first_name = 'P0'")
+    seq.activate()
+    clock = Clock(house)
+    for _ in range(7 * 24):
+        clock.on(hours=1)
+        sync.poll_mailbox(house.engine, box.id)
+        dispatch.drain_sends(house.engine, threads=1)
+    assert house.witness(box)[address(0), "Hello P0"] == 1
+    assert house.witness(box)[address(0), "Re: Hello P0"] == 1
+
+
+@pytest.mark.rule(13, 14)
+@pytest.mark.parametrize("schedule", ['{"type": "someday"}', "{}"])
+def test_an_e_mail_that_left_is_on_record_though_what_follows_cannot_be_planned(
+    house: House, schedule: str
+) -> None:
+    box = house.trusted(house.hostile())
+    seq = house.two_steps(box)
+    seq.enroll(house.people(1))
+    seq.activate()
+    house.engine.store.write("UPDATE steps SET schedule = ? WHERE thread = 'reply'", schedule)
+    assert dispatch.drain_sends(house.engine, threads=1) == {"sent": 1}
+    frame = seq.candidates()
+    assert frame["status"].to_list() == ["paused"]
+    assert frame["reason"].to_list() == ["send_failed"]
+    assert "what follows can't be planned" in notifications()["text"].to_list()[-1]
+    assert seq.journey(address(0)).steps["status"][0] == "sent"
+    assert len(house.witness(box)) == 1

@@ -206,3 +206,11 @@ def test_a_shared_process_without_keys_says_who_holds_them(tmp_path: Path) -> No
             Settings.from_env({"DATABASE_URL": "postgresql://u@127.0.0.1/x", "OUTREACH_HOME": str(tmp_path)})
         )
     assert not (tmp_path / "secret.key").exists(), "nor does it make one that nobody else would have"
+
+
+@pytest.mark.rule(12)
+def test_connecting_again_keeps_what_was_set(house: House) -> None:
+    box = house.local()
+    box.spacing = 30
+    box.disconnect()
+    assert house.local().spacing == 30

@@ -48,14 +48,16 @@ def plain(tmp_path: Path) -> Iterator[House]:
 # -- copies and restored backups ---------------------------------------------------------------
 @pytest.mark.rule(14)
 @pytest.mark.failure("outage or restored database fires long-past sends at once")
+@pytest.mark.parametrize("had_run", [True, False])
 def test_a_copied_database_starts_disarmed_says_so_and_sends_after_arming(
-    plain: House, tmp_path: Path
+    plain: House, tmp_path: Path, had_run: bool
 ) -> None:
     box = plain.local()
     seq = plain.two_steps(box)
     seq.enroll(plain.people(2))
     seq.activate()
-    assert check_identity(plain.engine, plain.home) is None
+    if had_run:
+        assert check_identity(plain.engine, plain.home) is None
     plain.engine.store.close()
     copy = tmp_path / "copy"
     shutil.copytree(plain.home, copy)
@@ -71,6 +73,29 @@ def test_a_copied_database_starts_disarmed_says_so_and_sends_after_arming(
     assert dispatch.drain_sends(other, threads=2)["sent"] >= 2
     other.store.close()
     session.store.close()
+
+
+@pytest.mark.rule(14)
+def test_a_worker_of_a_copy_sends_nothing_though_no_clock_has_looked_yet(
+    plain: House, tmp_path: Path
+) -> None:
+    seq = plain.two_steps(plain.local())
+    seq.enroll(plain.people(2))
+    seq.activate()
+    assert check_identity(plain.engine, plain.home) is None
+    plain.engine.store.close()
+    copy = tmp_path / "copy"
+    shutil.copytree(plain.home, copy)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OUTREACH_")}
+    env |= {**plain.env, "DATABASE_URL": f"sqlite:///{copy / 'db.sqlite'}", "OUTREACH_HOME": str(copy)}
+    job = "from outreach_sdk import jobs; print(sum(jobs.drain_sends().values()))"
+    done = subprocess.run([sys.executable, "-c", job], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == "0", done.stderr
+    assert sorted(p.name for p in (copy / "mail").rglob("*:2,S")) == []
+    # Where it was made it goes on sending.
+    env |= {"DATABASE_URL": plain.url, "OUTREACH_HOME": str(plain.home)}
+    done = subprocess.run([sys.executable, "-c", job], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert int(done.stdout) >= 2, done.stderr
 
 
 @pytest.mark.failure("outage or restored database fires long-past sends at once")
