@@ -128,7 +128,9 @@ class House:
     def two_steps(self, box: Mailbox, *, delay: float = 0.0) -> Sequence:
         from outreach_sdk.domain.sequence import Later
 
-        seq = Sequence.create("Two steps", mailbox=box, timezone="Europe/Madrid")
+        known = self.engine.store.value("SELECT COUNT(*) FROM sequences")
+        name = f"Two steps {known + 1}" if known else "Two steps"
+        seq = Sequence.create(name, mailbox=box, timezone="Europe/Madrid")
         seq.add_email("Hello {{ first_name }}", "Hi {{ first_name }}, are you open to talk?")
         seq.add_email(body="Just checking, {{ first_name }}.", when=Later(seconds=delay))
         return seq

@@ -22,8 +22,8 @@ from tests.harness import House
 GRACE = {"First Name": "Grace", "Last Name": "Hopper", "Email": "grace@navy.example"}
 
 
-def sequence(house: House, name: str = "One") -> Sequence:
-    seq = Sequence.create(name, timezone="UTC")
+def sequence(house: House, name: str | None = None) -> Sequence:
+    seq = Sequence.create(name or f"Number {Sequence.list().height}", timezone="UTC")
     seq.add_email("Hello {{ first_name }}", "Hi {{ first_name }}")
     return seq
 

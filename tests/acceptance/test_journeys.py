@@ -13,7 +13,7 @@ import pytest
 
 from outreach_sdk.domain.sequence import Instant, Later, SpecificTime
 from outreach_sdk.engine import dispatch, sync
-from outreach_sdk.errors import IncompleteSequence, TransitionRefused
+from outreach_sdk.errors import IncompleteSequence, InvalidInput, TransitionRefused
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import Workspace
@@ -466,3 +466,21 @@ def test_one_slow_send_holds_nobody_up(tmp_path: Path) -> None:
     house.engine.transport = transport
     assert len(provider.ledger()) == 30
     house.close()
+
+
+@pytest.mark.rule(1)
+def test_cells_that_are_run_again_make_no_second_sequence_for_the_same_people(house: House) -> None:
+    def cells() -> Sequence:
+        seq = Sequence.create("Backend engineers", timezone="UTC")
+        seq.add_email("Hello {{ first_name }}", "Hi")
+        seq.enroll(house.people(2))
+        return seq
+
+    house.local()
+    Sequence.create("Backend engineers", timezone="UTC")  # nobody is in it yet
+    cells()
+    with pytest.raises(InvalidInput, match=r"Sequence\.get\('Backend engineers'\)"):
+        cells()
+    assert Sequence.get("Backend engineers").candidates().height == 2
+    assert Sequence.list().height == 2
+    Sequence.get("Backend engineers").clone("Another")
