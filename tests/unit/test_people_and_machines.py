@@ -164,3 +164,91 @@ Content-Transfer-Encoding: 8bit
     assert found.sender.name == "邮件系统"
     verdict = classify(found, now=TODAY)
     assert (verdict.kind, verdict.hard, verdict.recipients) == ("bounce", False, ("lena@falk.example",))
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("OOO this week", "I'm OOO this week, can we speak on the 9th?"),
+        ("Ferien", "Ich bin im Urlaub, aber das klingt gut."),
+        ("On vacation, yet curious", "I am on vacation and have time to talk."),
+        ("En vacances mais disponible", "Je suis en vacances, appelez-moi."),
+        ("休暇中ですが", "休暇中ですが、お話ししたいです。"),
+        ("Auto reply team lead", "Does the auto reply team sit in Berlin?"),
+        ("Auto: test driver", "Cars are what I know best."),
+        ("Automatic response?", "Automatic response? I typed this myself."),
+        (
+            "Automatic reply: Backend role",
+            "Back at my desk. Tell me more!\n\nOn Mon, 2 Mar 2026, Rita <rita@acme.example> wrote:\n> Hello Lena",
+        ),
+    ],
+)
+def test_a_subject_of_absence_alone_is_no_machines(subject: str, text: str) -> None:
+    assert judge(mail(text, subject, In_Reply_To=OURS)).kind == "human"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X_Auto_Response_Suppress": "All", "Precedence": "bulk"},
+        {"X_Autoreply": "0"},
+        {"X_Autorespond": "off"},
+        {"Return_Path": "<>"},
+        {"From": "Lena <noreply-lena@falk.example>"},
+        {"From": "Lena <no-reply_at_jobs_4f@relay.example>"},
+    ],
+)
+def test_a_header_that_says_nothing_of_the_message(headers: dict[str, str]) -> None:
+    sender = headers.pop("From", "Lena Falk <lena@falk.example>")
+    words = "Gladly. I'm currently travelling, so a call is best."
+    assert judge(mail(words, sender=sender, In_Reply_To=OURS, **headers)).kind == "human"
+
+
+@pytest.mark.parametrize("method", ["REPLY", "REQUEST", "COUNTER"])
+@pytest.mark.parametrize("subject", ["Zaakceptowano", "Ehkä: puhelu", "承諾: 面談", "Invitation"])
+@pytest.mark.parametrize("as_parameter", [True, False])
+def test_what_a_calendar_sends_is_its_owners(method: str, subject: str, as_parameter: bool) -> None:
+    message = mail("A call", subject, Auto_Submitted="auto-generated")
+    kind = {"params": {"method": method}} if as_parameter else {}
+    message.add_alternative(
+        f"BEGIN:VCALENDAR\r\nMETHOD:{method}\r\nEND:VCALENDAR\r\n", subtype="calendar", **kind
+    )
+    assert judge(message).kind == "human"
+
+
+def test_a_calendar_attached_with_a_message_is_not_its_senders() -> None:
+    inner = mail("A call", "Invitation")
+    inner.add_alternative("BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\n", subtype="calendar")
+    outer = mail("I am on leave.", "Automatic reply: Invitation")
+    outer.add_attachment(inner)
+    assert judge(outer).kind == "auto_reply"
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "headers"),
+    [
+        (f"{name}: Backend role", "…", {})
+        for name in (
+            "Автоматичен отговор",
+            "Аутоматски одговор",
+            "Samodejni odgovor",
+            "Automatinis atsakymas",
+            "Automātiska atbilde",
+            "Automaatvastus",
+            "Resposta automàtica",
+            "Sjálfvirkt svar",
+        )
+    ]
+    + [
+        ("[Auto-Reply] Backend role", "We got it.", {}),
+        ("Ich bin im Urlaub: Backend role", "Ich bin im Urlaub.", {"Precedence": "bulk"}),
+        ("Nicht im Büro: Backend role", "Nicht im Büro.", {"X_Auto_Response_Suppress": "All"}),
+        ("Absent Re: Backend role", "Je suis absente.", {}),
+        ("Afwezig: Backend role", "Ik ben afwezig.", {"In_Reply_To": OURS}),
+        ("Case 77123: Backend role", "This is an automated message.", {"Precedence": "bulk"}),
+        ("Re: Backend role", "I am out of the office.", {"Precedence": "junk"}),
+        ("Auto: we have it", "Thanks, somebody will answer.", {"X_Auto_Response_Suppress": "All"}),
+    ],
+)
+def test_machines_in_many_languages(subject: str, text: str, headers: dict[str, str]) -> None:
+    assert judge(mail(text, subject, **headers)).kind == "auto_reply"
