@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from outreach_sdk.domain.departure import says_left
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.report_parts import of_itself, parameter, read, text
 from outreach_sdk.domain.return_date import find_return_date
@@ -75,29 +76,6 @@ _AWAY = re.compile(
     r"בחופשה|خارج المكتب|"
     r"this is an auto(?:mated|matic)|automatically generated (?:reply|response|message)|"
     r"your (?:e-?mail|message) (?:has been|was) received|we have received your",
-    re.I,
-)
-_LEFT = re.compile(
-    r"no longer (?:works?|working|employed|with|at|a member|part of|in use|monitored|in service|an employee)|"
-    r"has left (?:the |our )?(?:company|organi[sz]ation|firm|business|[A-Z]\w+)|(?:have|"
-    r"i['’]ve) left (?:the |our )?"
-    r"(?:company|organi[sz]ation|firm|business|[A-Z]\w+)|left the (?:company|organi[sz]ation|firm)|"
-    r"is not (?:with|"
-    r"employed)|no longer be reached at this|(?:this|my) (?:e-?mail )?(?:account|address|mailbox|"
-    r"inbox)[^.\n]{0,60} (?:is )?"
-    r"(?:no longer|closed|deactivated|not in use)|nicht mehr (?:für|bei|im unternehmen|in unserem|"
-    r"tätig|beschäftigt|"
-    r"erreichbar unter|mitarbeiter)|(?:unternehmen|firma|unser haus) verlassen|ausgeschieden|"
-    r"ne (?:fait|travaille|"
-    r"fais) plus (?:partie)?|n['’]est plus (?:dans|chez|employ)|a quitté (?:la|l['’]|notre|ses|son)|"
-    r"ya no (?:trabaja|forma parte|pertenece|labora)|ha dejado (?:la|nuestra)|non (?:lavora|fa) più|"
-    r"non è più|"
-    r"ha lasciato (?:l['’]azienda|la)|(?:já )?não (?:trabalha|faz parte|"
-    r"pertence)[^.\n]{0,20}(?:mais|empresa)|não faz mais "
-    r"parte|deixou a empresa|werkt niet (?:meer|langer)|niet (?:meer|langer) werkzaam|"
-    r"nie pracuje już|już nie pracuje|"
-    r"nie jest już pracownikiem|больше не работает|уволил|jobbar inte längre|slutat|arbejder ikke længere|"
-    r"jobber ikke lenger|ei ole enää|již nepracuje|退職|已离职|已離職|퇴사|לא עובד",
     re.I,
 )
 # A message that says of itself that no person wrote it.
@@ -257,10 +235,12 @@ def _quotes_us(message: IncomingMessage) -> bool:
     return _QUOTE.search(message.text[:_MAX_WORDS]) is not None
 
 
-def left_company(message: IncomingMessage, words: str | None = None) -> bool:
-    """Whether an automatic answer says that this person is gone from here for good."""
+def left_company(message: IncomingMessage, words: str | None = None, *, of_recipient: bool = False) -> bool:
+    """Whether an automatic answer says that this person is gone from here for good; `of_recipient`: whether a
+    server's notice says so of whom it is about."""
     words = visible_text(message.text) if words is None else words
-    return _LEFT.search((words or message.text)[:_MAX_WORDS]) is not None
+    name, address = (message.sender.name, message.sender.email) if message.sender is not None else ("", "")
+    return says_left(words or message.text, name=name, address=address, of_recipient=of_recipient)
 
 
 def return_date(message: IncomingMessage, today: dt.date, words: str | None = None) -> dt.date | None:
