@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from outreach_sdk.domain.departure import says_left
 from outreach_sdk.domain.message import IncomingMessage
+from outreach_sdk.domain.report_parts import of_itself, parameter, read, text
 from outreach_sdk.domain.return_date import find_return_date
 from outreach_sdk.domain.visible import visible_text
 
@@ -21,25 +23,27 @@ _FORCED = (
 )  # fmt: skip
 
 # How mail programs begin the subject of an automatic answer. A reply to one begins with `Re:`.
+_NAMED = (
+    r"automatic reply|auto(?:matic|mated)?[- ]?(?:reply|response|respons\w{0,4}|answer|antwort)|"
+    r"out of (?:the )?office (?:auto-?)?(?:reply|response|message|notification)|vacation (?:reply|response|notice)|"
+    r"automatische (?:antwort|rückantwort|beantwoording)|abwesenheits(?:notiz|nachricht|assistent)|"
+    r"r[ée]ponse automatique|respuesta autom[aá]tica|risposta automatica|resposta autom[aàá]tica|"
+    r"automatisch (?:antwoord|bericht)|automatyczna odpowied[zź]|odpowied[zź] automatyczna|"
+    r"автоматический ответ|автоответ|автоматична відповідь|автоматичен отговор|автоматски одговор|аутоматски одговор|"
+    r"automatski odgovor|samodejni odgovor|automatinis atsakymas|automātiska atbilde|automaat(?:ne )?vastus|"
+    r"erantzun automatikoa|sjálfvirkt svar|autosvar|automatiskt? svar|automaattinen vastaus|"
+    r"automatick[áé] odpove[dď]|automatická odpověď|automatikus válasz|otomatik yanıt|răspuns automat|"
+    r"αυτόματη απάντηση|תשובה אוטומטית|מענה אוטומטי|رد تلقائي|پاسخ خودکار|स्वचालित उत्तर|"
+    r"自動応答|自動返信|自动答复|自动回复|自動回覆|自動答覆|자동 ?회신|자동 ?응답|ตอบกลับอัตโนมัติ|trả lời tự động|"
+    r"balasan (?:otomatis|automatik)"
+)
 _STRONG_SUBJECT = re.compile(
-    r"^(?:automatic reply|auto(?:matic|mated)?[- ]?(?:reply|response|respons\w*|answer|antwort)|"
-    r"auto:|automated (?:reply|"
-    r"response)|automatische (?:antwort|rückantwort)|abwesenheitsnotiz|abwesenheitsnachricht|"
-    r"abwesenheitsassistent|"
-    r"réponse automatique|reponse automatique|respuesta autom[aá]tica|risposta automatica|"
-    r"resposta autom[aá]tica|"
-    r"automatisch antwoord|automatisch bericht|automatische beantwoording|automatyczna odpowied[zź]|"
-    r"odpowied[zź] "
-    r"automatyczna|автоматический ответ|автоответ|autosvar|automatisk svar|automatiskt svar|"
-    r"automaattinen vastaus|"
-    r"automatická odpověď|automatikus válasz|otomatik yanıt|automatick[áé] odpove|răspuns automat|"
-    r"automatski odgovor|"
-    r"αυτόματη απάντηση|автоматична відповідь|תשובה אוטומטית|מענה אוטומטי|رد تلقائي|自動応答|自動返信|"
-    r"自动答复|自动回复|"
-    r"自動回覆|自動答覆|자동 회신|자동 응답|자동회신|ตอบกลับอัตโนมัติ|trả lời tự động|"
-    r"balasan otomatis)(?=\W|$)",
+    rf"^(?:\[(?:{_NAMED})\]|(?:{_NAMED})\??\s?(?:[:：(]|$|(?:from|von|auf|de|to your)\b)|"
+    r"out of (?:the )?office\W{0,3}$)",
     re.I,
 )
+# The same with anything behind it; people write about automatic replies, too.
+_NAMED_SUBJECT = re.compile(rf"^\[?(?:{_NAMED}|auto(?=:))(?=\W|$)", re.I)
 _WEAK_SUBJECT = re.compile(
     r"^(?:\[?(?:out of (?:the )?office|ooo)\b|auto:|on (?:vacation|holiday|leave|annual leave|"
     r"parental leave)|away\b|"
@@ -57,7 +61,9 @@ _AWAY = re.compile(
     r"|paternity |sick |medical |extended )?(?:leave|vacation|holidays?|pto)\b|currently (?:away|"
     r"out|travell?ing|"
     r"unavailable)|limited access to (?:my )?e-?mail|will (?:be )?(?:return|back|respond|reply) [^.\n]{0,40}"
-    r"(?:return|when|upon|on|as soon)|i am away|i['’]m away|im (?:urlaub|büro erst|ausland)|"
+    r"(?:return|when|upon|on|as soon)|i am away|i['’]m away|im (?:urlaub|büro erst|ausland|mutterschutz)|"
+    r"in (?:elternzeit|karenz)|congé (?:parental|(?:de )?maternité)|baja (?:maternal|por)|in congedo|in maternità|"
+    r"licença|na dopustu|nisam u kancelariji|отсъствам|"
     r"nicht im (?:büro|haus|"
     r"office)|abwesend|außer haus|nicht erreichbar|absent[e]?\b|en congés?|en vacances|"
     r"hors du bureau|fuera de (?:la )?"
@@ -68,34 +74,25 @@ _AWAY = re.compile(
     r"вне офиса|frånvarande|på semester|ikke på kontoret|på ferie|bortrest|poissa|lomalla|nejsem v kanceláři|"
     r"dovolen|szabadságon|izinde|ofis dışında|不在|休暇|外出|休假|外出|不在办公室|부재|휴가|מחוץ למשרד|"
     r"בחופשה|خارج المكتب|"
-    r"this is an auto(?:mated|matic)|automatic(?:ally generated)? (?:reply|response|message)|"
+    r"this is an auto(?:mated|matic)|automatically generated (?:reply|response|message)|"
     r"your (?:e-?mail|message) (?:has been|was) received|we have received your",
     re.I,
 )
-_LEFT = re.compile(
-    r"no longer (?:works?|working|employed|with|at|a member|part of|in use|monitored|in service|an employee)|"
-    r"has left (?:the |our )?(?:company|organi[sz]ation|firm|business|[A-Z]\w+)|(?:have|"
-    r"i['’]ve) left (?:the |our )?"
-    r"(?:company|organi[sz]ation|firm|business|[A-Z]\w+)|left the (?:company|organi[sz]ation|firm)|"
-    r"is not (?:with|"
-    r"employed)|no longer be reached at this|(?:this|my) (?:e-?mail )?(?:account|address|mailbox|"
-    r"inbox)[^.\n]{0,60} (?:is )?"
-    r"(?:no longer|closed|deactivated|not in use)|nicht mehr (?:für|bei|im unternehmen|in unserem|"
-    r"tätig|beschäftigt|"
-    r"erreichbar unter|mitarbeiter)|(?:unternehmen|firma|unser haus) verlassen|ausgeschieden|"
-    r"ne (?:fait|travaille|"
-    r"fais) plus (?:partie)?|n['’]est plus (?:dans|chez|employ)|a quitté (?:la|l['’]|notre|ses|son)|"
-    r"ya no (?:trabaja|forma parte|pertenece|labora)|ha dejado (?:la|nuestra)|non (?:lavora|fa) più|"
-    r"non è più|"
-    r"ha lasciato (?:l['’]azienda|la)|(?:já )?não (?:trabalha|faz parte|"
-    r"pertence)[^.\n]{0,20}(?:mais|empresa)|não faz mais "
-    r"parte|deixou a empresa|werkt niet (?:meer|langer)|niet (?:meer|langer) werkzaam|"
-    r"nie pracuje już|już nie pracuje|"
-    r"nie jest już pracownikiem|больше не работает|уволил|jobbar inte längre|slutat|arbejder ikke længere|"
-    r"jobber ikke lenger|ei ole enää|již nepracuje|退職|已离职|已離職|퇴사|לא עובד",
+# A message that says of itself that no person wrote it.
+_SAYS_SO = re.compile(
+    r"this (?:is|was) an? (?:auto(?:mated|matic|-?generated)|system[- ]generated)|"
+    r"this (?:e-?mail|message|reply) (?:is|was|has been) (?:automatically|auto-?) ?(?:generated|sent)|"
+    r"(?:please )?do not reply to this (?:e-?mail|message)|"
+    r"dies(?:e (?:nachricht|e-?mail|antwort))? (?:ist eine automati\w{1,8}|wurde automatisch)|"
+    r"ce(?:ci est|t? ?(?:e-?mail|message|courriel) (?:est|a été)) (?:une? |envoyé |généré )?\w{0,12} ?automati\w{1,9}|"
+    r"est[ea] (?:es una?|correo|mensaje|respuesta) [^.\n]{0,30}autom[aá]tic|quest[oa] (?:è una?|messaggio|e-?mail) "
+    r"[^.\n]{0,30}automatic|est[ea] (?:é uma?|mensagem|e-?mail) [^.\n]{0,30}autom[aá]tic|"
+    r"dit is een automatisch|wiadomość (?:została )?wygenerowana automatycznie|это автоматическ|"
+    r"(?:この|本)メール[^。\n]{0,20}自動|(?:这是|此邮件|本邮件)[^。\n]{0,10}自动",
     re.I,
 )
-_NO_REPLY = re.compile(r"(?:no|do-?not)[-_.]?reply", re.I)
+_NO_REPLY = re.compile(r"(?:no|do-?not)[-_.]?reply|ne-?pas-?repondre|nicht-?antworten|no-?responder", re.I)
+_NOTHING = ("no", "false", "", "0", "off", "none", "never")
 _CALENDAR_SUBJECT = re.compile(
     r"^(?:accepted|declined|tentative|tentatively accepted|new time proposed|zugesagt|abgesagt|"
     r"angenommen|abgelehnt|"
@@ -109,10 +106,44 @@ def _values(message: IncomingMessage, name: str) -> list[str]:
     return [v.strip() for k, v in message.headers if k.lower() == name]
 
 
-def _is_calendar_answer(message: IncomingMessage) -> bool:
-    return _CALENDAR_SUBJECT.match(message.subject) is not None or any(
-        re.search(r"text/calendar.*method=\"?reply", v, re.I) for v in _values(message, "content-type")
+_HAS_CALENDAR = re.compile(rb"text/calendar", re.I)
+_METHOD = re.compile(r"^METHOD:\s*+[A-Z]", re.I | re.M)
+
+
+def _is_calendars(message: IncomingMessage) -> bool:
+    """Whether a calendar speaks for its owner: iMIP (RFC 6047) has the method as a parameter, iTIP (RFC 5546) as
+    a property, and a subject in any language. An invitation is as good an answer as one that is accepted."""
+    if _CALENDAR_SUBJECT.match(message.subject):
+        return True
+    if not message.raw or _HAS_CALENDAR.search(message.raw) is None:
+        return False
+    taken = read(message.raw)
+    return taken is not None and any(
+        part.get_content_type() == "text/calendar"
+        and (bool(parameter(part, "method")) or _METHOD.search(text(part)) is not None)
+        for part in of_itself(taken[0])
     )
+
+
+def _signed(message: IncomingMessage) -> bool:
+    """Whether a header that automatic answers have is there. Each is on people's mail as well: what they send
+    through other programs (Precedence), or wants no answer from machines (MS-OXCMAIL 2.2.3.2.14)."""
+    precedence = {v.lower() for v in _values(message, "precedence")}
+    return (
+        bool(precedence & {"bulk", "junk", "list"})
+        or _unreturned(message)
+        or any(
+            _values(message, name)
+            for name in (
+                "x-auto-response-suppress", "x-ms-exchange-generated-message-source",
+                "x-ms-exchange-inbox-rules-loop", "x-loop",
+            )
+        )
+    )  # fmt: skip
+
+
+def _unreturned(message: IncomingMessage) -> bool:
+    return any(v in ("<>", "") for v in _values(message, "return-path"))
 
 
 def machine_evidence(message: IncomingMessage, words: str | None = None) -> str | None:
@@ -120,14 +151,14 @@ def machine_evidence(message: IncomingMessage, words: str | None = None) -> str 
     programs write it, and a vague one only together with words of absence; words alone never. `words`: the
     visible text, if it has been made already."""
     submitted = [v.lower() for v in _values(message, "auto-submitted")]
-    if _is_calendar_answer(message):
+    if _is_calendars(message):
         return None  # a click of theirs: an answer, and a good one
     if any(v.startswith("no") and not v.startswith("notif") for v in submitted):
         return None
     if submitted and submitted[0]:
         return f"Auto-Submitted: {submitted[0]}"
     for name in _FORCED:
-        values = [v for v in _values(message, name) if v.lower() not in ("no", "false", "")]
+        values = [v for v in _values(message, name) if v.lower() not in _NOTHING]
         if values:
             return f"{name}: {values[0]}"[:100]
     precedence = {v.lower().replace("-", "_") for v in _values(message, "precedence")}
@@ -135,27 +166,81 @@ def machine_evidence(message: IncomingMessage, words: str | None = None) -> str 
         return "Precedence: auto_reply"
     if any(v == "9; r1" or v.startswith("9") for v in _values(message, "x-post-messageclass")):
         return "X-POST-MessageClass: 9"
-    subject = message.subject.strip()
-    if _STRONG_SUBJECT.match(subject):
-        return f"subject: {subject}"[:100]
     words = visible_text(message.text) if words is None else words
-    away = _AWAY.search(words[:_MAX_WORDS]) is not None
-    if away and _WEAK_SUBJECT.match(subject):
-        return f"subject: {subject}"[:100]
+    return _by_subject(message, words[:_MAX_WORDS]) or _by_words(message, words[:_MAX_WORDS])
+
+
+def _by_subject(message: IncomingMessage, words: str) -> str | None:
+    """A subject that names the answer automatic, or an absence with our own subject behind it (RFC 3834 3.1.5
+    suggests "Auto: " and the subject answered). A vague one that stands alone a person may write too."""
+    subject = message.subject.strip()
+    away = _AWAY.search(words) is not None
+    signed = _signed(message)
+    quotes = _quotes_us(message)
+    asks = subject.endswith("?") or quotes
+    strong = _STRONG_SUBJECT.match(subject) is not None and (signed or away or not asks)
+    notes = away and subject.startswith("AUTO:")  # as Lotus Notes begins it
+    named = _NAMED_SUBJECT.match(subject) is not None and (signed or notes)
+    head, colon, rest = subject.replace("：", ":").partition(":")
+    behind = bool(colon and rest.strip()) and _REPLIES.search(subject) is None
+    weak = (
+        away
+        and not quotes
+        and (
+            (_WEAK_SUBJECT.match(subject) is not None and (signed or _REPLIES.search(subject) is not None))
+            or (
+                _WEAK_SUBJECT.match(head) is not None and behind and bool(message.in_reply_to) and _long(rest)
+            )
+            or (signed and _AWAY.search(head) is not None and not _IS_REPLY.match(subject))
+        )
+    )
+    return f"subject: {subject}"[:100] if strong or named or weak else None
+
+
+_REPLIES = re.compile(r"\s(?:re|aw|sv|tr|rv|odp|antw|vs)\s?: ?\S", re.I)
+_IS_REPLY = re.compile(r"(?:re|aw|sv|tr|rv|odp|antw|vs|fwd?|wg)\s?:", re.I)
+
+
+def _long(rest: str) -> bool:
+    return len(rest.split()) >= 2 or not rest.isascii()
+
+
+def _by_words(message: IncomingMessage, words: str) -> str | None:
+    """What the words say, beside a header that only machines need."""
+    if _quotes_us(message):
+        return None  # mail programs quote what a person answers
     sender = message.sender.email if message.sender is not None else ""
-    if away and _NO_REPLY.match(sender):
+    away = _AWAY.search(words) is not None
+    if _NO_REPLY.fullmatch(sender.partition("@")[0]) and (away or _SAYS_SO.search(words)):
         return f"{sender} and the words of an automatic answer"[:100]
-    suppressed = bool(_values(message, "x-auto-response-suppress"))
-    unreturned = any(v in ("<>", "") for v in _values(message, "return-path"))
-    if away and (unreturned or (suppressed and precedence & {"bulk", "junk"})):
-        return "no return path and words of absence" if unreturned else "X-Auto-Response-Suppress"
+    if _signed(message) and _SAYS_SO.search(words):
+        return "it says so, and a header bears it out"
+    if away and any(v.lower() == "junk" for v in _values(message, "precedence")):
+        return "Precedence: junk and words of absence"  # as vacation(1) sends
+    base = (message.date or message.received_at).date()
+    if away and _unreturned(message) and find_return_date(words, base) is not None:
+        return "no return path and words of absence"
     return None
 
 
-def left_company(message: IncomingMessage, words: str | None = None) -> bool:
-    """Whether an automatic answer says that this person is gone from here for good."""
+_QUOTE = re.compile(
+    r"^[ \t]{0,8}(?:>|-{2,20} ?\w{2,30} \w{2,30} ?-{2})|@[^\s@<>]{1,200}>[^\n]{0,40}[:：][ \t]{0,8}$|"
+    r"^[* ]{0,3}(?:from|von|de|da|van|od|от|från|fra|发件人|差出人|보낸 사람)\*? ?[:：] ?\S",
+    re.I | re.M,
+)
+
+
+def _quotes_us(message: IncomingMessage) -> bool:
+    """Whether the message answered stands below, as where a person clicks on "reply"."""
+    return _QUOTE.search(message.text[:_MAX_WORDS]) is not None
+
+
+def left_company(message: IncomingMessage, words: str | None = None, *, of_recipient: bool = False) -> bool:
+    """Whether an automatic answer says that this person is gone from here for good; `of_recipient`: whether a
+    server's notice says so of whom it is about."""
     words = visible_text(message.text) if words is None else words
-    return _LEFT.search((words or message.text)[:_MAX_WORDS]) is not None
+    name, address = (message.sender.name, message.sender.email) if message.sender is not None else ("", "")
+    return says_left(words or message.text, name=name, address=address, of_recipient=of_recipient)
 
 
 def return_date(message: IncomingMessage, today: dt.date, words: str | None = None) -> dt.date | None:

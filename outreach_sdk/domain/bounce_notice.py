@@ -15,9 +15,20 @@ from typing import Any
 import flufl.bounce
 
 from outreach_sdk.domain.bounce_fault import REPLY_CODE, STATUS, Refusal, at_fault, prose_blames, stage_of
-from outreach_sdk.domain.bounce_words import PASSING, POLICY, UNKNOWN
+from outreach_sdk.domain.bounce_words import FULL, PASSING, POLICY, UNKNOWN
 from outreach_sdk.domain.mime import unix_lines
-from outreach_sdk.domain.report_parts import Report, about, addresses, body, from_daemon, header, sender, text
+from outreach_sdk.domain.report_parts import (
+    Report,
+    about,
+    addresses,
+    body,
+    from_daemon,
+    header,
+    is_mailer,
+    returned_to,
+    sender,
+    text,
+)
 
 __all__ = ["by_flufl", "in_words", "says_nothing_else", "shorten", "sns_notice"]
 
@@ -27,7 +38,7 @@ _SUBJECT = re.compile(
     r"^(?:mail delivery (?:fail|status|system|error|problem)|undeliver|delivery (?:status|failure|"
     r"notification|report|"
     r"has failed|error|problem)|failure notice|failed (?:mail|delivery)|failure delivery|"
-    r"returned (?:mail|e-?mail|to)|"
+    r"returned (?:mail|e-?mail|to)|mail failed|"
     r"mail (?:could not|system error|failure|delivery|returned|not delivered|status report)|"
     r"message (?:delivery|status)|"
     r"non[- ]?delivery|nondeliverable|unzustellbar|nicht zustellbar|rejected mail|bounce|"
@@ -35,7 +46,7 @@ _SUBJECT = re.compile(
     r"your message (?:to|couldn)|e?-?mail (?:bounce|rejected)|nachricht nicht|échec|non remis|"
     r"no se (?:ha|puede|pudo)|"
     r"no entregado|mancato recapito|onbestelbaar|olever|недоставлен|не доставлен|配信|メール.{0,6}(?:配信|"
-    r"エラー|届)|"
+    r"エラー|届)|ваше (?:сообщение|письмо) не доставлено|"
     r"退信|系统退信|投递失败|deliver(?:y)? fail|unable to deliver|undelivered|address (?:not found|unknown)|"
     r"loop alert|communication failure|unknown user|user unknown|no such user|permanent delivery)",
     re.I,
@@ -56,35 +67,39 @@ _ALL_IT_SAYS = re.compile(
     r"su mensaje no (?:pudo|se pudo|ha podido) ser entregado a|impossibile recapitare il messaggio a)?[\s:*]*",
     re.I,
 )
+_NO_REPLY = re.compile(r"(?:no|do-?not)[-_.]?reply", re.I)
 _NO_REASON = re.compile(r"this is a permanent error\.|delivery to the following recipients failed\.", re.I)
 _GIVEN_UP = re.compile(r"giving up|permanent|fatal", re.I)
 
 
 def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | None:
-    """A notice in prose. Its sender must be a mail system, or flufl.bounce know its form; whoever answers a
-    message, or has an address of his own and no such form, is a person who writes about a failed delivery."""
-    # fml, a list server, writes to the list's keeper as one of its people; no person's mail bears its header.
-    daemon = from_daemon(message) or message.get("X-MLServer") is not None
-    subject = _SUBJECT.search(header(message, "Subject")) is not None
-    returns = str(message.get("Return-Path") or "-").strip()
-    nobody = returns in ("<>", "", "<MAILER-DAEMON>") or not sender(message)[1]
-    noreply = re.match(r"(?:no|do-?not)[-_.]?reply", sender(message)[1], re.I) is not None
-    failed = bool(message.get("X-Failed-Recipients"))
+    """A notice in prose, told by two signs of a mail system at least: anybody may be called a postmaster, write
+    about a server, or paste its words. An ordinary sender's message is a person's whatever it says, and so is
+    an answer that has a return path."""
     words = body(parts)
-    # A message sent back by an address that takes no answers, with the original below.
-    subject = subject or (noreply and _returns(parts, words) and not message.get("In-Reply-To"))
-    if not message.get("In-Reply-To") and says_nothing_else(words):
-        daemon = subject = True
-    if not (daemon or failed or subject):
+    alone = not message.get("In-Reply-To") and says_nothing_else(words)
+    # An address that takes no answers sends the message back, with the original below.
+    noreply = _NO_REPLY.fullmatch(sender(message)[1].partition("@")[0]) is not None
+    noreply = noreply and _returns(parts, words) and not message.get("In-Reply-To")
+    # fml, a list server, writes to the list's keeper as one of its people; no person's mail bears its header,
+    # nor Exim's.
+    marked = message.get("X-MLServer") is not None or bool(message.get("X-Failed-Recipients"))
+    nobody = returned_to(message) == "nobody"
+    daemon = from_daemon(message) or marked or noreply or alone
+    if not (daemon or nobody):
         return None
+    subject = _SUBJECT.search(header(message, "Subject")) is not None
+    coded = any(p.search(words) for p in (REPLY_CODE, STATUS))
+    # No person's address is mailer-daemon: there the mere words of a server do.
+    spoken = is_mailer(message) and any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL))
+    signs = sum((from_daemon(message), nobody, subject, coded or spoken or _brings_back(parts, words)))
+    if not (marked or noreply or alone) and (signs < 2 or _is_answer(message, subject=subject)):
+        return None
+    subject = subject or noreply or alone
     permanent, temporary = by_flufl(raw)
-    if not (daemon or failed or nobody or noreply or (subject and _to_its_author(message, parts))) and (
-        message.get("In-Reply-To") or not (permanent or temporary)
-    ):
-        return None
     listed = [a for v in message.get_all("X-Failed-Recipients") or [] for a in addresses(str(v))]
     who = tuple(dict.fromkeys(listed)) or tuple(permanent or temporary)
-    speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, REPLY_CODE, STATUS))
+    speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL, REPLY_CODE, STATUS))
     if not who:
         who = tuple(_named(words, message))
         if not subject and not (speaks and who):
@@ -122,12 +137,18 @@ def _returns(parts: list[Message], words: str) -> bool:
     return "message/rfc822" in types and _UNDELIVERED.search(words[:1500]) is not None
 
 
-def _to_its_author(message: Message, parts: list[Message]) -> bool:
-    """Whether the message below was written by whom this one goes to."""
-    to = {a for v in message.get_all("To") or [] for a in addresses(str(v))}
-    return not message.get("In-Reply-To") and any(
-        to.intersection(addresses(str(part.get("From") or ""))) for part in parts[1:]
-    )
+def _brings_back(parts: list[Message], words: str) -> bool:
+    """Whether another message, or its headers, are below."""
+    types = {part.get_content_type() for part in parts[1:]}
+    if types & {"message/rfc822", "text/rfc822-headers"}:
+        return True
+    whole = "\n".join(text(p) for p in parts[:3] if p.get_content_maintype() == "text")
+    return re.search(r"^(?:[ \t>]*+)message-id[ \t]*+:\s*+<", whole, re.I | re.M) is not None
+
+
+def _is_answer(message: Message, *, subject: bool) -> bool:
+    """Whether it answers a message and can be answered itself: only a person's does both."""
+    return bool(message.get("In-Reply-To")) and returned_to(message) != "nobody" and not subject
 
 
 def _status(words: str) -> str | None:

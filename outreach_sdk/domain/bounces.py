@@ -17,6 +17,8 @@ from outreach_sdk.domain.report_parts import (
     from_daemon,
     groups,
     header,
+    is_report,
+    of_itself,
     parameter,
     read,
     text,
@@ -37,11 +39,14 @@ def read_report(raw: bytes) -> Report | None:
     if taken is None:
         return None
     message, parts = taken
-    types = [part.get_content_type() for part in parts]
+    own = of_itself(message)
+    types = [part.get_content_type() for part in own]
     top = message.get_content_type()
     report = parameter(message, "report-type") if top == "multipart/report" else ""
-    if report == "feedback-report" or "message/feedback-report" in types:
-        return _complaint(parts)
+    if report == "feedback-report" or (
+        top == "multipart/report" and "message/feedback-report" in types and STATUS_PART not in types
+    ):
+        return _feedback(parts)
     if _forwarded(message) and not says_nothing_else(body(parts)):
         return None
     if report == "disposition-notification" or (
@@ -50,7 +55,10 @@ def read_report(raw: bytes) -> Report | None:
         return Report("delivery_notice", None, (), None, "read receipt", "message/disposition-notification")
     if _is_jmrp(message):
         return _complaint(parts)
-    return _delivery_status(parts, raw) or sns_notice(message, parts) or in_words(message, parts, raw)
+    told = _delivery_status(own, parts, raw) if is_report(message) else None
+    if told is None and from_daemon(message):  # a gateway that wraps another system's report
+        told = _delivery_status(parts, parts, raw)
+    return told or sns_notice(message, parts) or in_words(message, parts, raw)
 
 
 def _forwarded(message: Message) -> bool:
@@ -63,6 +71,32 @@ def _is_jmrp(message: Message) -> bool:
     return bool(re.match(r"complaint about message from ", header(message, "Subject"), re.I)) or bool(
         message.get("X-HmXmrOriginalRecipient")
     )
+
+
+_FEEDBACK_TYPE = re.compile(r"^feedback-type[ \t]*+:[ \t]*+([a-z-]{1,40})", re.I | re.M)
+_COMPLAINTS = ("abuse", "fraud", "virus", "opt-out", "opt-out-list")
+
+
+def _feedback(parts: list[Message]) -> Report:
+    """A feedback report. RFC 6430's not-spam is the opposite of a complaint, RFC 6591's auth-failure nobody's."""
+    complaint = _complaint(parts)
+    said = [str(v).strip() for p in parts for v in p.get_all("Feedback-Type") or []]
+    said += [x for p in parts for x in _FEEDBACK_TYPE.findall(text(p)) if _is_feedback(p)]
+    kind = said[0].split()[0].strip(";").lower() if said and said[0] else ""
+    if not kind or kind in _COMPLAINTS:
+        return complaint
+    return Report(
+        "delivery_notice",
+        None,
+        complaint.recipients,
+        None,
+        f"feedback report: {kind[:40]}",
+        "feedback report",
+    )
+
+
+def _is_feedback(part: Message) -> bool:
+    return part.get_content_type() == "message/feedback-report"
 
 
 def _complaint(parts: list[Message]) -> Report:
@@ -92,11 +126,11 @@ def _recipient(fields: Fields) -> str:
     return ""
 
 
-def _delivery_status(parts: list[Message], raw: bytes) -> Report | None:
+def _delivery_status(own: list[Message], parts: list[Message], raw: bytes) -> Report | None:
     """What the fields of RFC 3464 say, one group for each recipient."""
     prose = body(parts)
     told: list[tuple[str, Refusal]] = []
-    for part in parts:
+    for part in own:
         # A report whose boundary was damaged is one text that holds the fields.
         unsplit = part.get_content_type() == "multipart/report" and not part.is_multipart()
         if part.get_content_type() != STATUS_PART and not unsplit:

@@ -128,7 +128,9 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
             recipients=report.recipients,
             status=report.status,
             reason=report.reason,
-            left_company=report.kind == "bounce" and bool(report.hard) and left_company(message),
+            left_company=report.kind == "bounce"
+            and bool(report.hard)
+            and left_company(message, of_recipient=True),
             evidence=report.evidence,
             final=report.final,
             message_ids=report.message_ids,

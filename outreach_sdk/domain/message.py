@@ -17,7 +17,7 @@ from email.message import EmailMessage, Message
 
 import nh3
 
-from outreach_sdk.domain.mime import address_pairs, charset_of, decoded, read_bounded
+from outreach_sdk.domain.mime import address_pairs, charset_of, decoded, header_text, read_bounded
 from outreach_sdk.errors import HeaderInjection, InvalidInput, NaiveDatetime
 
 __all__ = [
@@ -341,7 +341,7 @@ def parse_incoming(
         return [v for k, v in headers if k.lower() == name]
 
     def people(name: str) -> tuple[Address, ...]:
-        return _addresses([str(v) for v in parsed.get_all(name) or []])
+        return _addresses([header_text(v) for v in parsed.get_all(name) or []])
 
     date: dt.datetime | None = None
     for value in every("date")[:1]:

@@ -12,7 +12,7 @@ import io
 import re
 from email.message import Message
 
-__all__ = ["address_pairs", "charset_of", "decoded", "read_bounded", "unix_lines"]
+__all__ = ["address_pairs", "charset_of", "decoded", "header_text", "read_bounded", "unix_lines"]
 
 _MAX_RAW = 1_500_000
 _MAX_KEPT_LINES = 30_000
@@ -77,9 +77,17 @@ def address_pairs(value: str) -> list[tuple[str, str]]:
     return email.utils.getaddresses([value])
 
 
+def header_text(value: object) -> str:
+    """A header as it was written, its encoded words untouched. Bytes beyond ASCII are UTF-8 (RFC 6532)."""
+    if not isinstance(value, email.header.Header):
+        return str(value)
+    pieces = email.header.decode_header(value)
+    return "".join(p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p, _ in pieces)
+
+
 def decoded(value: object) -> str:
     """A header's encoded words, decoded where they can be."""
-    text = str(value)
+    text = header_text(value)
     if "=?" not in text:
         return text
     try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import email.errors
-import email.header
 import email.policy
 import re
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.mime import address_pairs, charset_of, read_bounded
+from outreach_sdk.domain.mime import address_pairs, charset_of, decoded, header_text, read_bounded
 
 __all__ = [
     "Fields",
@@ -23,8 +21,12 @@ __all__ = [
     "from_daemon",
     "groups",
     "header",
+    "is_mailer",
+    "is_report",
+    "of_itself",
     "parameter",
     "read",
+    "returned_to",
     "sender",
     "text",
 ]
@@ -67,16 +69,17 @@ _MAIL = re.compile(
     r"@[A-Za-z0-9][A-Za-z0-9-]{0,62}+(?:\.[A-Za-z0-9-]{1,63}+){0,10})"
 )
 
+# Local parts and display names of mail systems, whole: people are called Daemon, or work at a delivery service.
 _DAEMON = re.compile(
-    r"^(?:mailer[-_]?daemon|postmaster|mail[-_.]?(?:delivery|system|daemon|administrator)|daemon|"
-    r"mdaemon|microsoft"
-    r"exchange\w*|bounce[sd]?|no-?reply-?bounce|mmdf|mail-?deliver\w*|ndr@|symantec_antivirus\w*|"
-    r"autoreply-bounce)",
+    r"(?:mailer[-_. ]?daemon|postmaster|mail[-_. ]?(?:delivery(?:[-_. ]?(?:sub)?system)?|system|daemon|administrator)|"
+    r"system[-_. ]administrator|"
+    r"daemon|mdaemon|microsoft[-_. ]?exchange(?:[0-9a-f]{32})?|bounces?|bounced|no-?reply-?bounce|mmdf|"
+    r"mail-?deliver[a-z]{0,12}|ndr|symantec_antivirus\w{0,60}|autoreply-bounce)",
     re.I,
 )
 _DAEMON_NAME = re.compile(
-    r"mail delivery|mailer.?daemon|postmaster|mail administrator|delivery (?:subsystem|system|"
-    r"service|failure)",
+    r"(?:[\w.-]{1,30} )?(?:mail(?:er)?[-_. ]?daemon|postmaster)|(?:internet )?mail deliver(?:y|er)?(?: (?:(?:sub)?system|"
+    r"service|failure))?|mail administrator|delivery (?:subsystem|system|service|failure)|microsoft exchange",
     re.I,
 )
 # Where the returned message begins in a report that has no parts.
@@ -104,6 +107,35 @@ def read(raw: bytes) -> tuple[Message, list[Message]] | None:
     return message, parts
 
 
+def of_itself(message: Message) -> list[Message]:
+    """The parts that are the message's own, none of a message it returns or has attached."""
+    found: list[Message] = []
+    waiting = [message]
+    while waiting and len(found) < _MAX_PARTS:
+        part = waiting.pop(0)
+        found.append(part)
+        if part.get_content_maintype() == "multipart" and part.is_multipart():
+            waiting = [p for p in part.get_payload() if isinstance(p, Message)] + waiting
+    return found
+
+
+def is_report(message: Message) -> bool:
+    """Whether its machine-readable part is the message's own word: RFC 6522 has it directly below a
+    multipart/report. Some servers use another container; then a mail system must have sent it."""
+    if message.get_content_type() == "multipart/report":
+        return True
+    return from_daemon(message) or returned_to(message) == "nobody"
+
+
+def returned_to(message: Message) -> Literal["nobody", "somebody", "unknown"]:
+    """Where the message's own bounces would go. RFC 5321 4.5.5: a notification's go nowhere,
+    and some come from nobody."""
+    value = str(message.get("Return-Path") or "-").strip().lower()
+    if value == "<>" or value.startswith("<mailer-daemon") or "@" not in sender(message)[1]:
+        return "nobody"
+    return "somebody" if "@" in value else "unknown"
+
+
 def parameter(message: Message, name: str) -> str:
     """One parameter of Content-Type, lower-cased, or ''."""
     try:
@@ -114,10 +146,7 @@ def parameter(message: Message, name: str) -> str:
 
 def header(message: Message, name: str) -> str:
     """One header, decoded, on one line."""
-    value = str(message.get(name) or "")[:2000]
-    if "=?" in value:
-        with contextlib.suppress(ValueError, LookupError, UnicodeError, email.errors.MessageError):
-            value = str(email.header.make_header(email.header.decode_header(value)))
+    value = decoded(header_text(message.get(name) or "")[:2000])
     return " ".join(value.split())
 
 
@@ -129,9 +158,17 @@ def sender(message: Message) -> tuple[str, str]:
 
 
 def from_daemon(message: Message) -> bool:
-    """Whether From is a mail system's, by its address or its name."""
+    """Whether From is a mail system's, by its whole local part or its whole name."""
     name, address = sender(message)
-    return bool(_DAEMON.match(address.strip()) or _DAEMON_NAME.search(name) or _DAEMON.match(name))
+    local = address.partition("@")[0].replace("<>", "").strip(" \"'")
+    name = " ".join(name.split()).strip("\"'")
+    return any(x is not None for x in (_DAEMON.fullmatch(local), _DAEMON_NAME.fullmatch(name)))
+
+
+def is_mailer(message: Message) -> bool:
+    """Whether From is a mail program's, rather than a postmaster's, who may be a person."""
+    local = sender(message)[1].partition("@")[0].replace("<>", "").strip(" \"'")
+    return from_daemon(message) and local.lower() != "postmaster"
 
 
 def addresses(value: str) -> list[str]:
