@@ -279,6 +279,70 @@ def html_to_text(value: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
+_BLOCK = re.compile(r"<\s*+(/?)(blockquote|div)\b([^<>]*+)>", re.I)
+# What mail programs put around the message that is answered: Apple and Thunderbird, Gmail, Yahoo.
+_QUOTES = re.compile(
+    r"\btype\s*=\s*[\"']?cite\b|\bclass\s*=\s*[\"']?[^\"'>]{0,80}\b(?:gmail_attr|moz-cite-prefix|yahoo_quoted)\b",
+    re.I,
+)
+_GMAIL = re.compile(r"\bclass\s*=\s*[\"']?[^\"'>]{0,80}\bgmail_quote\b", re.I)
+# Outlook marks where the quoted message begins; it goes on to the end.
+_QUOTED_ON = re.compile(r"\bid\s*=\s*[\"']?(?:x_)*(?:divRplyFwdMsg|appendonsend)\b", re.I)
+_QUOTE_BEGINS, _QUOTE_ENDS = "\ue000", "\ue001"
+
+
+def reply_to_text(value: str) -> str:
+    """A plain reading of an answer's HTML, with `>` before the lines that its mail program marks as quoted;
+    unmarked where there is nothing else."""
+    value = _HIDDEN.sub("", value.replace(_QUOTE_BEGINS, "").replace(_QUOTE_ENDS, ""))
+    pieces: list[str] = []
+    done = 0
+    for begin, end in _quoted(value):
+        pieces += value[done:begin], f"<br>{_QUOTE_BEGINS}<br>", value[begin:end], f"<br>{_QUOTE_ENDS}<br>"
+        done = end
+    if not pieces:
+        return html_to_text(value)
+    lines: list[str] = []
+    depth = own = 0
+    for line in html_to_text("".join((*pieces, value[done:]))).split("\n"):
+        if line in (_QUOTE_BEGINS, _QUOTE_ENDS):
+            depth += 1 if line == _QUOTE_BEGINS else -1
+            continue
+        own += not depth and bool(line)
+        lines.append(f"> {line}".rstrip() if depth else line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") if own else html_to_text(value)
+
+
+def _quoted(value: str) -> list[tuple[int, int]]:
+    """Where the outermost quotes begin and end."""
+    ranges: list[tuple[int, int]] = []
+    stack: list[tuple[str, bool]] = []
+    open_names = {"div": 0, "blockquote": 0}
+    depth = begin = 0
+    last_blockquote = value.lower().rfind("<blockquote")
+    for tag in _BLOCK.finditer(value):
+        name = tag[2].lower()
+        if not tag[1]:
+            if not depth and _QUOTED_ON.search(tag[3]):
+                return [*ranges, (tag.start(), len(value))]
+            quote = _QUOTES.search(tag[3]) is not None or (
+                _GMAIL.search(tag[3]) is not None and (name == "blockquote" or tag.end() > last_blockquote)
+            )
+            if quote:
+                begin, depth = (begin if depth else tag.start()), depth + 1
+            stack.append((name, quote))
+            open_names[name] += 1
+        elif open_names[name]:
+            closed, shown = "", depth
+            while closed != name:
+                closed, quote = stack.pop()
+                open_names[closed] -= 1
+                depth -= quote
+            if shown and not depth:
+                ranges.append((begin, tag.end()))
+    return [*ranges, (begin, len(value))] if depth else ranges
+
+
 def text_hash(text: str) -> str:
     """Fingerprint of the visible words, blind to white space, wrapping and quoting marks, which
     providers and relays change."""
@@ -321,7 +385,8 @@ def parse_incoming(
 ) -> IncomingMessage:
     """Read a message as it came, however malformed: never raises on content.
 
-    `text` is the first text/plain body, or the plain reading of the HTML; attachments are left out.
+    `text` is the first text/plain body, or the plain reading of the HTML where that is empty, with
+    `>` before what it quotes; attachments are left out.
     """
     parsed = read_bounded(raw)
     headers = tuple((k, " ".join(decoded(v).split())) for k, v in parsed.items()[:_MAX_HEADERS])
@@ -335,7 +400,7 @@ def parse_incoming(
         elif part.get_content_type() == "text/html":
             rich.append(_part_text(part))
     html = rich[0] if rich else None
-    text = plain[0] if plain else (html_to_text(html) if html else "")
+    text = plain[0] if plain and (plain[0].strip() or not html) else (reply_to_text(html) if html else "")
 
     def every(name: str) -> list[str]:
         return [v for k, v in headers if k.lower() == name]

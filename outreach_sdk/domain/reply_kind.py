@@ -11,12 +11,14 @@ from outreach_sdk.domain.classify import asks_to_stop
 from outreach_sdk.domain.reply_words import (
     ADVERSE,
     AGREED,
+    COLLEAGUE,
     INTERESTED,
     NEGATION,
     NOT_INTERESTED,
     NOT_NOW,
     QUESTION,
     REFERRING,
+    SUITABLE,
     WRONG,
 )
 from outreach_sdk.domain.report_parts import addresses
@@ -152,4 +154,17 @@ def _referral(words: str, known: frozenset[str]) -> Referral | None:
         new = [a for a in addresses(sentence) if a not in known]
         if named or new:
             return Referral(named, new[0] if new else "")
+    return _colleague(words, known)
+
+
+def _colleague(words: str, known: frozenset[str]) -> Referral | None:
+    """Somebody the writer knows, by name, with an address or a word on why they suit."""
+    for found in COLLEAGUE.finditer(words):
+        rest = re.split(r"\n\s*\n|[!?]|\.\s", words[found.end() : found.end() + 160])[0]
+        name = _NAME.match(rest)
+        if name is None or _NO_NAME.match(name[0]) is not None:
+            continue
+        new = [a for a in addresses(rest) if a not in known]
+        if new or SUITABLE.search(rest[name.end() :]) is not None:
+            return Referral(name[0].rstrip(".'’-"), new[0] if new else "")
     return None

@@ -62,7 +62,9 @@ _RULE = re.compile(r"^[ \t]*+(?:[-_=*#~+—–]{2,}+|\u1427)[ \t]*+$")
 _SIGNATURE = re.compile(r"^[ \t]*(?:--|—|__|-- \\?|[–—]{1,2})[ \t]*$")
 _DEVICE = re.compile(
     r"^[ \t*_<(]*(?:sent from (?:my |the |a )?[\w .'’\[-]{2,60}|sent (?:via|with|using|by) [\w .'’-]{2,40}|"
-    r"get \[?outlook for [\w \]]+|from my [\w .-]{3,30}$|someone from mobile$|"
+    r"get \[?outlook for [\w \]]+|"
+    r"get bluemail for \w+|yahoo mail ?: [\w ,.'’-]{3,60}|"
+    r"[^\n]{0,40}\boutlook\b[^\n]{0,30}\baka\.ms/\w+[^\n]{0,30}|from my [\w .-]{3,30}$|someone from mobile$|"
     r"diese nachricht wurde von [^\n]{2,60} gesendet|verzonden (?:met|vanaf|vanuit|via) [\w .-]+|"
     r"從我的[^\n]{1,20}傳送|odesláno z [\w .-]+|iphone.umdan gönderildi|"
     r"von meinem [\w .-]+ gesendet|gesendet (?:von|mit)[^\n]{2,40}|"
@@ -74,7 +76,21 @@ _DEVICE = re.compile(
     r"发自我的[^\n]{1,20}|나의 [^\n]{1,20}에서 보냄)\b[^\n]{0,120}$",
     re.I,
 )
-_SPACES = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad\u115f]")
+_SPACES = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u00ad\u115f]")
+# What needs no language: an address with a date and a time, and a colon or dashes at the end.
+_DATED = re.compile(r"(?<!\d)(?:19|20|25)\d\d(?!\d)|\d{1,2}[./-]\d{1,2}[./-]\d\d(?!\d)")
+_TIMED = re.compile(r"(?<!\d)\d{1,2}[:.]\d\d(?![\d.])")
+_ANGLED = re.compile(r"<[^<>\s]+@[^<>\s]+>|[\w.+-]+@[\w-]+\.[\w.-]+")
+_DASHED = re.compile(r"^[ \t>]*+-{3,}+[^\n@]{0,200}\d{4}[^\n@]{0,120}@[^\n]{0,160}?-{3,}[ \t]*$")
+_TITLED_RULE = re.compile(r"^[ \t>]*+-{5,}+[ \t]*[^\W\d_][^\n@<>]{1,40}?-{5,}[ \t]*$")
+_LABELLED = re.compile(r"^[ \t>]*+[*_]{0,2}[^\W\d_][^\n:：<>@]{0,24}[:：][*_]{0,2}[ \t]*\S")
+_SENDER = re.compile(r"[:：][*_]{0,2}[ \t]*[^\n<>]{1,80}(?:<|\[mailto:)[^<>\s]+@[^<>\s]+[>\]]")
+# Yahoo puts the first words of the quote behind its line.
+_WROTE_INLINE = re.compile(
+    rf"^[ \t*_]*+(?=[^\n]{{0,90}}\d:\d\d)[^\n<>]{{5,160}}<[^<>\s]+@[^<>\s]+>[ \t]*(?:{_WROTE})[ \t]?[:：][ \t]*\S",
+    re.I,
+)
+_GLUED_DEVICE = re.compile(r"(?<=\S)Sent from my (?:Galaxy|iPhone|iPad|Samsung|Android|mobile)[\w ]{0,30}$")
 
 
 def visible_text(text: str) -> str:
@@ -110,7 +126,7 @@ def _attribution(lines: list[str], start: int) -> int:
         return 0
     dated = _OPENS.match(first) is not None and any(c.isdigit() for c in first)
     if not dated and "@" not in first and not first.endswith("<"):
-        return 0
+        return _bare_attribution(lines, start)
     if dated and _STAMPED.match(first):
         return 1
     timed = dated and re.search(r"\d:\d\d", first) is not None
@@ -135,11 +151,38 @@ def _attribution(lines: list[str], start: int) -> int:
             return count
     below = lines[start + 1] if start + 1 < len(lines) else ""
     below = below or (lines[start + 2] if start + 2 < len(lines) else "")
-    return 1 if timed and _ALL_QUOTED.match(below) else 0
+    return 1 if timed and _ALL_QUOTED.match(below) else _bare_attribution(lines, start)
+
+
+def _bare_attribution(lines: list[str], start: int) -> int:
+    """The same in any language: up to three lines with an address, a date, a time and a colon at their end,
+    and the quote or nothing below."""
+    parts: list[str] = []
+    for count, line in enumerate(lines[start : start + 3], 1):
+        parts.append(line.strip(" \t>*_"))
+        joined = " ".join(parts)
+        if not parts[-1] or len(joined) > 300:
+            return 0
+        if joined.endswith((":", "：")):
+            if not _dated_and_addressed(joined) or _dated_and_addressed(" ".join(parts[1:])):
+                return 0
+            following = next((x for x in lines[start + count : start + count + 4] if x.strip()), ">")
+            return count if _ALL_QUOTED.match(following) else 0
+    return 0
+
+
+def _dated_and_addressed(words: str) -> bool:
+    return all(pattern.search(words) for pattern in (_ANGLED, _DATED, _TIMED))
 
 
 def _is_header_block(lines: list[str], start: int) -> bool:
-    """Whether a quoted message's headers begin here: From and one more, or three of them with From."""
+    """Whether a quoted message's headers begin here: From and one more, or three of them with From; in any
+    language three labels in a row, the first with a name and its address."""
+    if start >= len(lines):
+        return False
+    block = lines[start : start + 3]
+    if _SENDER.search(block[0]) and len(block) == 3 and all(map(_LABELLED.match, block)):
+        return True
     first = _HEADER_LINE.match(lines[start])
     if first is None:
         return False
@@ -171,6 +214,10 @@ def _answer(lines: list[str], *, below_leading: bool) -> list[str]:
         line = lines[number]
         if _DIVIDER.match(line) or _FORWARDED.match(line) or _is_header_block(lines, number):
             break
+        if _DASHED.match(line) or _WROTE_INLINE.match(line):
+            break
+        if _TITLED_RULE.match(line) and _is_header_block(lines, number + 1):
+            break
         length = _attribution(lines, number)
         if not length:
             kept.append(line)
@@ -189,6 +236,8 @@ def _answer(lines: list[str], *, below_leading: bool) -> list[str]:
 def _unsigned(lines: list[str]) -> list[str]:
     while lines and (not lines[-1].strip() or _DEVICE.match(lines[-1])):
         lines = lines[:-1]
+    if lines:
+        lines = [*lines[:-1], _GLUED_DEVICE.sub("", lines[-1])]
     for number, line in enumerate(lines):
         if _SIGNATURE.match(line) and any(x.strip() for x in lines[:number]):
             return lines[:number]

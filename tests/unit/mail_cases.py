@@ -258,7 +258,7 @@ CASES: dict[str, dict[str, object]] = {
     "ooo_pl": {"kind": "auto_reply", "return_date": "2026-03-09", "left_company": False},
     "ooo_ru": {"kind": "auto_reply", "return_date": "2026-03-09", "left_company": False},
     "ooo_sv": {"kind": "auto_reply", "return_date": "2026-03-09", "left_company": False},
-    "ooo_da": {"kind": "auto_reply", "return_date": "2026-03-09", "left_company": False},
+    "ooo_da": {"kind": "auto_reply", "return_date": "2026-03-10", "left_company": False},
     "ooo_fi": {"kind": "auto_reply", "return_date": "2026-03-09", "left_company": False},
     "ooo_cs": {"kind": "auto_reply", "return_date": "2026-03-09", "left_company": False},
     "ooo_tr": {"kind": "auto_reply", "return_date": "2026-03-09", "left_company": False},

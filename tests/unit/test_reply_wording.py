@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+
+from outreach_sdk.domain.reply_kind import reply_kind
+
+OTHER = "ben.ode@orbit.example"
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("not_interested", "No"),
+        ("not_interested", "Nein.\n\nAna Silva"),
+        ("not_interested", "I already accepted another job, sorry!"),
+        ("not_interested", "J'ai déjà trouvé un poste, bonne continuation."),
+        ("not_interested", "Ya encontré trabajo, pero muchas felicidades por el proyecto."),
+        ("not_interested", "Ik zit prima waar ik zit."),
+        ("not_interested", "Уже нашла новую работу."),
+        ("not_interested", "すでに決まりましたので、見送らせてください。"),
+        ("not_now", "My options vest in June; glad to chat after that."),
+        ("not_now", "Perhaps in the autumn?"),
+        ("not_now", "Ich habe gerade erst angefangen."),
+        ("not_now", "Acabo de cambiar de empresa."),
+        ("not_now", "Har nyligen bytt jobb."),
+        ("not_now", "Risentiamoci dopo le ferie."),
+        ("interested", "Call me: +49 170 555"),
+        ("interested", "Résumé attached."),
+        ("interested", "Wednesday at 3 works for me."),
+        ("interested", "Please send the details."),
+        ("interested", "Thanks for asking. Yes!"),
+        ("interested", "Happy to talk after work on Monday."),
+        ("wrong_person", "You have reached the wrong Ben, I bake bread."),
+        ("wrong_person", "Este correo era para otra persona."),
+        ("wrong_person", "I am not the Ana you are looking for."),
+        ("question", "Ποιος είναι ο μισθός;"),
+        ("question", "Ποιος είναι ο μισθός\u037e"),
+        # A semicolon asks nothing; a word inside another sentence decides nothing.
+        ("unclear", "I read it; thanks"),
+        ("unclear", "Please don't call me at work."),
+        ("unclear", "Nobody had told me."),
+        ("unclear", "Can't say, the wrong time zone is in the invite."),
+    ],
+)
+def test_the_kind_of_a_reply_by_its_wording(kind: str, words: str) -> None:
+    assert reply_kind(words).kind == kind
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    ("name", "email", "words"),
+    [
+        ("Ben Ode", OTHER, f"Not for me, but my colleague Ben Ode is looking: {OTHER}"),
+        ("Ben Ode", OTHER, f"Nichts für mich, fragen Sie doch mal meinen Kollegen Ben Ode ({OTHER})."),
+        ("Ben Ode", OTHER, f"Niets voor mij, maar probeer Ben Ode eens: {OTHER}"),
+        ("Ben Ode", OTHER, f"Mon collègue Ben Ode serait intéressé, {OTHER}"),
+        ("Ben Ode", "", "I have moved on from coding. My friend Ben Ode would be perfect for it."),
+        (
+            "Иван Петров",
+            "ivan@orbit.example",
+            "Мне не подходит, но мой коллега Иван Петров ищет: ivan@orbit.example",
+        ),
+    ],
+)
+def test_a_colleague_with_a_name_is_a_referral(name: str, email: str, words: str) -> None:
+    reply = reply_kind(words, known=["ana@home.example"])
+    assert reply.kind == "referral"
+    assert reply.referral is not None
+    assert (reply.referral.name, reply.referral.email) == (name, email)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "My colleague Ben told me about you. What is the budget?",
+        "I asked my wife Ana, ana@home.example, and she agrees. Sounds good!",
+    ],
+)
+def test_a_colleague_who_is_only_mentioned_is_none(words: str) -> None:
+    assert reply_kind(words, known=["ana@home.example"]).kind != "referral"
