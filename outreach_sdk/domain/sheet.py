@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,10 +17,12 @@ from outreach_sdk.domain import header_words
 from outreach_sdk.domain.columns import map_columns
 from outreach_sdk.errors import ImportRefused
 
-__all__ = ["SheetFormat", "decode_table", "sniff"]
+__all__ = ["SheetFormat", "check_quotes", "decode_table", "sniff"]
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LOOK_AT = 128 * 1024
+_END = "\x00end"
+_LINE_END = re.compile("\r\n|\r|\n")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -256,24 +259,80 @@ def decode_table(data: bytes | Iterable[bytes], fmt: SheetFormat) -> Iterator[li
     """The header row, then every row that holds anything, as they stand: cells may be missing or too many.
 
     `data` is the whole file or its pieces; memory stays bounded by the longest row. Raises ImportRefused
-    for a quotation mark that is never closed.
+    for a quotation mark that is never closed, or only after it has swallowed other rows.
     """
-    raw = _Chunks([data] if isinstance(data, bytes) else data)
-    text = io.TextIOWrapper(
-        io.BufferedReader(raw, 1 << 16), encoding=fmt.encoding, errors="replace", newline=""
-    )
+    lines = _lines([data] if isinstance(data, bytes) else data, fmt)
     for _ in range(fmt.skipped_lines):
-        if not text.readline():
+        if next(lines, None) is None:
             return
-    reader = csv.reader((line.replace("\x00", "") for line in text), delimiter=fmt.delimiter)
+    # After the last line comes one that no file holds: in a quoted cell only where that was never closed.
+    marked = itertools.chain((line.replace("\x00", "") for line in lines), (_END,))
+    reader = csv.reader(marked, delimiter=fmt.delimiter)
+    ended, width, first = 0, 0, True
     try:
-        for count, row in enumerate(reader):
-            if count == 0 and row:
-                row[0] = row[0].removeprefix("\ufeff")
+        for row in reader:
+            if reader.line_num - ended > 1:
+                _check_quotes(row, width, fmt, fmt.skipped_lines + ended + 1)
+            ended = reader.line_num
+            if first:
+                row = [cell.removeprefix("\ufeff") if at == 0 else cell for at, cell in enumerate(row)]
+                first, width = False, len(row)
+            if row == [_END]:
+                return
             if any(cell.strip() for cell in row):
+                width = width or len(row)
                 yield row
     except csv.Error as exc:
-        where = f"line {fmt.skipped_lines + reader.line_num}"
         raise ImportRefused(
-            "file", where, f"It can't be read ({exc}): is a quotation mark left open?"
+            "file",
+            f"line {fmt.skipped_lines + ended + 1}",
+            f"The row that begins there can't be read ({exc}): close the quotation mark left open in it, or write it twice.",
         ) from exc
+
+
+def _lines(parts: Iterable[bytes], fmt: SheetFormat) -> Iterator[str]:
+    raw = io.BufferedReader(_Chunks(parts), 1 << 16)
+    yield from io.TextIOWrapper(raw, encoding=fmt.encoding, errors="replace", newline="")
+
+
+def _check_quotes(row: list[str], width: int, fmt: SheetFormat, line: int) -> None:
+    """Refuse a row of several lines that began on `line` where a stray quotation mark made one of several."""
+    for cell in row:
+        if cell.endswith(_END):
+            raise ImportRefused(
+                "file",
+                f"line {line}",
+                "A quotation mark opens there and is never closed, so that the rest of the file would be one cell: "
+                "remove it, or write it twice inside a quoted cell.",
+            )
+        inside = _LINE_END.split(cell)
+        rows = sum(1 for text in inside[1:] if _is_row(text, width, fmt.delimiter))
+        stops = not inside[-1] or inside[-1].rstrip(" ").endswith(fmt.delimiter)
+        swallowed = rows >= 2 or (rows == 1 and stops)
+        # Where every cell is quoted, the next row's first quotation mark closes the one left open.
+        if swallowed or (
+            len(inside) > 1 and len(row) >= 2 * width - 1 > 1 and any(map(_names_somebody, row[width:]))
+        ):
+            raise ImportRefused(
+                "file",
+                f"line {line}",
+                f"The quoted cell that begins there holds {max(rows, 1)} lines that look like rows: remove its stray "
+                "quotation mark, or write it twice inside a quoted cell.",
+            )
+        line += len(inside) - 1
+
+
+def _is_row(text: str, width: int, delimiter: str) -> bool:
+    return text.count(delimiter) == width - 1 and _names_somebody(text)
+
+
+def _names_somebody(text: str) -> bool:
+    return "@" in text or "linkedin.com/" in text.lower()
+
+
+def check_quotes(parts: Callable[[], Iterable[bytes]], fmt: SheetFormat) -> None:
+    """Go over a whole file before any of it is used; ImportRefused where a stray quotation mark would swallow
+    rows. Where it has no quotation mark, that is all that is looked for."""
+    if any(b'"' in part for part in parts()):
+        for _ in decode_table(parts(), fmt):
+            pass

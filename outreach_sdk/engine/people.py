@@ -138,7 +138,7 @@ def open_parts(
 def open_text(
     parts: Callable[[], Iterable[bytes]], size: int, *, mapping: Mapping[str, str | None] | None = None
 ) -> Table:
-    """Read a text file given in parts (called twice: to look at its beginning, then to read it)."""
+    """Read a text file given in parts (called again each time it is gone over)."""
     return _open_text(parts, size, _How(mapping))
 
 
@@ -161,6 +161,7 @@ def _open_parts(parts: Callable[[], Iterable[bytes]], size: int, name: str, how:
 
 def _open_text(parts: Callable[[], Iterable[bytes]], size: int, how: _How) -> Table:
     fmt = sheet.sniff(next(iter(parts()), b"")[: 256 * 1024], total=size)
+    sheet.check_quotes(parts, fmt)
     lines = iter(sheet.decode_table(parts(), fmt))
     headers = [str(h) for h in next(lines, [])]
     table = _of_rows(headers, lines, how)

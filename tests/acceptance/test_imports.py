@@ -211,3 +211,29 @@ def test_two_notebooks_that_enrol_the_same_people_at_once_make_each_person_once(
     assert house.engine.store.value("SELECT COUNT(*) FROM candidates") == 400
     assert [first.candidates().height, second.candidates().height] == [400, 400]
     wait_until(lambda: house.engine.store.value("SELECT COUNT(*) FROM candidate_emails") == 400)
+
+
+@pytest.mark.rule(20)
+def test_a_quotation_mark_left_open_far_down_is_told_before_anybody_is_enrolled(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "CHUNK", 10)
+    seq = house.two_steps(house.local())
+    path = write(tmp_path / "people.csv", 2 * PEOPLE)
+    text = path.read_text(encoding="cp1252")
+    path.write_text(text.replace("example;Team 2\nP72;", 'example;"Team 2\nP72;'), encoding="cp1252")
+    for enrol in (
+        lambda: seq.enroll(path),
+        lambda: seq.enroll(path, dry_run=True),
+        lambda: seq.import_csv(path),
+        lambda: seq.import_csv(path, wait=False),
+    ):
+        with pytest.raises(ImportRefused, match="line 73"):
+            enrol()
+    assert seq.candidates().height == 0
+    assert house.engine.store.value("SELECT COUNT(*) FROM imports") == 0
+
+    path.write_text(
+        text.replace("example;Team 2\nP72;", 'example;"Team 2,\nMadrid"\nP72;'), encoding="cp1252"
+    )
+    assert seq.enroll(path).enrolled == 2 * PEOPLE
