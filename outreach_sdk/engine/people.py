@@ -50,6 +50,7 @@ class Table:
     delimiter: str | None = None
     skipped_lines: int = 0
     total: int | None = None
+    notice: str | None = None
 
     def prepared(self, *, after: int = 0) -> Iterator[pl.DataFrame]:
         """The rows numbered above `after` as `staging.prepare` makes them."""
@@ -99,7 +100,7 @@ def open_table(
 def plain_rows(path: Path) -> list[dict[str, str]]:
     """A small text file as dicts by its own headers, whatever they are. ImportRefused where it can't be read."""
     size = check_file(path)
-    fmt = sheet.sniff(next(iter(file_parts(path)), b"")[: 256 * 1024], total=size)
+    fmt = sheet.survey(lambda: file_parts(path), size)
     lines = iter(sheet.decode_table(file_parts(path), fmt))
     headers = next(lines, [])
     return [dict(zip(headers, line, strict=False)) for line in lines]
@@ -138,7 +139,7 @@ def open_parts(
 def open_text(
     parts: Callable[[], Iterable[bytes]], size: int, *, mapping: Mapping[str, str | None] | None = None
 ) -> Table:
-    """Read a text file given in parts (called twice: to look at its beginning, then to read it)."""
+    """Read a text file given in parts (called again each time it is gone over)."""
     return _open_text(parts, size, _How(mapping))
 
 
@@ -160,10 +161,12 @@ def _open_parts(parts: Callable[[], Iterable[bytes]], size: int, name: str, how:
 
 
 def _open_text(parts: Callable[[], Iterable[bytes]], size: int, how: _How) -> Table:
-    fmt = sheet.sniff(next(iter(parts()), b"")[: 256 * 1024], total=size)
+    fmt = sheet.survey(parts, size)
+    sheet.check_quotes(parts, fmt)
     lines = iter(sheet.decode_table(parts(), fmt))
     headers = [str(h) for h in next(lines, [])]
     table = _of_rows(headers, lines, how)
+    table.notice = fmt.notice
     table.encoding, table.delimiter, table.skipped_lines = fmt.encoding, fmt.delimiter, fmt.skipped_lines
     return table
 

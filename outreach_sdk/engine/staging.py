@@ -40,6 +40,7 @@ _PLAIN_NAME = r"^[A-Za-z0-9]+(?:[ '-][A-Za-z0-9]+)*$"
 _PLAIN_PROFILE = (
     r"^(?:[Hh][Tt][Tt][Pp][Ss]?://)?(?:[A-Za-z]{2,3}\.)?linkedin\.com/in/([A-Za-z0-9-]{2,100})/?$"
 )
+_GARBLED = "encoding: letters of this row can't be read; save the file as UTF-8."
 _UNSTORABLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"  # PostgreSQL takes no NUL; nobody's company has the others
 
 
@@ -67,7 +68,7 @@ def prepare(
     linkedin, bad_profile = _profiles(raw_profile)
     phone, _ = _by_hand(cell("phone"), pl.repeat(False, table.height, eager=True), normalise_phone)
     fields, columns = _merge_fields(table, extra)
-    timezone = _timezones(columns, phone)
+    timezone, bad_zone = _timezones(columns, phone)
     frame = pl.DataFrame(
         {
             "row": pl.int_range(first_row, first_row + table.height, dtype=pl.Int64, eager=True),
@@ -85,7 +86,7 @@ def prepare(
     )
     useless = email.is_null() & (linkedin.is_null() | (raw_email != ""))
     outcome = _all(None, table.height)
-    reason = _reasons(bad_email, bad_profile)
+    reason = _reasons(bad_email, bad_profile, bad_zone)
     if useless.any():
         empty = table.select(
             pl.all_horizontal(pl.all().is_null() | (pl.all().str.strip_chars() == ""))
@@ -94,6 +95,11 @@ def prepare(
         reason = reason.zip_with(~useless | reason.is_not_null(), nothing)
         reason = reason.zip_with(~(useless & empty), _all("empty_row", table.height))
         outcome = outcome.zip_with(~useless, _all("rejected", table.height))
+    garbled = table.select(pl.any_horizontal(pl.all().str.contains("\ufffd", literal=True))).to_series()
+    if garbled.any():
+        whole = ~garbled.fill_null(False)
+        reason = reason.zip_with(whole, _all(_GARBLED, table.height))
+        outcome = outcome.zip_with(whole, _all("rejected", table.height))
     return frame.with_columns(outcome.alias("outcome"), reason.alias("reason"))
 
 
@@ -212,19 +218,26 @@ def _merge_fields(
     return "{" + inside + "}", columns
 
 
-def _timezones(columns: dict[str, pl.Series], phone: pl.Series) -> pl.Series:
-    """The time zone of each: the one given, else the one of the place, else the one of the phone number."""
-    zones = _all(None, len(phone))
-    for name, rule in (("timezone", _zone), ("time_zone", _zone), ("location", zone_of_place)):
+def _timezones(columns: dict[str, pl.Series], phone: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The time zone of each: the one given, else the one of the place, else the one of the phone number; and what
+    is wrong with the one given."""
+    zones, why = _all(None, len(phone)), _all(None, len(phone))
+    for name in ("timezone", "time_zone"):
         if name in columns:
-            zones = _filled(zones, columns[name], rule)
+            given = columns[name].fill_null("")
+            _, wrong = _by_hand(given, zones.is_not_null(), _zone, "bad_timezone")
+            zones = _filled(zones, columns[name], _known_zone)
+            why = why.zip_with(why.is_not_null(), wrong)
+    why = why.zip_with(zones.is_null(), _all(None, len(phone)))
+    if "location" in columns:
+        zones = _filled(zones, columns["location"], zone_of_place)
     places = [columns[n] for n in ("city", "region", "state", "country") if n in columns]
     if places:
         import polars as pl
 
         together = pl.select(pl.concat_str(places, separator=", ", ignore_nulls=True)).to_series()
         zones = _filled(zones, together, zone_of_place)
-    return _filled(zones, phone, zone_of_phone)
+    return _filled(zones, phone, zone_of_phone), why
 
 
 def _filled(known: pl.Series, values: pl.Series, rule: Callable[[str], str | None]) -> pl.Series:
@@ -239,12 +252,16 @@ def _filled(known: pl.Series, values: pl.Series, rule: Callable[[str], str | Non
     return known.zip_with(known.is_not_null(), answers)
 
 
-def _zone(name: str) -> str | None:
+def _zone(name: str) -> str:
+    zone(name)
+    return name
+
+
+def _known_zone(name: str) -> str | None:
     try:
-        zone(name)
+        return _zone(name)
     except UnknownTimezone:
         return None
-    return name
 
 
 def _reasons(*whys: pl.Series) -> pl.Series:

@@ -84,13 +84,15 @@ class SequenceEnrolling:
             enrich=enrich,
         )
         return EnrollmentReport(
-            self._session.engine, import_id, self._told(), table.mapping, rehearsed=rehearsed
+            self._session.engine, import_id, self._told(table), table.mapping, rehearsed=rehearsed
         )
 
-    def _told(self) -> str | None:
-        """The banner of an enrolment: why nothing is scheduled, why people couldn't be checked."""
+    def _told(self, table: people_rows.Table) -> str | None:
+        """The banner of an enrolment: why nothing is scheduled, why people couldn't be checked, which encoding
+        was guessed."""
         session = self._session
-        told = (self.notice, unchecked_notice(session.store, session.workspace_id, session.now()))
+        unchecked = unchecked_notice(session.store, session.workspace_id, session.now())
+        told = (self.notice, unchecked, table.notice)
         return " ".join(filter(None, told)) or None
 
     def import_csv(
@@ -142,7 +144,7 @@ class SequenceEnrolling:
             parts=people_rows.file_parts(path),
             waiting=not wait,
         )
-        report = EnrollmentReport(engine, import_id, self._told(), table.mapping)
+        report = EnrollmentReport(engine, import_id, self._told(table), table.mapping)
         if not wait:
             return report
         with tqdm(total=table.total, unit=" rows", desc="enrolling", delay=1.0, leave=False) as bar:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.domain.sheet import sniff
+from outreach_sdk.domain.sheet import decode_table, survey
 from outreach_sdk.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ def _sheet(where: Path) -> pl.DataFrame:
     import polars as pl
 
     data = where.read_bytes()
-    fmt = sniff(data[: 256 * 1024], total=len(data))
-    rows = csv.reader(io.StringIO(data.decode(fmt.encoding), newline=""), delimiter=fmt.delimiter)
+    rows = decode_table(data, survey(lambda: [data], len(data)))
     headers = next(rows, [])
-    found = [dict(zip(headers, row, strict=False)) for row in rows if row]
+    found = [dict(zip(headers, row, strict=False)) for row in rows]
     return pl.DataFrame(found, schema=dict.fromkeys(headers, pl.String), orient="row")

@@ -211,3 +211,60 @@ def test_two_notebooks_that_enrol_the_same_people_at_once_make_each_person_once(
     assert house.engine.store.value("SELECT COUNT(*) FROM candidates") == 400
     assert [first.candidates().height, second.candidates().height] == [400, 400]
     wait_until(lambda: house.engine.store.value("SELECT COUNT(*) FROM candidate_emails") == 400)
+
+
+@pytest.mark.rule(20)
+def test_a_quotation_mark_left_open_far_down_is_told_before_anybody_is_enrolled(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "CHUNK", 10)
+    seq = house.two_steps(house.local())
+    path = write(tmp_path / "people.csv", 2 * PEOPLE)
+    text = path.read_text(encoding="cp1252")
+    path.write_text(text.replace("example;Team 2\nP72;", 'example;"Team 2\nP72;'), encoding="cp1252")
+    for enrol in (
+        lambda: seq.enroll(path),
+        lambda: seq.enroll(path, dry_run=True),
+        lambda: seq.import_csv(path),
+        lambda: seq.import_csv(path, wait=False),
+    ):
+        with pytest.raises(ImportRefused, match="line 73"):
+            enrol()
+    assert seq.candidates().height == 0
+    assert house.engine.store.value("SELECT COUNT(*) FROM imports") == 0
+
+    path.write_text(
+        text.replace("example;Team 2\nP72;", 'example;"Team 2,\nMadrid"\nP72;'), encoding="cp1252"
+    )
+    assert seq.enroll(path).enrolled == 2 * PEOPLE
+
+
+@pytest.mark.rule(20)
+def test_the_report_says_which_encoding_was_guessed_and_names_the_rows_it_could_not_read(
+    house: House, tmp_path: Path
+) -> None:
+    seq = house.two_steps(house.local())
+    path = tmp_path / "people.csv"
+    names = ["Łukasz;Żak", "Paweł;Wiśniewski", "Jan;Dąbrowski"] * 8
+    rows = [f"{name};p{n}@c.example" for n, name in enumerate(names)]
+    path.write_bytes("\r\n".join(["First Name;Last Name;Email", *rows]).encode("cp1250"))
+    for report in (seq.enroll(path, dry_run=True), seq.import_csv(path)):
+        assert report.enrolled == len(names)
+        assert "cp1250" in (report.notice or "")
+    assert "Łukasz Żak" in seq.candidates()["name"].to_list()
+
+    lost = "Zoë;Żak;z@c.example\nPawe".encode() + b"\x81;Nowak;lost@c.example\n"
+    path.write_bytes(b"First Name;Last Name;Email\nBo;Li;bo@c.example\n" + lost)
+    report = seq.enroll(path)
+    assert report.rows["outcome"].to_list() == ["enrolled", "enrolled", "rejected"]
+    assert report.rows["email"].to_list()[-1] == "lost@c.example"
+    assert "encoding" in report.rows["reason"].to_list()[-1]
+    assert "UTF-8" in (report.notice or "")
+
+
+def test_a_row_whose_time_zone_is_none_is_enrolled_and_told(house: House) -> None:
+    seq = house.two_steps(house.local())
+    report = seq.enroll([{"Email": "m@c.example", "Timezone": "Mars/X"}, {"Email": "b@c.example"}])
+    assert report.rows["outcome"].to_list() == ["enrolled", "enrolled"]
+    assert "Mars/X" in report.rows["reason"].to_list()[0]
+    assert report.rows["reason"].to_list()[1] is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outreach_sdk.domain.sheet import SheetFormat, decode_table, sniff
+from outreach_sdk.domain.sheet import SheetFormat, check_quotes, decode_table, sniff
 from outreach_sdk.errors import ImportRefused
 
 
@@ -94,3 +94,69 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     except ImportRefused:
         return
     assert all(isinstance(cell, str) for row in rows for cell in row)
+
+
+HEADER = "First Name,Last Name,Email,Note"
+
+
+def table_of(text: str) -> list[list[str]]:
+    data = text.encode()
+    check_quotes(lambda: [data[:700], data[700:]], fmt := sniff(data, total=len(data)))
+    return list(decode_table(data, fmt))
+
+
+def people_with(notes: dict[int, str], count: int = 40) -> str:
+    rows = [f"P{n},L{n},p{n}@c.example,{notes.get(n, 'x')}" for n in range(count)]
+    return "\n".join([HEADER, *rows, ""])
+
+
+@pytest.mark.rule(20)
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (people_with({10: '"6 ft tall'}), 12),
+        (people_with({10: '"6 ft tall'}).replace("\n", "\r\n"), 12),
+        (people_with({10: '"6 ft tall'}).replace("\n", "\r"), 12),
+        (people_with({39: '"6 ft tall'}), 41),
+        (people_with({39: '"6 ft tall'}).rstrip("\n"), 41),
+        (people_with({3: '"two\nlines"', 10: '"6 ft tall'}), 13),
+        (people_with({10: '"6 ft tall', 14: '"5 ft"'}), 12),
+        (people_with({10: '"6 ft tall', 12: '"Likes, tea"'}), 12),
+        (people_with({10: '"6 ft tall'}).replace("P20", '"P20"'), 12),
+        ("Export\n" + people_with({5: '"two\nlines",y', 10: '"6 ft tall'}), 14),
+        ("\n".join('"' + row.replace(",", '","') + '"' for row in people_with({}).split("\n")[:9]).replace(
+            'p4@c.example","x"', 'p4@c.example","x'), 6),
+    ],
+)  # fmt: skip
+def test_a_stray_quotation_mark_swallows_nobody_in_silence(text: str, line: int) -> None:
+    with pytest.raises(ImportRefused, match=rf"line {line}\b.*quotation mark") as caught:
+        table_of(text)
+    assert "write it twice" in str(caught.value), "no remedy"
+
+
+@pytest.mark.rule(20)
+@pytest.mark.parametrize(
+    "note",
+    [
+        '"12 High Street\nLeeds, LS1 4AP\nUnited Kingdom"',
+        '"Calle Mayor, 5, 2º, B\n28013 Madrid, Madrid, Comunidad, España\n\nTel., fax, móvil, casa"',
+        '"Called on Monday:\n- likes Go, Rust, C, C++\n- ask a@b.example\n- no ""hard"" deadline\n\n"',
+        '"From: ana@b.example\nTo: bo@b.example\nCc: cy@b.example\n\nHi, all"',
+        '"Ana, Silva, ana@b.example, sent her\nthanks"',
+        '6" tall, or 5\' 11"',
+        'x "quoted" y',
+        '"a "" b"',
+        '""',
+    ],
+)
+def test_what_is_quoted_rightly_stays(note: str) -> None:
+    rows = table_of(people_with({4: note, 39: note}))
+    assert [row[2] for row in rows[1:]] == [f"p{n}@c.example" for n in range(40)]
+
+
+def test_a_line_break_in_a_quoted_header_stays() -> None:
+    assert table_of('"First\nName",Email,"Note, if\nany"\nAna,a@b.example,x\n')[1] == [
+        "Ana",
+        "a@b.example",
+        "x",
+    ]

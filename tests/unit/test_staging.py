@@ -141,7 +141,31 @@ def test_an_empty_row_and_a_time_zone_are_told_apart() -> None:
     ]
     found = prepared(rows)
     assert [r["timezone"] for r in found] == ["Europe/Madrid", None, None, "Europe/Madrid"]
-    assert [r["reason"] for r in found] == [None, "empty_row", None, "no_email_and_no_linkedin_url"]
+    told = found[2].pop("reason")
+    assert "bad_timezone" in told
+    assert "Mars/Base" in told
+    assert "Europe/Madrid" in told, "no remedy"
+    assert [r.get("reason") for r in found] == [None, "empty_row", None, "no_email_and_no_linkedin_url"]
+    assert found[2]["outcome"] is None, "the person is enrolled all the same"
+
+
+def test_a_time_zone_that_another_column_names_rightly_is_nobodys_trouble() -> None:
+    rows = [
+        {"Email": "a@b.example", "Timezone": "new york", "Time zone": "America/New_York"},
+        {"Email": "b@b.example", "Timezone": "new york", "Time zone": ""},
+        {"Email": "c@b.example", "Timezone": "", "Time zone": "Mars/X"},
+        {"Email": "d@b.example", "Timezone": "", "Time zone": ""},
+    ]
+    found = prepared(rows)
+    assert [r["timezone"] for r in found] == ["America/New_York", None, None, None]
+    assert ["bad_timezone" in (r["reason"] or "") for r in found] == [False, True, True, False]
+
+
+def test_a_row_whose_letters_are_lost_is_rejected_by_name() -> None:
+    found = prepared([{"Email": "a@b.example", "Name": "Zo\ufffd"}, {"Email": "b@b.example", "Name": "Zoë"}])
+    assert [r["outcome"] for r in found] == ["rejected", None]
+    assert found[0]["reason"].startswith("encoding: ")
+    assert found[0]["email"] == "a@b.example"
 
 
 @pytest.mark.parametrize(
