@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from outreach_sdk.domain import template
+from outreach_sdk.domain.given import check_copied, check_line, check_text
 from outreach_sdk.domain.message import check_header_value
 from outreach_sdk.domain.snippets import snippet_names
 from outreach_sdk.domain.variants import FIRST, Variant
@@ -212,10 +213,9 @@ class StepPlan:
 def check_step(plan: StepPlan) -> None:
     """Refuse what could never be sent: header injection, templates that don't parse, odd durations."""
     if plan.subject is not None:
-        check_header_value("subject", plan.subject)
-        template.parse(plan.subject)
+        template.parse(check_line("subject", plan.subject))
     if plan.body is not None:
-        template.parse(plan.body)
+        template.parse(check_text("body" if plan.kind is StepKind.EMAIL else "note", plan.body))
     if plan.thread not in ("new", "reply"):
         raise InvalidInput("thread", plan.thread, 'Use "new" or "reply".')
     if plan.skip_after is not None and plan.skip_after < 0:
@@ -224,7 +224,7 @@ def check_step(plan: StepPlan) -> None:
         raise InvalidInput("mailbox", plan.mailbox_id, 'Another sender starts its own thread: thread="new".')
     for name, values in (("cc", plan.cc), ("bcc", plan.bcc)):
         for value in values:
-            check_header_value(name, value)
+            check_copied(name, value)
             template.parse(value)
 
 

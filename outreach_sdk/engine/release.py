@@ -14,11 +14,23 @@ from outreach_sdk.engine.progress import person_name, plan_next, reschedule
 from outreach_sdk.errors import MailError, MailRateLimited, MailTemporary
 from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step, open_attempt
 
-__all__ = ["MAX_TRIES", "held_up", "left_unknown", "pause", "refused", "release", "retry_later", "unforeseen"]
+__all__ = [
+    "MAX_TRIES",
+    "UNBUILT",
+    "held_up",
+    "left_unknown",
+    "pause",
+    "refused",
+    "release",
+    "retry_later",
+    "unforeseen",
+]
 
 MAX_TRIES = 24
 """Failures of one e-mail in a row, the waits between them doubling up to 15 minutes, before its journey pauses:
 about four hours."""
+
+UNBUILT = "the message couldn't be built"
 
 
 def release(
@@ -81,7 +93,7 @@ def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) 
 
 
 def _pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> None:
-    store, now = engine.store, engine.now()
+    store, now, why = engine.store, engine.now(), why.rstrip(".")
     with store.tx():
         if move_journey(store, entry["journey_id"], JourneyStatus.PAUSED, reason, now, detail=why):
             notify(
@@ -98,9 +110,11 @@ def _pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, 
             )
 
 
-def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
+def refused(
+    engine: Engine, entry: dict[str, Any], why: str, *, told: str = "the mailbox refused the message"
+) -> str:
     """A definite, lasting no: the attempt failed, the journey pauses, the owner hears why (rule 13)."""
-    store, now = engine.store, engine.now()
+    store, now, why = engine.store, engine.now(), why.rstrip(".")
     with store.tx():
         if not move_outbox(
             store,
@@ -117,7 +131,7 @@ def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
             return "failed"
         open_attempt(store, entry["id"], engine.new_key())
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.FAILED, now)
-        _pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
+        _pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"{told}: {why}")
     return "failed"
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from outreach_sdk.domain.given import several
 from outreach_sdk.domain.sequence import (
     DEFAULT_SKIP_AFTER,
     Instant,
@@ -71,13 +72,14 @@ class StepWriting:
         thread: Literal["new", "reply"] | None = None,
         manual: bool = False,
         skip_after: SkipAfter = None,
-        cc: Iterable[str] = (),
-        bcc: Iterable[str] = (),
+        cc: str | Iterable[str] = (),
+        bcc: str | Iterable[str] = (),
         mailbox: Mailbox | str | None = None,
         alias: str | None = None,
     ) -> Step:
         """Add an e-mail at the end. `thread`: None means "new" with a subject or as the first
-        e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never."""
+        e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never.
+        `cc`, `bcc`: one address or several; each may be a merge field. InvalidInput."""
         has_email = any(s["kind"] == "email" for s in self._live())
         box = None if mailbox is None else mailbox_id(self._session, mailbox)
         chosen = thread or ("new" if subject is not None or not has_email else "reply")
@@ -89,8 +91,8 @@ class StepWriting:
             chosen,
             manual,
             seconds_of(skip_after) if manual else None,
-            tuple(cc),
-            tuple(bcc),
+            several("cc", cc),
+            several("bcc", bcc),
             box,
             self._alias(alias, box),
         )
@@ -160,8 +162,8 @@ class StepWriting:
             changes.get("thread", plan.thread),
             changes.get("manual", plan.manual),
             seconds_of(changes["skip_after"]) if "skip_after" in changes else plan.skip_after,
-            tuple(changes.get("cc", plan.cc)),
-            tuple(changes.get("bcc", plan.bcc)),
+            several("cc", changes.get("cc", plan.cc)),
+            several("bcc", changes.get("bcc", plan.bcc)),
             box,
             self._alias(alias, box) if {"alias", "mailbox"} & set(changes) else alias,
         )
