@@ -39,6 +39,8 @@ def check_line(field: str, value: Any) -> str:
 
 def without_controls(text: str) -> str:
     """`text` as it may leave: other characters that break lines become line feeds, the rest of them goes."""
+    if _CONTROLS.search(text) is None:
+        return text
     return _CONTROLS.sub("", _BREAKS.sub("\n", text))
 
 

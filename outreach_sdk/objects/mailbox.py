@@ -325,7 +325,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
 
     @spacing.setter
     def spacing(self, seconds: float) -> None:
-        if not 0 <= seconds <= 86_400:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 86_400:
             raise InvalidInput("spacing", seconds, "Give seconds from 0 to a day.")
         self._row()
         self._session.store.write(

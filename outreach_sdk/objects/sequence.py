@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
 
 from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.given import check_text
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
@@ -74,20 +76,24 @@ class Sequence(
     # -- finding -------------------------------------------------------------------------------
     @classmethod
     def create(
-        cls, name: str | None = None, *, mailbox: Mailbox | str | None = None, timezone: str | None = None
+        cls,
+        name: str | None = None,
+        *,
+        mailbox: Mailbox | str | None = None,
+        timezone: str | ZoneInfo | None = None,
     ) -> Sequence:
         """A new, empty sequence of one's own. `mailbox`: what it sends from (default: one's default
         mailbox); `timezone`: IANA name (default: this machine's)."""
         session = current()
         session.check_access()
-        name_of_zone = timezone or local_zone()
-        zone(name_of_zone)
+        named = "" if name is None else check_text("name", name).strip()
+        name_of_zone = local_zone() if timezone is None or timezone == "" else zone(timezone).key
         sequence_id = session.store.insert(
             "sequences",
             {
                 "workspace_id": session.workspace_id,
                 "owner_id": session.user["id"],
-                "name": (name or "").strip(),
+                "name": named,
                 "active": False,
                 "timezone": name_of_zone,
                 "mailbox_id": mailbox_id(session, mailbox),
@@ -143,8 +149,9 @@ class Sequence(
 
     @name.setter
     def name(self, value: str) -> None:
+        named = check_text("name", value).strip()
         self._row()
-        self._session.store.write("UPDATE sequences SET name = ? WHERE id = ?", value.strip(), self.id)
+        self._session.store.write("UPDATE sequences SET name = ? WHERE id = ?", named, self.id)
 
     def set_mailbox(self, mailbox: Mailbox | str) -> None:
         """Send from this mailbox; what isn't `sending` yet follows."""

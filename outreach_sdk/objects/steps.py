@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -183,7 +184,7 @@ class StepWriting:
         """Move step `n` to place `to` (both from 1). Journeys that are past either place don't go back."""
         step = self._nth(n)
         others = [s for s in self._live() if s["id"] != step["id"]]
-        if not 1 <= to <= len(others) + 1:
+        if not isinstance(to, int) or not 1 <= to <= len(others) + 1:
             raise InvalidInput("to", to, f"Give a place from 1 to {len(others) + 1}.")
         store = self._session.store
 
@@ -220,7 +221,7 @@ class StepWriting:
 
     def _nth(self, n: int) -> dict[str, Any]:
         live = self._live()
-        if not 1 <= n <= len(live):
+        if not isinstance(n, int) or not 1 <= n <= len(live):
             raise InvalidInput("n", n, f"The sequence has {len(live)} steps, counted from 1.")
         return live[n - 1]
 
@@ -239,7 +240,13 @@ def seconds_of(value: SkipAfter) -> float | None:
         return DEFAULT_SKIP_AFTER.total_seconds()
     if value is False:
         return None
-    return value.total_seconds() if isinstance(value, dt.timedelta) else float(value)
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if value is True or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidInput(
+            "skip_after", value, "Give a timedelta or seconds, None for 3 days, False for never."
+        )
+    return float(value)
 
 
 def columns_of(plan: StepPlan) -> dict[str, Any]:
