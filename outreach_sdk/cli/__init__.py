@@ -22,7 +22,8 @@ COMMANDS = (_engine, _enrichment, _keys, _people, _webhooks)
 
 
 def main() -> None:
-    """The entry point: every OutreachError becomes one sentence on stderr and exit status 1."""
+    """The entry point: every OutreachError, and what the system refuses, becomes one sentence on stderr and exit
+    status 1."""
     try:
         outreach(standalone_mode=False)
     except click.exceptions.Exit as exc:
@@ -34,4 +35,8 @@ def main() -> None:
         sys.exit(2)
     except OutreachError as exc:
         click.echo(str(exc), err=True)
+        sys.exit(1)
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        click.echo(f"{where}{exc.strerror or exc}. Give another place, or make room there.", err=True)
         sys.exit(1)

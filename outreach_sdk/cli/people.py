@@ -142,6 +142,26 @@ def sequence_export(name: str, path: str, what: str, as_json: bool) -> None:
 outreach.add_command(sequence_export, "export")
 
 
+SHOWN = 20
+
+
+def _say_report(report: Any, as_json: bool) -> None:
+    """The counts, and under "rejected" each row that wasn't enrolled, with its outcome and reason."""
+    left = [r for r in report.rows.iter_rows(named=True) if r["outcome"] in ("rejected", "held_back")]
+
+    def who(row: dict[str, Any]) -> str:
+        return f"{row['email']} " if row["email"] else ""
+
+    def plain(_: Any) -> str:
+        lines = [
+            f"  row {r['row']}: {who(r)}{r['outcome'].replace('_', ' ')}, {r['reason']}" for r in left[:SHOWN]
+        ]
+        more = [f"  and {len(left) - SHOWN:,} more: --json names them all"] if len(left) > SHOWN else []
+        return "\n".join([repr(report), *lines, *more])
+
+    say({**report.counts(), "notice": report.notice, "rejected": left}, as_json, plain)
+
+
 @outreach.command()
 @click.argument("name")
 @click.argument("file", type=click.Path(dir_okay=False))
@@ -151,7 +171,7 @@ outreach.add_command(sequence_export, "export")
 def enroll(name: str, file: str, paused: bool, dry_run: bool, as_json: bool) -> None:
     """Enrol the people of FILE into the sequence NAME."""
     report = _sequence(name).enroll(Path(file), paused=paused, dry_run=dry_run)
-    say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
+    _say_report(report, as_json)
 
 
 def _model_mapper() -> Any:
@@ -190,7 +210,7 @@ def import_file(file: str, show_mapping: bool, no_ai: bool, name: str | None, as
     if name is None:
         raise click.UsageError("Say --sequence NAME, or --show-mapping.")
     report = _sequence(name).import_csv(file, ai=not no_ai)
-    say({**report.counts(), "notice": report.notice}, as_json, lambda _: repr(report))
+    _say_report(report, as_json)
 
 
 @outreach.group()

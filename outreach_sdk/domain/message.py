@@ -41,7 +41,7 @@ KEY_HEADER = "X-Outreach-Key"
 # Default folding breaks long In-Reply-To and List-Unsubscribe values, so lines may reach RFC 5322's limit.
 POLICY = email.policy.SMTP.clone(max_line_length=998)
 
-_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029]")
+_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
 _ADDRESS = re.compile(r"^[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+$")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from outreach_sdk.domain import template
+from outreach_sdk.domain.given import check_copied, check_line, check_text
 from outreach_sdk.domain.message import check_header_value
 from outreach_sdk.domain.snippets import snippet_names
 from outreach_sdk.domain.variants import FIRST, Variant
@@ -36,6 +37,8 @@ __all__ = [
     "zone",
 ]
 
+_ZONE = "Give a name like Europe/Madrid (IANA time zones)."
+
 DEFAULT_SKIP_AFTER = dt.timedelta(days=3)
 
 
@@ -56,12 +59,16 @@ class StepKind(StrEnum):
     SMS = "sms"
 
 
-def zone(name: str, *, field_name: str = "timezone") -> zoneinfo.ZoneInfo:
+def zone(name: str | zoneinfo.ZoneInfo, *, field_name: str = "timezone") -> zoneinfo.ZoneInfo:
     """The zone called `name`; raises UnknownTimezone."""
+    if isinstance(name, zoneinfo.ZoneInfo) and name.key:
+        name = name.key
+    if not isinstance(name, str):
+        raise InvalidInput(field_name, name, _ZONE)
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise UnknownTimezone(field_name, name, "Give a name like Europe/Madrid (IANA time zones).") from exc
+        raise UnknownTimezone(field_name, name, _ZONE) from exc
 
 
 def first_zone(*names: str | None) -> zoneinfo.ZoneInfo:
@@ -87,22 +94,27 @@ class SpecificTime:
     at: dt.datetime
     timezone: str | None = None
 
-    def __init__(self, at: dt.datetime | str, timezone: str | None = None) -> None:
+    def __init__(self, at: dt.datetime | str, timezone: str | zoneinfo.ZoneInfo | None = None) -> None:
+        known = None if timezone is None else zone(timezone)
         if isinstance(at, str):
             try:
                 moment = dt.datetime.fromisoformat(at)
             except ValueError as exc:
                 raise InvalidInput("at", at, 'Write it like "2026-12-01 09:00" or ISO 8601.') from exc
-        else:
+        elif isinstance(at, dt.datetime):
             moment = at
+        else:
+            raise InvalidInput("at", at, 'Give a date and a time: "2026-12-01 09:00", or a datetime.')
         if moment.tzinfo is None:
-            if timezone is None:
+            if known is None:
                 raise NaiveDatetime("at", at, 'Say how to read it: timezone="Europe/Madrid", or an offset.')
-            moment = moment.replace(tzinfo=zone(timezone))
-        elif timezone is not None:
-            zone(timezone)
-        object.__setattr__(self, "at", moment.astimezone(dt.UTC))
-        object.__setattr__(self, "timezone", timezone)
+            moment = moment.replace(tzinfo=known)
+        try:
+            utc = moment.astimezone(dt.UTC)
+        except OverflowError:
+            raise InvalidInput("at", at, "Give a moment within the years 1 to 9999, in UTC too.") from None
+        object.__setattr__(self, "at", utc)
+        object.__setattr__(self, "timezone", None if known is None else known.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,7 @@ class NextBusinessDay:
         if parsed.tzinfo is not None:
             raise InvalidInput("at", self.at, "Leave the offset out and name the zone in timezone=.")
         if self.timezone not in (None, "candidate"):
-            zone(str(self.timezone))
+            object.__setattr__(self, "timezone", zone(self.timezone).key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +143,9 @@ class Later:
     seconds: float
 
     def __init__(self, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        for unit, count in (("days", days), ("hours", hours), ("minutes", minutes), ("seconds", seconds)):
+            if isinstance(count, bool) or not isinstance(count, int | float):
+                raise InvalidInput(unit, count, "Give a number.")
         total = days * 86_400 + hours * 3_600 + minutes * 60 + seconds
         if not 0 <= total <= 3_660 * 86_400:
             raise InvalidInput("delay", total, "Give a delay from 0 seconds to ten years.")
@@ -224,10 +239,9 @@ class StepPlan:
 def check_step(plan: StepPlan) -> None:
     """Refuse what could never be sent: header injection, templates that don't parse, odd durations."""
     if plan.subject is not None:
-        check_header_value("subject", plan.subject)
-        template.parse(plan.subject)
+        template.parse(check_line("subject", plan.subject))
     if plan.body is not None:
-        template.parse(plan.body)
+        template.parse(check_text("body" if plan.kind is StepKind.EMAIL else "note", plan.body))
     if plan.thread not in ("new", "reply"):
         raise InvalidInput("thread", plan.thread, 'Use "new" or "reply".')
     if plan.skip_after is not None and plan.skip_after < 0:
@@ -236,7 +250,7 @@ def check_step(plan: StepPlan) -> None:
         raise InvalidInput("mailbox", plan.mailbox_id, 'Another sender starts its own thread: thread="new".')
     for name, values in (("cc", plan.cc), ("bcc", plan.bcc)):
         for value in values:
-            check_header_value(name, value)
+            check_copied(name, value)
             template.parse(value)
 
 

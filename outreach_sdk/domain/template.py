@@ -21,6 +21,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from outreach_sdk.domain.given import without_controls
 from outreach_sdk.errors import MissingField, TemplateError
 
 __all__ = [
@@ -408,7 +409,7 @@ def _run(
                 f"The text comes out longer than {MAX_OUTPUT_CHARS} characters.",
             )
         pieces.append(piece)
-    return "".join(pieces), absent
+    return without_controls("".join(pieces)), absent
 
 
 def _unknown_snippet(name: str) -> str:

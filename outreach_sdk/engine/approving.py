@@ -6,6 +6,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
 
+from outreach_sdk.domain.given import check_text
 from outreach_sdk.domain.message import check_header_value, clean_html, is_html
 from outreach_sdk.domain.snippets import literal
 from outreach_sdk.engine.context import Engine
@@ -123,6 +124,7 @@ def _edited(draft: Draft, row: Read, subject: str | None, body: str | None) -> _
         if subject is not None:
             check_header_value("subject", subject)
         if body is not None:
+            check_text("body", body)
             # Text that only looks like HTML for what was merged into it stays text.
             rich = is_html(body) and (
                 draft.problem is not None or not is_html(draft.body) or draft.html == draft.body

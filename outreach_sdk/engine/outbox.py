@@ -9,7 +9,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.hand import Hand
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.recover import recover, unreachable
-from outreach_sdk.errors import MailAuthError, MailError, MailRefused
+from outreach_sdk.errors import InvalidInput, MailAuthError, MailError, MailRefused
 from outreach_sdk.storage.claims import Claim
 from outreach_sdk.storage.entries import load_entries
 
@@ -42,6 +42,8 @@ def process(engine: Engine, claim: Claim, hand: Hand | None = None) -> str:
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return "reauthorise"
     except MailRefused as exc:
+        if isinstance(exc.__cause__, InvalidInput):  # our own no, before the provider was asked
+            return release.refused(engine, entry, str(exc), told=release.UNBUILT)
         return release.refused(engine, entry, str(exc))
     except MailError as exc:  # nothing was sent: drafts and looks only
         return release.held_up(engine, entry, exc)

@@ -87,7 +87,7 @@ def open_table(
         return _of_rows(headers, people.itertuples(index=False, name=None), how, total=len(people))
     if isinstance(people, Mapping):
         people = [people]
-    dicts = list(people)
+    dicts = list(people) if isinstance(people, Iterable) else [people]
     if not all(isinstance(d, Mapping) for d in dicts):
         raise ImportRefused(
             "people", type(people).__name__, "Give a file path, a polars or pandas frame, or a list of dicts."

@@ -16,6 +16,7 @@ from outreach_sdk.storage.transitions import move_journey, move_outbox, move_ste
 
 __all__ = [
     "MAX_TRIES",
+    "UNBUILT",
     "held_up",
     "left_unknown",
     "pause",
@@ -29,6 +30,8 @@ __all__ = [
 MAX_TRIES = 24
 """Failures of one e-mail in a row, the waits between them doubling up to 15 minutes, before its journey pauses:
 about four hours."""
+
+UNBUILT = "the message couldn't be built"
 
 
 def release(
@@ -92,7 +95,7 @@ def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) 
 
 def pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> None:
     """Pause the entry's journey and tell its owner, in the caller's transaction or one of its own."""
-    store, now = engine.store, engine.now()
+    store, now, why = engine.store, engine.now(), why.rstrip(".")
     with store.tx():
         if move_journey(store, entry["journey_id"], JourneyStatus.PAUSED, reason, now, detail=why):
             notify(
@@ -109,9 +112,11 @@ def pause_and_tell(engine: Engine, entry: dict[str, Any], reason: PauseReason, w
             )
 
 
-def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
+def refused(
+    engine: Engine, entry: dict[str, Any], why: str, *, told: str = "the mailbox refused the message"
+) -> str:
     """A definite, lasting no: the attempt failed, the journey pauses, the owner hears why (rule 13)."""
-    store, now = engine.store, engine.now()
+    store, now, why = engine.store, engine.now(), why.rstrip(".")
     with store.tx():
         if not move_outbox(
             store,
@@ -128,7 +133,7 @@ def refused(engine: Engine, entry: dict[str, Any], why: str) -> str:
             return "failed"
         open_attempt(store, entry["id"], engine.new_key())
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.FAILED, now)
-        pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"the mailbox refused the message: {why}")
+        pause_and_tell(engine, entry, PauseReason.SEND_FAILED, f"{told}: {why}")
     return "failed"
 
 

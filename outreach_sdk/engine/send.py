@@ -27,6 +27,7 @@ from outreach_sdk.engine.hand import Hand
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.progress import handled
 from outreach_sdk.engine.release import (
+    UNBUILT,
     held_up,
     left_unknown,
     pause,
@@ -102,7 +103,7 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     except MissingField as exc:
         return pause(engine, entry, PauseReason.MISSING_FIELD, f"{', '.join(exc.fields)} is missing")
     except OutreachError as exc:
-        return pause(engine, entry, PauseReason.SEND_FAILED, str(exc))
+        return pause(engine, entry, PauseReason.SEND_FAILED, f"{UNBUILT}: {exc}")
     if unapproved(entry, entry["review"], entry["approved_hash"]):
         return review.hold_back(engine, entry)
     if message is None:  # the sequence broke after activation: it waits, its problems shown

@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Any
 
 from outreach_sdk.domain import template
+from outreach_sdk.domain.given import check_line, check_text
 from outreach_sdk.domain.journey import JourneyStatus, StepStatus
-from outreach_sdk.domain.message import check_header_value
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
@@ -178,7 +178,9 @@ def edit(
     if not sets:
         raise InvalidInput("subject, body", None, "Give the text to change.")
     if subject is not None:
-        check_header_value("subject", subject)
+        check_line("subject", subject)
+    if body is not None:
+        check_text("body", body)
     for text in sets.values():
         template.parse(text)
     same = " AND ".join(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from outreach_sdk.domain import template
+from outreach_sdk.domain.given import check_text
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.variants import live, stored_form
 from outreach_sdk.engine.compose import snippets, with_snippets
@@ -42,7 +43,7 @@ def keep_snippet(
         ):
             raise NotFound(f"You have no snippet {name!r}.")
         return
-    if not text.strip():
+    if not check_text("text", text).strip():
         raise InvalidInput("text", text, "Write something, or give None to forget the snippet.")
     template.parse(text, field=f"snippet {name}")
     if template.calls(text):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
 from outreach_sdk.domain.events import InterviewScheduled
+from outreach_sdk.domain.given import check_text
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.engine import bookings, contact_points, erasing, holding
@@ -143,6 +144,8 @@ class Candidate(Shown):
     def find(cls, text: str = "") -> pl.DataFrame:
         """Frame of people whose name, company or address holds `text`: id, first_name, last_name, company,
         title, linkedin, created_at."""
+        if not isinstance(text, str):
+            raise InvalidInput("text", text, "Give part of a name, a company or an address.")
         like = f"%{text.lower()}%"
         rows = current().scope.find(
             "candidates",
@@ -271,6 +274,8 @@ class Candidate(Shown):
     ) -> int:
         """Note an interview they have, found elsewhere than in a connected calendar or ATS; how many journeys of
         theirs stopped, whoever's. Owners are told. The same `external_id` again is the same interview, moved."""
+        if not isinstance(starts_at, dt.datetime):
+            raise InvalidInput("starts_at", starts_at, "Give a datetime with a time zone.")
         if starts_at.tzinfo is None:
             raise NaiveDatetime("starts_at", starts_at, "Give it a time zone.")
         self._row()
@@ -299,7 +304,8 @@ class Candidate(Shown):
         return session.store.run(work)
 
     def suppress(self, reason: str = "by hand") -> None:
-        """Never write to any of their addresses again; their journeys are cancelled, at once."""
+        """Never write to any of their addresses again; their journeys are cancelled, at once. InvalidInput."""
+        check_text("reason", reason)
         self._row()
         session, now = self._session, self._session.now()
         with session.store.tx():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.given import several
 from outreach_sdk.engine import imports
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
@@ -41,7 +42,7 @@ class SequenceEnrolling:
         mapping: Mapping[str, str | None] | None = None,
         prefer: str | None = None,
         dry_run: bool = False,
-        override: Iterable[str] = (),
+        override: str | Iterable[str] = (),
     ) -> EnrollmentReport:
         """Enrol a frame, dicts or a file. `prefer`: "work" | "personal", which of a candidate's addresses to use
         (default: the sequence's, one's own, the workspace's preference, else the address the row names). `dry_run`
@@ -49,10 +50,11 @@ class SequenceEnrolling:
         invalid_address, interview_ahead, off_limits, ats_in_process, ats_rejected, ats_hired, ats_unchecked).
         `enrich` has missing addresses found by the engine's workers; their journeys go on with them. ImportRefused
         where it can't be read as people."""
-        lifted = tuple(override)
+        lifted = several("override", override)
+        _check_mapping(mapping)
         may = [name for name in HOLD_BACKS if name not in FIRM]
-        if wrong := set(lifted) - set(may):
-            raise InvalidInput("override", sorted(wrong), f"Use {', '.join(may)}.")
+        if wrong := [name for name in lifted if name not in may]:
+            raise InvalidInput("override", wrong, f"Use {', '.join(may)}.")
         preferred("prefer", prefer)
         if isinstance(people, (str, Path)) and not dry_run:
             return self._imported(Path(people), mapping, paused, lifted, prefer, wait=True, enrich=enrich)
@@ -110,6 +112,9 @@ class SequenceEnrolling:
         on where this one stopped, should it die. Columns that the rules leave open are asked about at OpenAI, where
         a key is set and unless `ai` is False: the headers leave this machine, values only as shapes (`Xxx 99`).
         ImportRefused where the file can't be read as people."""
+        if not isinstance(path, (str, Path)):
+            raise InvalidInput("path", path, "Give the file's path; enroll takes frames and dicts.")
+        _check_mapping(mapping)
         return self._imported(Path(path), mapping, paused, (), None, wait=wait, ai=ai)
 
     def _import_file(
@@ -165,3 +170,8 @@ class SequenceEnrolling:
 
     def _mapper(self) -> Mapper:
         return mapper_of(self._session.engine, self._session.workspace_id)
+
+
+def _check_mapping(mapping: Any) -> None:
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise InvalidInput("mapping", mapping, 'Give field and column, like {"email": "E-Mail"}.')

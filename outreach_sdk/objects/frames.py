@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +42,34 @@ def frame(rows: list[dict[str, Any]], **columns: str) -> pl.DataFrame:
 
 
 def written(table: pl.DataFrame, where: Path) -> Path:
-    """Write a frame as .csv, .parquet, .xlsx or .jsonl. InvalidInput for another ending."""
+    """Write a frame as .csv, .parquet, .xlsx or .jsonl: whole, or not at all. InvalidInput for another ending, and
+    for where it can't be written."""
     import polars as pl
+
+    if where.suffix not in (".csv", ".parquet", ".xlsx", ".jsonl"):
+        raise InvalidInput("path", where.suffix or str(where), "End it in .csv, .parquet, .xlsx or .jsonl.")
+    if where.is_dir():
+        raise InvalidInput("path", str(where), "It is a folder: give a file in it.")
+    if not where.parent.is_dir():
+        raise InvalidInput("path", str(where), f"The folder {where.parent} doesn't exist: make it first.")
+    half = where.with_name(f".{where.stem}-{secrets.token_hex(4)}{where.suffix}")
+    try:
+        _write(table, half)
+        half.replace(where)
+    except (OSError, pl.exceptions.ComputeError) as exc:
+        why = (exc.strerror if isinstance(exc, OSError) else None) or str(exc).replace(str(half), str(where))
+        raise InvalidInput(
+            "path", str(where), f"It can't be written there ({why}): make room, or choose another place."
+        ) from exc
+    finally:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+    return where
+
+
+def _write(table: pl.DataFrame, where: Path) -> None:
+    import polars as pl
+    from xlsxwriter import Workbook  # type: ignore[import-untyped]
 
     if where.suffix in (".csv", ".xlsx"):
         # What a spreadsheet would run: https://owasp.org/www-community/attacks/CSV_Injection
@@ -59,12 +88,14 @@ def written(table: pl.DataFrame, where: Path) -> Path:
             table.write_parquet(where)
         case ".jsonl":
             table.write_ndjson(where)
-        case ".xlsx":  # which knows no time zones
+        case _:  # .xlsx, which knows no time zones
             times = pl.selectors.temporal()
-            table.with_columns(times.dt.replace_time_zone(None)).write_excel(where)
-        case other:
-            raise InvalidInput("path", other or str(where), "End it in .csv, .parquet, .xlsx or .jsonl.")
-    return where
+            whole = io.BytesIO()
+            # In memory, for on a full disk its files of its own break off in the middle, and stay.
+            options = {"in_memory": True, "nan_inf_to_errors": True, "strings_to_formulas": False}
+            with Workbook(whole, options | {"default_date_format": "yyyy-mm-dd;@"}) as book:
+                table.with_columns(times.dt.replace_time_zone(None)).write_excel(book)
+            where.write_bytes(whole.getvalue())
 
 
 def read_back(where: Path) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session, colleague
 from outreach_sdk.storage.claims import lent_to
+from outreach_sdk.storage.fields import storable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +22,8 @@ __all__ = ["MailboxCare", "usable_mailbox"]
 
 def usable_mailbox(session: Session, address_or_id: str | int) -> dict[str, Any]:
     """The row of a mailbox one owns (or, as an admin, sees) or was lent; NotFound otherwise."""
+    if not storable(address_or_id):
+        raise NotFound(f"There is no mailbox {address_or_id!r}.")
     column = "id" if isinstance(address_or_id, int) else "address"
     found = session.scope.find("mailboxes", f"x.{column} = ?", (address_or_id,)) or session.store.rows(
         f"SELECT m.* FROM mailboxes m WHERE m.workspace_id = ? AND m.{column} = ? AND {lent_to('m', '?')} "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.given import check_line
 from outreach_sdk.engine import sync
 from outreach_sdk.engine.calendars import NO_CALENDAR, calendar_state
 from outreach_sdk.engine.confined import confined_to
@@ -90,6 +91,13 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         if provider not in ("gmail", "outlook"):
             raise InvalidInput("provider", provider, 'Use "gmail" or "outlook".')
         _check_tenant(tenant)
+        for field, value in (("refresh_token", refresh_token), ("client_id", client_id)):
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidInput(
+                    field, value, "Give what the provider gave: without it nothing can be sent."
+                )
+        if not isinstance(client_secret, str) or (provider == "gmail" and not client_secret.strip()):
+            raise InvalidInput("client_secret", client_secret, "Give the application's secret.")
         session = current()
         tokens: dict[str, Any] = {"refresh_token": refresh_token, "client_id": client_id}
         tokens |= {"client_secret": client_secret, "calendar": calendar}
@@ -119,6 +127,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         In a shared set-up, where this process holds no keys, a link to the web service is shown instead, and
         this waits up to `wait` seconds for it: its application counts, so leave `client_secrets` out.
         Raises SignInRefused (denied, another account, too late), NotReady, MailTemporary."""
+        check_line("name", name)
         session = current()
         if not Vault.held(session.settings):
             if client_secrets is not None:
@@ -154,6 +163,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         public with the redirect address http://localhost; `tenant` its directory, where it isn't open to
         every one. `device=True` shows a code to type on any device instead of opening a browser. All else as
         in `connect_gmail`."""
+        check_line("name", name)
         session = current()
         if not Vault.held(session.settings):
             if client_id is not None:
@@ -225,6 +235,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
 
     @classmethod
     def _link(cls, digest: str, provider: str, address: str | None, name: str, calendar: bool) -> int:
+        check_line("name", name)
         session = current()
         return put_link(
             session.engine,
@@ -247,6 +258,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         config: dict[str, Any],
         tokens: dict[str, Any] | None,
     ) -> Mailbox:
+        check_line("name", name)
         row = {
             "workspace_id": session.workspace_id,
             "owner_id": session.user["id"],
@@ -313,7 +325,7 @@ class Mailbox(SendingAs, MailboxCare, Shown):
 
     @spacing.setter
     def spacing(self, seconds: float) -> None:
-        if not 0 <= seconds <= 86_400:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 86_400:
             raise InvalidInput("spacing", seconds, "Give seconds from 0 to a day.")
         self._row()
         self._session.store.write(

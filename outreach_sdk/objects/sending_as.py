@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.given import check_text, without_controls
 from outreach_sdk.domain.message import clean_html
 from outreach_sdk.engine.mailboxes import remember_identities
 from outreach_sdk.errors import InvalidInput
@@ -74,7 +75,7 @@ class SendingAs:
 
     @signature.setter
     def signature(self, text: str | None) -> None:
-        if text is not None and len(text) > 20_000:
+        if text is not None and len(check_text("signature", text)) > 20_000:
             raise InvalidInput("signature", f"{len(text)} characters", "Use 20,000 at most.")
         self._row()
         kept = text if text and text.strip() else None
@@ -91,5 +92,5 @@ class SendingAs:
         chosen = [i for i in found if (i.address.lower() == wanted if wanted else i.default)] or found[:1]
         if not chosen[0].signature.strip():
             raise InvalidInput("signature", chosen[0].address, "Gmail keeps none for it: set box.signature.")
-        self.signature = clean_html(chosen[0].signature)
+        self.signature = without_controls(clean_html(chosen[0].signature))
         return str(self.signature)

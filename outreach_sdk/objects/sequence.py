@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
 
 from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.given import check_text
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
@@ -75,29 +77,33 @@ class Sequence(
     # -- finding -------------------------------------------------------------------------------
     @classmethod
     def create(
-        cls, name: str | None = None, *, mailbox: Mailbox | str | None = None, timezone: str | None = None
+        cls,
+        name: str | None = None,
+        *,
+        mailbox: Mailbox | str | None = None,
+        timezone: str | ZoneInfo | None = None,
     ) -> Sequence:
         """A new, empty sequence of one's own. `mailbox`: what it sends from (default: one's default
         mailbox); `timezone`: IANA name (default: this machine's). InvalidInput where one has a sequence of this name
         with people in it: a cell that is run again must not write to them again."""
         session = current()
         session.check_access()
-        if name and session.store.value(
+        named = "" if name is None else check_text("name", name).strip()
+        name_of_zone = local_zone() if timezone is None or timezone == "" else zone(timezone).key
+        if named and session.store.value(
             "SELECT 1 FROM sequences s WHERE s.owner_id = ? AND s.name = ? AND EXISTS (SELECT 1 FROM journeys j "
             "WHERE j.sequence_id = s.id) LIMIT 1",
             session.user["id"],
-            name.strip(),
+            named,
         ):
-            told = f"You have one with people in it: Sequence.get({name.strip()!r}) opens it. Or give another name."
-            raise InvalidInput("name", name, told)
-        name_of_zone = timezone or local_zone()
-        zone(name_of_zone)
+            told = f"You have one with people in it: Sequence.get({named!r}) opens it. Or give another name."
+            raise InvalidInput("name", named, told)
         sequence_id = session.store.insert(
             "sequences",
             {
                 "workspace_id": session.workspace_id,
                 "owner_id": session.user["id"],
-                "name": (name or "").strip(),
+                "name": named,
                 "active": False,
                 "timezone": name_of_zone,
                 "mailbox_id": mailbox_id(session, mailbox),
@@ -153,8 +159,9 @@ class Sequence(
 
     @name.setter
     def name(self, value: str) -> None:
+        named = check_text("name", value).strip()
         self._row()
-        self._session.store.write("UPDATE sequences SET name = ? WHERE id = ?", value.strip(), self.id)
+        self._session.store.write("UPDATE sequences SET name = ? WHERE id = ?", named, self.id)
 
     def set_mailbox(self, mailbox: Mailbox | str) -> None:
         """Send from this mailbox; what isn't `sending` yet follows."""

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from outreach_sdk.config import Settings
+from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.given import check_line
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.errors import AccessDenied, ConfigError, InvalidInput, NotFound, NotReady
 from outreach_sdk.storage import wall
@@ -196,7 +198,12 @@ def _embedded_user(engine: Engine, settings: Settings, now: dt.datetime) -> dict
 
 def add_user(name: str, *, email: str | None = None, admin: bool = False) -> dict[str, Any]:
     """A new user with an API key that is shown this once. The first user of a database makes its workspace
-    and is an admin; after that an admin must be acting (OUTREACH_API_KEY). InvalidInput if the name is taken."""
+    and is an admin; after that an admin must be acting (OUTREACH_API_KEY). InvalidInput
+    if the name is blank or taken, or the e-mail address can't be one."""
+    name = check_line("name", name).strip()
+    if not name:
+        raise InvalidInput("name", name, "Give the name that colleagues know them by.")
+    email = None if email is None else normalise_email(email)
     settings = Settings.from_env()
     engine = open_engine(settings)
     store, now = engine.store, engine.now()

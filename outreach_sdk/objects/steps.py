@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from outreach_sdk.domain.given import several
 from outreach_sdk.domain.sequence import (
     DEFAULT_SKIP_AFTER,
     Instant,
@@ -71,13 +73,14 @@ class StepWriting:
         thread: Literal["new", "reply"] | None = None,
         manual: bool = False,
         skip_after: SkipAfter = None,
-        cc: Iterable[str] = (),
-        bcc: Iterable[str] = (),
+        cc: str | Iterable[str] = (),
+        bcc: str | Iterable[str] = (),
         mailbox: Mailbox | str | None = None,
         alias: str | None = None,
     ) -> Step:
         """Add an e-mail at the end. `thread`: None means "new" with a subject or as the first
-        e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never."""
+        e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never.
+        `cc`, `bcc`: one address or several; each may be a merge field. InvalidInput."""
         has_email = any(s["kind"] == "email" for s in self._live())
         box = None if mailbox is None else mailbox_id(self._session, mailbox)
         chosen = thread or ("new" if subject is not None or not has_email else "reply")
@@ -89,8 +92,8 @@ class StepWriting:
             chosen,
             manual,
             seconds_of(skip_after) if manual else None,
-            tuple(cc),
-            tuple(bcc),
+            several("cc", cc),
+            several("bcc", bcc),
             box,
             self._alias(alias, box),
         )
@@ -160,8 +163,8 @@ class StepWriting:
             changes.get("thread", plan.thread),
             changes.get("manual", plan.manual),
             seconds_of(changes["skip_after"]) if "skip_after" in changes else plan.skip_after,
-            tuple(changes.get("cc", plan.cc)),
-            tuple(changes.get("bcc", plan.bcc)),
+            several("cc", changes.get("cc", plan.cc)),
+            several("bcc", changes.get("bcc", plan.bcc)),
             box,
             self._alias(alias, box) if {"alias", "mailbox"} & set(changes) else alias,
         )
@@ -181,7 +184,7 @@ class StepWriting:
         """Move step `n` to place `to` (both from 1). Journeys that are past either place don't go back."""
         step = self._nth(n)
         others = [s for s in self._live() if s["id"] != step["id"]]
-        if not 1 <= to <= len(others) + 1:
+        if not isinstance(to, int) or not 1 <= to <= len(others) + 1:
             raise InvalidInput("to", to, f"Give a place from 1 to {len(others) + 1}.")
         store = self._session.store
 
@@ -218,7 +221,7 @@ class StepWriting:
 
     def _nth(self, n: int) -> dict[str, Any]:
         live = self._live()
-        if not 1 <= n <= len(live):
+        if not isinstance(n, int) or not 1 <= n <= len(live):
             raise InvalidInput("n", n, f"The sequence has {len(live)} steps, counted from 1.")
         return live[n - 1]
 
@@ -237,7 +240,13 @@ def seconds_of(value: SkipAfter) -> float | None:
         return DEFAULT_SKIP_AFTER.total_seconds()
     if value is False:
         return None
-    return value.total_seconds() if isinstance(value, dt.timedelta) else float(value)
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if value is True or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidInput(
+            "skip_after", value, "Give a timedelta or seconds, None for 3 days, False for never."
+        )
+    return float(value)
 
 
 def columns_of(plan: StepPlan) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.given import check_text
 from outreach_sdk.engine import holding, people
 from outreach_sdk.engine.confined import confined_to
 from outreach_sdk.errors import InvalidInput
@@ -40,6 +41,7 @@ class SuppressionList:
         that do are cancelled, at once; how many were new. `values`: one, several, a frame, or a CSV file with a column
         value, email, address or domain (and, if it has one, reason). InvalidInput names what is neither, and then
         nothing was changed."""
+        check_text("reason", reason)
         listed = [(*holding.read_value(text), why) for text, why in _listed(values, reason)]
         user = self._session.user["id"]
         return holding.suppress(

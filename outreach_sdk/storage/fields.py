@@ -10,7 +10,7 @@ import peewee as pw
 
 from outreach_sdk.errors import NaiveDatetime
 
-__all__ = ["JsonField", "UtcField", "from_us", "to_us"]
+__all__ = ["JsonField", "UtcField", "from_us", "storable", "to_us"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _US = dt.timedelta(microseconds=1)
@@ -26,6 +26,13 @@ def to_us(moment: dt.datetime) -> int:
 def from_us(value: int) -> dt.datetime:
     """The aware UTC datetime that `to_us` stored."""
     return _EPOCH + dt.timedelta(microseconds=value)
+
+
+def storable(value: object) -> bool:
+    """Whether the databases can hold it at all; what they can't hold is found in none."""
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 if TYPE_CHECKING:

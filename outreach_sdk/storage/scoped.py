@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.errors import NotFound
+from outreach_sdk.storage.fields import storable
 from outreach_sdk.storage.store import Store
 
 __all__ = ["Scoped"]
@@ -69,6 +70,8 @@ class Scoped:
         self, table: str, where: str = "TRUE", params: tuple[Any, ...] = (), *, tail: str = ""
     ) -> list[dict[str, Any]]:
         """Rows of `table` (aliased x) this person may see."""
+        if not all(map(storable, params)):
+            return []
         condition, own = self._people() if table == "candidates" else self.mine("x", _SEQUENCE_OF.get(table))
         return self.store.rows(
             f"SELECT x.* FROM {table} x WHERE {condition} AND {where} {tail}", *own, *params

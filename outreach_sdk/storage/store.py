@@ -146,6 +146,9 @@ class _Transaction:
             raise DatabaseUnavailable(
                 f"The database can't be used right now ({self._store.shown_url}): {str(exc).splitlines()[0]}"
             ) from exc
+        if type(exc) is pw.DatabaseError:
+            self._store._drop_connection()
+            raise self._store._unreadable(exc) from exc
 
 
 class Store:
@@ -183,6 +186,8 @@ class Store:
             if "permission denied" not in str(exc):
                 raise
             raise StorageError(f"The database doesn't let you: {str(exc).splitlines()[0]}.") from exc
+        except (pw.DataError, pw.IntegrityError, OverflowError, UnicodeEncodeError) as exc:
+            raise self._unstorable(exc) from exc
         except (pw.OperationalError, pw.InterfaceError) as exc:
             if self.depth == 0:
                 self._drop_connection()
@@ -195,6 +200,26 @@ class Store:
             raise DatabaseUnavailable(
                 f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
             ) from exc
+        except pw.DatabaseError as exc:
+            if type(exc) is not pw.DatabaseError:
+                raise
+            self._drop_connection()
+            raise self._unreadable(exc) from exc
+
+    def _unstorable(self, exc: BaseException) -> StorageError:
+        """For what the statement was given: none of it was stored."""
+        if isinstance(exc, pw.IntegrityError):
+            return StorageError(f"The database refuses that, and nothing was changed: {_first_line(exc)}.")
+        return StorageError(
+            f"The database can't keep a value of that, and nothing was changed: {_first_line(exc)}. Take out "
+            "characters that nobody can read, and numbers beyond 64 bits."
+        )
+
+    def _unreadable(self, exc: BaseException) -> StorageError:
+        return StorageError(
+            f"The database can't be read: {self.shown_url} ({_first_line(exc)}). Give another DATABASE_URL, or put a "
+            "backup in its place."
+        )
 
     def connection(self) -> Any:
         """The driver's connection that statements of this thread run on now."""
@@ -259,8 +284,12 @@ class Store:
         self.statements += 1
         text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
         bound = [tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in row) for row in rows]
-        with self.tx(), _as_peewee:
-            self.connection().cursor().executemany(text, bound)
+        with self.tx():
+            try:
+                with _as_peewee:
+                    self.connection().cursor().executemany(text, bound)
+            except (pw.DataError, pw.IntegrityError, OverflowError, UnicodeEncodeError) as exc:
+                raise self._unstorable(exc) from exc
 
     def insert(self, table: str, values: Record) -> int:
         """Insert one row; its id."""
@@ -362,6 +391,12 @@ class Store:
 def _is_deadlock(exc: BaseException) -> bool:
     text = str(exc).lower()
     return "deadlock detected" in text or "could not serialize" in text
+
+
+def _first_line(exc: BaseException) -> str:
+    if isinstance(exc, UnicodeEncodeError):  # whose own words hold all of the text
+        return "half a surrogate pair"
+    return (str(exc).splitlines() or [type(exc).__name__])[0].rstrip(".")
 
 
 def in_marks(values: Seq[Any]) -> str:

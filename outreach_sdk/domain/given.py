@@ -1,0 +1,70 @@
+"""What a person gave as text: whether it is one, and free of what no message can show and no database keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from outreach_sdk.domain.contact import normalise_email
+from outreach_sdk.domain.message import check_header_value
+from outreach_sdk.errors import InvalidInput
+
+__all__ = ["check_copied", "check_line", "check_text", "several", "without_controls"]
+
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BREAKS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
+_ONE_ADDRESS = "Give one e-mail address like ana@example.com, or a merge field that holds one."
+
+
+def check_text(field: str, value: Any) -> str:
+    """`value`, if it is text that may run over several lines; InvalidInput for control characters."""
+    if not isinstance(value, str):
+        raise InvalidInput(field, value, "Give it as text.")
+    found = _CONTROLS.search(value)
+    if found is not None:
+        around = value[max(0, found.start() - 20) : found.end() + 20]
+        raise InvalidInput(
+            field, around, f"Take out the control character U+{ord(found.group()):04X}: nobody can read it."
+        )
+    return value
+
+
+def check_line(field: str, value: Any) -> str:
+    """`value`, if it is text on one line that can stand in a header. InvalidInput, HeaderInjection."""
+    if not isinstance(value, str):
+        raise InvalidInput(field, value, "Give it as text.")
+    return check_header_value(field, value)
+
+
+def without_controls(text: str) -> str:
+    """`text` as it may leave: other characters that break lines become line feeds, the rest of them goes."""
+    if _CONTROLS.search(text) is None:
+        return text
+    return _CONTROLS.sub("", _BREAKS.sub("\n", text))
+
+
+def several(field: str, values: str | Iterable[str]) -> tuple[str, ...]:
+    """`values`, where a text is one of them and not its letters. InvalidInput."""
+    if isinstance(values, str):
+        return (values,)
+    try:
+        return tuple(values)
+    except TypeError:
+        raise InvalidInput(field, values, "Give a text, or a list of them.") from None
+
+
+def check_copied(field: str, value: Any) -> None:
+    """A literal Cc or Bcc is one plain address; what merge fields come to is seen when they are filled."""
+    text = check_line(field, value)
+    if "{{" in text or "{%" in text:
+        return
+    try:
+        plain = normalise_email(text)
+    except InvalidInput:
+        raise InvalidInput(field, value, _ONE_ADDRESS) from None
+    if (
+        any(c in text for c in '<>,;:"()[]\\')
+        or plain.partition("@")[0] != text.strip().partition("@")[0].lower()
+    ):
+        raise InvalidInput(field, value, _ONE_ADDRESS)
