@@ -63,11 +63,13 @@ _FILTERING = re.compile(r"\b550\W{0,3}: user unknown|unknown user [\w.+-]{1,64}@
 
 # Pages of block lists, and what passes whatever the code says: a name server that failed (netdb's TRY_AGAIN),
 # Postfix' address verification under way, and a 4yz reply that asks to be tried later (RFC 5321 4.2.1).
+# 450 says "mailbox unavailable" of a busy one, 550 of one that isn't there (RFC 5321 4.2.2).
 _NOT_THIS = re.compile(
     r"https?://\S{0,200}(?:spamhaus|spamcop|sorbs|barracuda|abuseat|surbl|uribl|rbl|dnsbl|block|blacklist|/bl\b)|"
     r"unexpected name ?server reply|servfail|temporar(?:y|ily) (?:locked|unavailable|disabled|rejected|failure|"
     r"lookup)|host not found, try again|unverified address|verification in progress|"
-    r"(?<![\d.])4\d\d[ -][^\n]{0,120}\b(?:try|retry)\b[^\n]{0,20}\blater\b",
+    r"(?<![\d.])4\d\d[ -][^\n]{0,120}\b(?:try|retry)\b[^\n]{0,20}\blater\b|"
+    r"(?<![\d.])450[ -][^\n]{0,80}\bmailbox unavailable\b",
     re.I,
 )
 # Names of people, hosts and pages, whose letters mean nothing.
@@ -94,6 +96,14 @@ def stage_of(words: str) -> Stage | None:
     return found.pop() if len(found) == 1 else None
 
 
+# A sentence of its own, first in the reply: what follows may name a policy.
+_OUTRIGHT = re.compile(
+    r"\W{0,3}5\d\d[ -](?:5\.\d{1,3}\.\d{1,3} )?\W{0,3}(?:(?:recipient|user|mailbox)(?: is)? unknown|"
+    r"(?:unknown|no such) (?:recipient|user|mailbox)(?: here)?)\.\s",
+    re.I,
+)
+
+
 def at_fault(refusal: Refusal) -> bool | None:
     """True where there is no such address or host, or it has moved; False where the cause lies elsewhere;
     None where no cause is told. Words that tell a cause outweigh a code, since many servers say 5.1.1 or
@@ -103,6 +113,8 @@ def at_fault(refusal: Refusal) -> bool | None:
     specific = [c for c in (refusal.status, *told) if c is not None and not c.endswith(".0.0")]
     code = specific[0] if specific else refusal.status or (told[0] if told else None)
     plain = _NAMES.sub("x", said)
+    if _OUTRIGHT.match(said) is not None and refusal.stage not in ("data", "mail"):
+        return True
     if any(p.search(plain) for p in (FULL, POLICY)) or _NOT_THIS.search(said) is not None:
         return False
     if code is not None and code.startswith("4.") and "dns" in said.lower():

@@ -55,7 +55,8 @@ UNKNOWN = re.compile(
     # RFC 5321 3.4: 551 tells where somebody has moved, X.1.6
     r"user not local|not our user|has been replaced by|"
     # gone for good, said of the account or of the person
-    r"(?:account|mailbox|user)(?: \S{1,80})? (?:has been|is) (?:permanently )?(?:deleted|removed|terminated|closed|"
+    r"(?:account|mailbox|user)(?: (?:that )?you (?:tried|were trying|are trying) to reach| \S{1,80})? "
+    r"(?:has been|is) (?:permanently )?(?:deleted|removed|terminated|closed|"
     r"cancell?ed)|(?:account|mailbox) (?:closed|deleted|terminated)\b|"
     r"has left the (?:company|organi[sz]ation|firm)|no longer (?:an employee|an? (?:active|valid)|employed|"
     r"with (?:the|this|our) (?:company|organi[sz]ation|firm))|"
@@ -109,7 +110,8 @@ POLICY = re.compile(
     r"dmarc|\brbl\b|"
     r"dnsbl|reputation|relay(?:ing)? (?:access )?(?:denied|not)|authenticat|not (?:authori[sz]ed|"
     r"permitted|allowed)|"
-    r"(?<!recipient address rejected: )access denied|denied by|"
+    # Tencent answers "Mailbox not found or access denied"
+    r"(?<!recipient address rejected: )(?<!mailbox not found or )access denied|denied by|"
     r"reverse dns|\brdns\b|invalid ip|banned|prohibited|forbidden|restricted|"
     r"sender (?:address )?(?:rejected|verif|refused)|sender (?:is )?(?:unknown|invalid)|message content|"
     r"content (?:reject|filter)|frequency limited|unsolicited|suspicious|unauthenticated|"

@@ -22,6 +22,7 @@ from outreach_sdk.domain.report_parts import (
     parameter,
     read,
     text,
+    typed_address,
 )
 
 __all__ = ["Report", "read_report"]
@@ -120,6 +121,8 @@ def _recipient(fields: Fields) -> str:
     """The address as it was written to, else as it was tried."""
     for name in ("original-recipient", "final-recipient", "x-actual-recipient"):
         value = fields.get(name, "")
+        if typed := typed_address(value):
+            return typed
         found = addresses(value.partition(";")[2] or value)
         if found:
             return found[0]

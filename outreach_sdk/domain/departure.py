@@ -38,7 +38,8 @@ _OTHER = re.compile(
     r"desk|department|abteilung|branch|board|committee|vorstand|floor|street|road|fax|phone|telefon\w*|shifts?|weekends?|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days|on (?:mon|tues|wednes|thurs|fri)day|(?:mon|diens|donners|frei)tags|"
     r"full[- ]time|part[- ]time|hours|remote(?:ly)?|today|for (?:the|a) \w+|heute|pour (?:la|le) (?:journée|week\w*)|"
-    r"if you|wenn sie|si (?:vous|usted))\b|(?:firm|company|organi[sz]ation|business)['’]s|проект|本日|今日|プロジェクト|项目|프로젝트",
+    r"if you|wenn sie|si (?:vous|usted))\b|(?:firm|company|organi[sz]ation|business)['’]s|"
+    r"проект|本日|今日|プロジェクト|项目|프로젝트",
     re.I,
 )
 

@@ -29,6 +29,7 @@ __all__ = [
     "returned_to",
     "sender",
     "text",
+    "typed_address",
 ]
 
 STATUS_PART = "text/x-delivery-status"
@@ -65,7 +66,7 @@ class Report:
 _EDGE = r"\s<>()\[\],;:\"'|=@"
 # Possessive, and begun only where a run of characters begins, so that no text takes longer than its length.
 _MAIL = re.compile(
-    rf"(?<![^{_EDGE}])[^A-Za-z0-9_{_EDGE}]{{0,8}}+([A-Za-z0-9_][^{_EDGE}]{{0,127}}+"
+    rf"(?<![^{_EDGE}])[^A-Za-z0-9_{_EDGE}]{{0,8}}+([A-Za-z0-9_](?:[^{_EDGE}]|'(?=[A-Za-z0-9])){{0,127}}+"
     r"@[A-Za-z0-9][A-Za-z0-9-]{0,62}+(?:\.[A-Za-z0-9-]{1,63}+){0,10})"
 )
 
@@ -175,6 +176,25 @@ def addresses(value: str) -> list[str]:
     """E-mail addresses in `value`, lower-cased, each once, in order."""
     found = (m[1].strip(".").lower() for m in _MAIL.finditer(value))
     return list(dict.fromkeys(a for a in found if not a.startswith(".")))
+
+
+_TYPED = re.compile(r"[^\s<>()\[\],;:\"@]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){0,10}")
+_ESCAPED = re.compile(r"\\x\{([0-9a-f]{2,6})\}", re.I)
+
+
+def _letter(escaped: re.Match[str]) -> str:
+    code = int(escaped[1], 16)
+    return chr(code) if code < 0x110000 and chr(code).isprintable() else escaped[0]
+
+
+def typed_address(value: str) -> str:
+    """The address of a recipient field (RFC 3464 2.3.1): all of it, whatever letters it has. RFC 6533 3 writes
+    those beyond ASCII as `\\x{F6}` where the way may not be clear for them."""
+    kind, parted, rest = value[:1000].partition(";")
+    address = (rest if parted else kind).strip().strip("<>").strip()
+    if kind.strip().lower() == "utf-8":
+        address = _ESCAPED.sub(_letter, address)
+    return address.lower() if _TYPED.fullmatch(address) else ""
 
 
 def text(part: Message) -> str:

@@ -165,3 +165,50 @@ def test_the_address_is_not_at_fault(said: str) -> None:
 def test_a_server_that_goes_on_trying_has_not_given_up(said: str) -> None:
     verdict = _verdict(_notice(said))
     assert (verdict.kind, verdict.hard) == ("delivery_notice", False)
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize(
+    ("status", "said", "hard"),
+    [
+        ("4.2.0", "450 4.2.0 Action not taken: mailbox unavailable", False),
+        ("5.0.0", "550 Action not taken: mailbox unavailable", True),
+        ("5.2.1", "550 5.2.1 The account that you tried to reach has been closed", True),
+        ("5.2.1", "550 5.2.1 The mailbox you are trying to reach is deleted.", True),
+        ("5.2.1", "550 5.2.1 The account that you tried to reach is over its limit: exceeded", False),
+        ("5.0.0", "550 Mailbox not found or access denied", True),
+        ("5.0.0", "550 Access denied", False),
+        ("5.0.0", "550 User unknown. Policy: ana@home.example", True),
+        ("5.7.1", "550 5.7.1 Policy: recipient unknown to this list of senders", False),
+    ],
+)
+def test_what_decides_between_two_causes(status: str, said: str, hard: bool) -> None:
+    verdict = _verdict(_report(said, status))
+    assert (verdict.kind, verdict.hard) == ("bounce", hard)
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize(
+    ("field", "address"),
+    [
+        ("rfc822; o'hara@home.example", "o'hara@home.example"),
+        ("rfc822; <D'Arcy@home.example>", "d'arcy@home.example"),
+        (r"utf-8; s\x{F8}ren@home.example", "søren@home.example"),
+        (r"utf-8; \x{E9}va@home.example", "éva@home.example"),
+        ("utf-8; øystein@home.example", "øystein@home.example"),
+        (r"rfc822; s\x{F8}ren@home.example", r"s\x{f8}ren@home.example"),
+        (r"utf-8; a\x{FFFFFF}b@home.example", r"a\x{ffffff}b@home.example"),
+        (r"utf-8; a\x{D800}b@home.example", r"a\x{d800}b@home.example"),
+    ],
+)
+def test_recipients_with_other_letters_are_themselves(field: str, address: str) -> None:
+    raw = _report("550 5.1.1 No such user").replace("rfc822; ana@home.example", field)
+    verdict = _verdict(raw)
+    assert (verdict.recipients, verdict.dead) == ((address,), (address,))
+
+
+@pytest.mark.rule(18)
+def test_quotes_about_an_address_are_none_of_it() -> None:
+    said = "550 No such user 'o'hara@home.example'"
+    raw = _notice(said).replace("  <ana@home.example>\n\n", "").replace("delivered to", "delivered:")
+    assert _verdict(raw).recipients == ("o'hara@home.example",)
