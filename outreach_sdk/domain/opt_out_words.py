@@ -258,13 +258,16 @@ _OTHERS = r"""
 """
 
 
-def _alternatives(*tables: str) -> re.Pattern[str]:
-    return re.compile(
-        "|".join(line for table in tables for line in table.replace("\n    ", "").split("\n") if line), re.I
-    )
+def _alternatives(*tables: str) -> list[str]:
+    return [line for table in tables for line in table.replace("\n    ", "").split("\n") if line]
 
 
-_STOP = _alternatives(_EN, _DE, _ROMANCE, _GERMANIC, _SLAVIC, _OTHERS)
+_WORDED = _alternatives(_EN, _DE, _ROMANCE, _GERMANIC, _SLAVIC)
+# Those that begin with a word are tried at words' beginnings alone.
+_STOP = (
+    re.compile(r"\b(?=\w)(?:" + "|".join(x for x in _WORDED if not x.startswith("^")) + ")", re.I),
+    re.compile("|".join([x for x in _WORDED if x.startswith("^")] + _alternatives(_OTHERS)), re.I),
+)
 # A whole line that asks for nothing else.
 BARE_STOP = re.compile(
     r"\W*(?:(?:please|pls|plz|just|kindly|bitte|por favor|merci de|per favore|proszę|prosím|vänligen|venligst)\W+)?"
@@ -327,7 +330,7 @@ def _sentences(block: str) -> list[str]:
 def _asks(sentence: str) -> bool:
     if _ANOTHER_WAY.search(sentence) is not None:
         return False
-    for found in _STOP.finditer(sentence):
+    for found in (m for pattern in _STOP for m in pattern.finditer(sentence)):
         before, after = sentence[max(0, found.start() - 45) : found.start()], sentence[found.end() :]
         if _NOT_STOP.search(before) is not None or _LINKED.match(after) is not None:
             continue
