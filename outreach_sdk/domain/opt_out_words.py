@@ -60,6 +60,7 @@ _EN = rf"""
     message)\b
 \bif\s+you\s+(?:write|e-?mail|contact|message)\b[^.!?]{{0,30}}\b(?:lawyer|attorney|solicitor|legal action|sue you|
     report you)\b
+\b(?:take|get)\s+(?:me|us)\s+off\s*(?:$|[,.!])
 \bleave\s+me\s+alone\b
 \b(?:withdraw|revoke)\s+(?:my|any)\s+consent\b
 \b(?:invoke|exercise|exercising|invoking)\s+my\s+right\b[^.!?]{{0,30}}\b(?:forgotten|erasure|object|17|21)\b
@@ -76,6 +77,8 @@ _DE = rf"""
 \b(?:mich\b|{_DE_MINE})[^.!?]{{0,20}}\b(?:aus|von)\s+(?:\w+\s+){{1,2}}{_DE_LIST}
 \baus\s+(?:ihre[mr]|dem|der|eure[mr])\s+{_DE_LIST}[^.!?]{{0,15}}\b(?:nehmen|streichen|löschen|entfernen|austragen)
 \blöschung\s+(?:meiner|aller|sämtlicher|all\s+meiner)\s+(?:\w+\s+)?(?:daten|angaben|e-?mail\w*|adresse|kontaktdaten)
+\btrag(?:en\s+sie|t)\s+(?:mich|uns)\s+(?:bitte\s+)?aus\b
+^\W*(?:bitte\s+)?nicht\s+mehr\s+(?:an)?schreiben\b
 \bbitte\s+(?:abmelden|austragen)\b
 \b(?:hör\w*\s+(?:sie\s+)?(?:bitte\s+|endlich\s+)?(?:damit\s+)?auf|unterlass\w*|unterlassen\s+sie|stoppen\s+sie|
     stellen\s+sie)\b[^.!?]{{0,30}}(?:schreiben|mailen|mails?\b|kontakt|nachrichten|belästig)
@@ -185,7 +188,7 @@ _GERMANIC = r"""
     \bikke\s+kontakt\s+meg\b
 \bpoista(?:kaa)?\s+(?:\w+\s+)?(?:minut|tietoni|osoitteeni|sähköposti\w*)|\b(?:minut|tietoni|
     osoitteeni)\s+(?:\w+\s+){0,2}?poist\w+
-\blopett?a\w*\s+(?:\w+\s+){0,2}?(?:lähett|viesti|yhteyden|sähköposti)\w*|\bälä(?:kää)?\b[^.!?]{0,30}\benää\b
+\blopett?a\w*\s+(?:\w+\s+){0,2}?(?:lähett|viesti|yhteyden|sähköposti)\w*|\bäl(?:ä|kää)\b[^.!?]{0,30}\benää\b
 \b(?:iratkoz(?:tass|zon|zatok)\s+le|leiratkoz\w+)|\btöröl(?:jenek|jön|jetek|j)\b[^.!?]{0,20}(?:list|adatb|rendszer)|
     \btörölj\w*\s+(?:az\s+)?(?:adataim|címem|e-?mail)|\badataim\w*\b[^.!?]{0,20}\btöröl
 \bne\s+(?:írj(?:on|anak|atok)|küldj(?:ön|enek|etek)|keress\w+)\s+(?:\w+\s+){0,2}?(?:többet|többé)
@@ -258,13 +261,16 @@ _OTHERS = r"""
 """
 
 
-def _alternatives(*tables: str) -> re.Pattern[str]:
-    return re.compile(
-        "|".join(line for table in tables for line in table.replace("\n    ", "").split("\n") if line), re.I
-    )
+def _alternatives(*tables: str) -> list[str]:
+    return [line for table in tables for line in table.replace("\n    ", "").split("\n") if line]
 
 
-_STOP = _alternatives(_EN, _DE, _ROMANCE, _GERMANIC, _SLAVIC, _OTHERS)
+_WORDED = _alternatives(_EN, _DE, _ROMANCE, _GERMANIC, _SLAVIC)
+# Those that begin with a word are tried at words' beginnings alone.
+_STOP = (
+    re.compile(r"\b(?=\w)(?:" + "|".join(x for x in _WORDED if not x.startswith("^")) + ")", re.I),
+    re.compile("|".join([x for x in _WORDED if x.startswith("^")] + _alternatives(_OTHERS)), re.I),
+)
 # A whole line that asks for nothing else.
 BARE_STOP = re.compile(
     r"\W*(?:(?:please|pls|plz|just|kindly|bitte|por favor|merci de|per favore|proszę|prosím|vänligen|venligst)\W+)?"
@@ -290,6 +296,7 @@ _ANOTHER_WAY = re.compile(
     r"\b(?:instead|rather|stattdessen|lieber|sondern|plutôt|en su lugar|invece|em vez|in plaats)\b[^.!?\n]{0,40}(?:@|\d{4}|"
     r"\b(?:mobile|phone|private|personal|linkedin|whatsapp|privat\w*|handy|perso\w*|privé)\b)|"
     r"\b(?:use|write to|reach me (?:at|on)|send (?:it|them) to)\b[^.!?\n]{0,40}(?:@|\binstead\b)|"
+    r"\band send\b[^.!?\n]{0,40}\binstead\b|"
     r"\bbut\b[^.!?\n]{0,12}\b(?:keep|leave|consider) me\b|\b(?:new one|new (?:number|address)) is\b|"
     r"\b(?:aber|sondern)\b[^.!?\n]{0,30}\b(?:behalten|lassen sie mich)\b",
     re.I,
@@ -327,7 +334,7 @@ def _sentences(block: str) -> list[str]:
 def _asks(sentence: str) -> bool:
     if _ANOTHER_WAY.search(sentence) is not None:
         return False
-    for found in _STOP.finditer(sentence):
+    for found in (m for pattern in _STOP for m in pattern.finditer(sentence)):
         before, after = sentence[max(0, found.start() - 45) : found.start()], sentence[found.end() :]
         if _NOT_STOP.search(before) is not None or _LINKED.match(after) is not None:
             continue
