@@ -21,6 +21,7 @@ __all__ = ["SheetFormat", "check_quotes", "decode_table", "sniff", "survey"]
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LOOK_AT = 128 * 1024
+_LINE = 16 * 1024**2
 _REST = "cp1252"
 # Too alike in few letters for statistics.
 _LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "mac_roman")
@@ -176,6 +177,10 @@ def _byte_lines(parts: Iterable[bytes]) -> Iterator[bytes]:
         lines = (rest + part).splitlines(keepends=True)
         # A return at the end may be half of a line end.
         rest = lines.pop() if lines else b""
+        if len(rest) > _LINE:
+            raise ImportRefused(
+                "file", f"a line of over {_LINE >> 20} MiB", "Save it as CSV, one row a line."
+            )
         yield from lines
     if rest:
         yield from rest.splitlines(keepends=True)
@@ -210,7 +215,8 @@ def _legacy(head: bytes, sample: bytes) -> str:
     best: tuple[float, int, str] | None = None
     for rank, name in enumerate(letters.CODECS):
         cost, unit = letters.cost(_decoded(sample, name), name)
-        known = 3.0 * _known_headers(_decoded(head, name))
+        readable = _decodes(head, name, cut=True)
+        known = 3.0 * _known_headers(_decoded(head, name)) if readable else 0.0
         bonus = 2.0 if name == guess and name not in _LATIN else 0.0
         score = unit * (known + bonus - 0.02 * rank - (0.4 if rank else 0.0)) - cost
         if best is None or (score, -rank) > best[:2]:

@@ -40,7 +40,9 @@ _PLAIN_NAME = r"^[A-Za-z0-9]+(?:[ '-][A-Za-z0-9]+)*$"
 _PLAIN_PROFILE = (
     r"^(?:[Hh][Tt][Tt][Pp][Ss]?://)?(?:[A-Za-z]{2,3}\.)?linkedin\.com/in/([A-Za-z0-9-]{2,100})/?$"
 )
-_GARBLED = "encoding: letters of this row can't be read; save the file as UTF-8."
+_GARBLED = (
+    "encoding: letters of this row are lost (\ufffd). Write them again, or save the file anew as UTF-8."
+)
 _UNSTORABLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"  # PostgreSQL takes no NUL; nobody's company has the others
 
 

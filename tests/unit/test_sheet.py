@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outreach_sdk.domain.sheet import SheetFormat, check_quotes, decode_table, sniff
@@ -87,6 +87,7 @@ def test_a_quote_left_open_is_named() -> None:
         list(decode_table(data, SheetFormat("utf-8", ",", 0)))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:

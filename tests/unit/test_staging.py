@@ -98,11 +98,13 @@ def test_columns_and_rules_agree(rows: list[tuple[str, str, str]]) -> None:
     )
 )
 @example({"City": "0 \x1f"})
+@example({"City": "'="})
 def test_merge_fields_are_the_json_of_what_the_cells_say(cells: dict[str, str]) -> None:
     (row,) = prepared([{"Email": "bo@b.example", **cells}])
     fields = json.loads(row["fields"])
     for header, text in cells.items():
-        wanted = "".join(c for c in text if c in "\t\n\r" or (c >= " " and c != "\x7f")).strip()
+        bare = re.sub(r"^'(?=[=+\-@\t\r])", "", text)  # an export's own apostrophe
+        wanted = "".join(c for c in bare if c in "\t\n\r" or (c >= " " and c != "\x7f")).strip()
         assert fields.get({"City": "city", "Team": "team", "Notiz é": "notiz_é"}[header], "") == wanted
 
 
