@@ -29,6 +29,8 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffd]"
 )
 
+_CONTROL_INSIDE = re.compile(r"[\w@.<>+-][\x00-\x08\x0e-\x1f\x7f-\x9f]+[\w@.<>+-]")
+
 
 def _tidy(value: str) -> str:
     """Compatible characters made plain (full-width @, no-break space), invisible ones taken out."""
@@ -66,6 +68,8 @@ def normalise_email(value: str) -> str:
 def _odd_email(value: str) -> str:
     if not isinstance(value, str) or len(value) > _MAX_CELL:
         raise InvalidInput("e-mail", value, _EMAIL_REMEDY)
+    if _CONTROL_INSIDE.search(value):  # a damaged cell: without it, it may be somebody else's address
+        raise InvalidInput("e-mail", value, f"Take out the control character. {_EMAIL_REMEDY}")
     found = _candidates(value)
     if not found:
         raise InvalidInput("e-mail", value, _EMAIL_REMEDY)

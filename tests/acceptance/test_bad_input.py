@@ -260,6 +260,16 @@ def test_controls_stored_before_do_not_leave(house: House) -> None:
     assert not any(c in raw.decode() for c in "\x1b\u2028")
 
 
+def test_an_address_with_a_control_character_inside_is_nobodys(house: House) -> None:
+    seq = Sequence.create("Damaged", mailbox=house.local())
+    cells = ["n\x003@c.example", "n\x1b3@c.example", "n3@c\x7f.example", "n3\u200b@c.example\x00"]
+    rows = seq.enroll([{"Email": cell} for cell in cells]).rows
+    assert rows["outcome"].to_list() == ["rejected"] * 3 + ["enrolled"]
+    assert rows["email"].to_list()[-1] == "n3@c.example"
+    with pytest.raises(InvalidInput, match="control character"):
+        Candidate.create(email=cells[0])
+
+
 # -- files and commands ------------------------------------------------------------------------
 @pytest.mark.parametrize("ending", ["csv", "parquet", "xlsx", "jsonl"])
 def test_an_export_that_cannot_be_written_says_where_and_leaves_nothing(
