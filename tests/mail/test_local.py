@@ -209,6 +209,18 @@ def test_mail_delivered_by_another_program_is_threaded(root: Path, local: LocalT
         assert polled.provider_thread_id == first.provider_thread_id
 
 
+def test_a_folder_among_the_messages_keeps_nothing_from_being_read(root: Path, local: LocalTransport) -> None:
+    sent = send(local, "key-1")
+    for place in (root / "new", root / "cur", root / ".Sent" / "cur"):
+        (place / "Old mail").mkdir()
+    (root / "new" / "1700000000.M1P9.elsewhere").write_bytes(b"From: bo@candidate.example\r\n\r\nYes")
+    for transport in (local, LocalTransport(root, ADDRESS)):
+        (polled,) = transport.poll(None, since=now() - dt.timedelta(minutes=1)).messages
+        assert polled.text.strip() == "Yes"
+        assert transport.find_sent(send_key="key-1", since=now(), fingerprint=NOBODY) is not None
+    assert local.read_thread(str(sent.provider_thread_id))
+
+
 def test_the_index_may_be_deleted(root: Path, local: LocalTransport) -> None:
     sent = send(local, "key-1")
     shutil.rmtree(root / ".outreach-index")

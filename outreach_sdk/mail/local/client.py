@@ -348,9 +348,10 @@ def _write(path: Path, raw: bytes) -> None:
 def _entries(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Path]:
     """Files whose name is wanted. With 100,000 of them a Path for each would cost more than the listing."""
     for part in ("new", "cur"):
-        for name in os.listdir(folder / part):
-            if wanted(name) and not name.startswith("."):
-                yield folder / part / name
+        with os.scandir(folder / part) as found:
+            for entry in found:  # a folder that somebody put there is no message
+                if wanted(entry.name) and not entry.name.startswith(".") and entry.is_file():
+                    yield folder / part / entry.name
 
 
 def _marked(folder: Path, send_key: str) -> Iterator[Path]:
