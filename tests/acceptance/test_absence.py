@@ -157,7 +157,7 @@ def test_every_journey_of_who_is_away_waits(one: Answered) -> None:
 
 
 @pytest.mark.rule(17)
-@pytest.mark.parametrize("text", ["Tom is no longer with Orbital.", AWAY, "We have received your request."])
+@pytest.mark.parametrize("text", ["I no longer work at Orbital.", AWAY, "We have received your request."])
 def test_a_machine_speaks_for_its_own_address_alone(house: House, text: str) -> None:
     one = begun(house, cc=["tom@candidate0.example"])
     one.automatic(text, sender="tom@candidate0.example")
@@ -177,9 +177,9 @@ def test_an_answer_from_the_primary_address_of_an_alias_counts_as_theirs(one: An
 
 @pytest.mark.rule(17)
 def test_that_somebody_left_is_believed_of_their_own_address_alone(one: Answered) -> None:
-    one.automatic("Pat Li is no longer employed here.", sender="office@candidate0.example")
+    one.automatic("I am no longer employed here.", sender="Pat Li <pat.li@candidate0.example>")
     assert (one.journey["reason"], one.invalid) == ("out_of_office", [])
-    assert "office@candidate0.example" in one.told
+    assert "pat.li@candidate0.example" in one.told
     one.automatic("I am no longer employed here.")
     assert (one.journey["reason"], one.invalid) == ("bounced", [address(0)])
 

@@ -336,7 +336,7 @@ def test_as_many_statements_for_many_as_for_few(house: House, box: Mailbox) -> N
 
 
 @pytest.mark.rule(14)
-@pytest.mark.parametrize("where", ["let_go", "_pause_and_tell"])
+@pytest.mark.parametrize("where", ["let_go", "pause_and_tell"])
 def test_who_dies_while_giving_an_entry_back_leaves_it_to_its_lease(
     house: House, box: Mailbox, seq: Sequence, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

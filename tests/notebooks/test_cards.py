@@ -155,13 +155,13 @@ def test_a_sequence_card_says_what_it_lacks_what_holds_it_and_how_far_everybody_
     assert "No engine is running here" in shown(seq)
     dispatch.drain_sends(house.engine, threads=2)
     told = re.sub(r"\s+", " ", shown(seq))
-    assert "Two stepsactive" in told
+    assert f"{seq.name}active" in told
     assert "1emailat onceHello {{ first_name }}3" in told, "three have it"
     assert "2email1 day laterin the thread3" in told, "for three it is next"
     assert "enrolled3" in told
     assert "reached3" in told
     assert "P0 Li" in told
-    assert "Sequence('Two steps', active: 3 active)" in repr(seq)
+    assert f"Sequence({seq.name!r}, active: 3 active)" in repr(seq)
     numbers = seq.stats().to_dicts()[0]
     assert numbers["reached"] == 3, "the same numbers as the frame"
 
