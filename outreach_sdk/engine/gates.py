@@ -30,7 +30,7 @@ _SHUT: dict[type[ProviderError], tuple[str, dt.timedelta]] = {
 @dataclass(frozen=True, slots=True)
 class Turn:
     """`wait`: seconds until this call may be made. Without a place now: `later` says when to come back, `shut`
-    why this provider isn't asked at all for now."""
+    why this provider isn't asked at all at present."""
 
     wait: float = 0.0
     later: dt.datetime | None = None

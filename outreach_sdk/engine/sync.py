@@ -319,7 +319,7 @@ def _reply_notice(row: dict[str, Any], who: str, reply_kind: str) -> str:
 
 
 def kind_changed(engine: Engine, row: dict[str, Any], reply_kind: str) -> None:
-    """The notice of a reply that nobody has read yet, in the product or by mail, says what it is held for now."""
+    """The notice of a reply that nobody has read yet, in the product or by mail, says of what kind it is held to be."""
     engine.store.write(
         "UPDATE notifications SET text = ? WHERE dedupe = ? AND read_at IS NULL AND mailed_at IS NULL AND slacked_at IS NULL",
         _reply_notice(row, person_name(engine.store, row["candidate_id"]), reply_kind),

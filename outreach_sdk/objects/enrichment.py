@@ -291,7 +291,7 @@ class Enrichment(Shown):
     @classmethod
     def providers(cls) -> pl.DataFrame:
         """Frame: provider, email, phone, verify (its place in each order, or null), configured, state (ready,
-        no_key, or why it is left alone for now), until, asked, found."""
+        no_key, or why it is left alone), until, asked, found."""
         session = current()
         engine, who = session.engine, session.engine.enrichers()
         shut, orders = gates.states(engine), enrich.order(session.store, session.workspace_id)

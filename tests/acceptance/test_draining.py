@@ -188,6 +188,7 @@ def test_what_waits_behind_slow_sends_is_given_to_others(
         wait_until(
             lambda: dispatch.drain_sends(house.engine, threads=2) == {} and len(house.witness(box)) == 10
         )
+        assert len(house.witness(box)) == 10, "all but the two that hang"
     finally:
         go_on.set()
         slow()

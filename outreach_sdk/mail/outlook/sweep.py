@@ -29,7 +29,7 @@ INBOX = "me/mailFolders/inbox/messages/delta"
 def sweep(
     graph: Graph, link: str, swept: dt.datetime | None, now: dt.datetime
 ) -> tuple[list[dict[str, Any]], str, bool]:
-    """(what was created in the inbox since `link` was given, the next link, whether that is all for now). The first
+    """(what was created in the inbox since `link` was given, the next link, whether nothing more waits). The first
     round tells nothing: it says where the next begins. Where Graph has forgotten the link (410) a new round begins,
     which tells what was received since a day before `swept`; some of that was told before."""
     if link:
