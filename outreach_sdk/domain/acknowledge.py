@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from outreach_sdk.domain.absence_words import ABSENCE
+
 __all__ = ["acknowledges"]
 
 _MAX_WORDS = 6_000
@@ -29,13 +31,11 @@ _RECEIVED = re.compile(
     r"お問い合わせ(?:ありがとう|を受け付け)|受付番号|已收到您的|工单|문의가 접수",
     re.I,
 )
+# Also the shorter words: whoever may be away is waited for.
 _ABSENT = re.compile(
-    r"out of (?:the |my )?office|\booo\b|\baway\b|on (?:\w+ )?(?:leave|vacation|holidays?|pto)\b|travell?ing|"
-    r"limited access|(?:return(?:ing)?|back) (?:on|in|at)\b|urlaub|abwesend|abwesenheit|nicht im (?:büro|haus)|"
-    r"außer haus|elternzeit|nicht erreichbar|zurück|congé|vacances|absent|hors du bureau|de retour|fuera de|"
-    r"vacaciones|ausente|de regreso|fuori|ferie|assente|rientr|f[eé]rias|afwezig|vakantie|op kantoor|terug|"
-    r"nieobecn|urlop|отпуск|отсутств|вернусь|semester|frånvar|lomalla|dovolen|szabads|izinde|"
-    r"不在|休暇|休假|부재|휴가|מחוץ למשרד|בחופשה|خارج المكتب",
+    rf"{ABSENCE}|\baway\b|travell?ing|(?:return(?:ing)?|back) (?:on|in|at)\b|urlaub|elternzeit|zurück|congé|"
+    r"vacances|de retour|fuera de|vacaciones|de regreso|fuori|ferie|rientr|f[eé]rias|vakantie|op kantoor|terug|"
+    r"urlop|отпуск|отсутств|вернусь|semester|frånvar|szabads",
     re.I,
 )
 

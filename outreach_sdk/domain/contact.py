@@ -7,7 +7,7 @@ import unicodedata
 import urllib.parse
 from typing import Literal
 
-from outreach_sdk.domain.freemail import FREE_DOMAINS, FREE_LABELS, ROLE_LOCALS
+from outreach_sdk.domain.freemail import ROLE_LOCALS, is_free
 from outreach_sdk.errors import InvalidInput
 
 __all__ = [
@@ -151,7 +151,7 @@ def email_kind(address: str, company_domain: str | None = None) -> EmailKind:
     labels = domain.split(".")
     if local.partition("+")[0] in ROLE_LOCALS:
         return "other"
-    if domain in FREE_DOMAINS or (len(labels) <= 3 and labels[0] in FREE_LABELS):
+    if is_free(domain):
         return "personal"
     if any(label in ("alumni", "alum", "student", "students", "stud") for label in labels[:-1]):
         return "other"

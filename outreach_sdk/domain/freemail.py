@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["FREE_DOMAINS", "FREE_LABELS", "ROLE_LOCALS"]
+__all__ = ["ROLE_LOCALS", "is_free"]
 
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-FREE_LABELS = _set("gmail googlemail yahoo ymail hotmail outlook live msn aol gmx yandex")
+_FREE_LABELS = _set("gmail googlemail yahoo ymail hotmail outlook live msn aol gmx yandex")
 """First labels of providers that have a domain in many countries (yahoo.co.uk, hotmail.fr)."""
 
-FREE_DOMAINS = _set(
+_FREE_DOMAINS = _set(
     """
     gmail.com googlemail.com outlook.com hotmail.com live.com msn.com passport.com windowslive.com
     yahoo.com ymail.com rocketmail.com myyahoo.com yahoodns.net aol.com aim.com verizon.net netscape.net
@@ -84,3 +84,9 @@ ROLE_LOCALS = _set(
     feedback general all everyone staff list mailer-daemon
     """
 )
+
+
+def is_free(domain: str) -> bool:
+    """Whether anybody can have an address there, so that it says nothing of an employer. `domain` in lower case."""
+    labels = domain.split(".")
+    return domain in _FREE_DOMAINS or (len(labels) <= 3 and labels[0] in _FREE_LABELS)

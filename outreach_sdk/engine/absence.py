@@ -20,8 +20,7 @@ def answered_by_itself(
 ) -> tuple[str, str] | None:
     """Act on an automatic answer, in the caller's transaction; the kind of notice and what to tell the owner, if
     anything. What isn't the candidate's own decides nothing about them, and an acknowledgement isn't an absence."""
-    about = {**row, "owner_id": row["journey_owner"]}
-    event(engine.store, {k: about[k] for k in _EVENT}, "auto_reply", now, row["subject"])
+    event(engine.store, {**row, "owner_id": row["journey_owner"]}, "auto_reply", now, row["subject"])
     whose = verdict.get("speaker")
     gone = verdict.get("left_company")
     said = " ".join((row["visible_text"] or row["body_text"] or "").split())[:200]
@@ -37,9 +36,6 @@ def answered_by_itself(
             "waits two weeks: cancel it if they are gone."
         )
     return None
-
-
-_EVENT = ("workspace_id", "owner_id", "journey_id")
 
 
 def _wait(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.datetime) -> None:

@@ -27,7 +27,8 @@ def hard_bounced(
     if not addresses:
         event(store, {**row, "owner_id": row["journey_owner"]}, "copy_bounced", now, reason)
         return "copy_bounced", (
-            f"A copy of the e-mail to {who} came back from {', '.join(sorted(named))}: {reason}. Their journey goes on."
+            f"A copy of the e-mail to {who} came back from {', '.join(sorted(named)) or 'somebody'}: {reason}. "
+            "Their journey goes on."
         )
     for address in addresses:
         store.write(
@@ -61,7 +62,7 @@ def _theirs(store: Store, row: dict[str, Any], named: set[str], verdict: dict[st
     others too. Empty: the report is about a copy."""
     journey = {"id": row["journey_id"], "candidate_id": row["candidate_id"]}
     theirs = addresses_of(store, journey)
-    if not named:
+    if not named and row["journey_email"]:
         return [row["journey_email"].lower()]
     if named & theirs:
         return sorted(named & theirs)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.storage.identity import fingerprint
+from outreach_sdk.storage.fingerprint import fingerprint
 
 __all__ = ["check_identity", "note_seen"]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from outreach_sdk.domain import threading
 from outreach_sdk.domain.echo import without_echo
-from outreach_sdk.domain.freemail import FREE_DOMAINS
+from outreach_sdk.domain.freemail import is_free
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.mime import address_pairs
 from outreach_sdk.storage.store import Store
@@ -34,7 +35,8 @@ def copied(entries: list[dict[str, Any]]) -> set[str]:
         address.lower()
         for entry in entries
         for stored in (entry["cc"], entry["bcc"])
-        for _, address in address_pairs((stored or "[]").strip("[]").replace('"', ""))
+        for person in json.loads(stored or "[]")
+        for _, address in address_pairs(person)
         if "@" in address
     }
 
@@ -49,7 +51,7 @@ def speaker(store: Store, journey: dict[str, Any], message: IncomingMessage) -> 
     if senders & copied(entries):
         return OTHER
     # Exchange answers from the primary address, whichever alias was written to.
-    domains = {a.rpartition("@")[2] for a in known} - FREE_DOMAINS
+    domains = {d for a in known if not is_free(d := a.rpartition("@")[2])}
     return ALIAS if domains & {a.rpartition("@")[2] for a in senders} else OTHER
 
 

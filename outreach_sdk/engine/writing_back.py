@@ -52,7 +52,7 @@ def waiting(engine: Engine) -> bool:
 
 
 def drain(engine: Engine, *, seconds: float = 60.0) -> int:
-    """Write what is due, oldest first; how many notes were written. A system that fails is left alone until the next drain."""
+    """Write what is due, oldest first; how many notes were written. A system that fails waits for the next drain."""
     deadline, written = time.monotonic() + seconds, 0
     sources = list(engine.connected)
     while sources and time.monotonic() < deadline:

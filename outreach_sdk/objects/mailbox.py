@@ -93,11 +93,14 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         _check_tenant(tenant)
         for field, value in (("refresh_token", refresh_token), ("client_id", client_id)):
             if not isinstance(value, str) or not value.strip():
+                shown = type(value).__name__  # never the value: it may be the secret, in another type
                 raise InvalidInput(
-                    field, value, "Give what the provider gave: without it nothing can be sent."
+                    field, shown, "Give the text the provider gave: without it nothing can be sent."
                 )
         if not isinstance(client_secret, str) or (provider == "gmail" and not client_secret.strip()):
-            raise InvalidInput("client_secret", client_secret, "Give the application's secret.")
+            raise InvalidInput(
+                "client_secret", type(client_secret).__name__, "Give the application's secret as text."
+            )
         session = current()
         tokens: dict[str, Any] = {"refresh_token": refresh_token, "client_id": client_id}
         tokens |= {"client_secret": client_secret, "calendar": calendar}

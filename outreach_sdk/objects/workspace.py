@@ -22,7 +22,7 @@ from outreach_sdk.objects.systems import ConnectedSystems
 from outreach_sdk.objects.task import Task, TaskList
 from outreach_sdk.objects.texting import WorkspaceTexts
 from outreach_sdk.storage import wall
-from outreach_sdk.storage.identity import fingerprint
+from outreach_sdk.storage.fingerprint import fingerprint
 from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:

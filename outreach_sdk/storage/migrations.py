@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from outreach_sdk.errors import StorageError
 from outreach_sdk.storage import arrivals, ats, calendars, enriching, lists, models, requests, texts, wall
-from outreach_sdk.storage.identity import fingerprint
+from outreach_sdk.storage.fingerprint import fingerprint
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LATEST", "PARTS", "migrate", "version"]

@@ -176,6 +176,16 @@ def test_an_answer_from_the_primary_address_of_an_alias_counts_as_theirs(one: An
 
 
 @pytest.mark.rule(17)
+def test_who_shares_nothing_but_a_free_mail_provider_is_somebody_else(one: Answered) -> None:
+    one.house.engine.store.write("UPDATE candidate_emails SET address = 'p0@yahoo.co.uk'")
+    one.house.engine.store.write("UPDATE journeys SET email = 'p0@yahoo.co.uk'")
+    one.automatic(AWAY, sender="somebody@yahoo.co.uk")
+    assert one.journey["status"] == "active"
+    one.automatic(AWAY, sender="p0@yahoo.co.uk")
+    assert one.journey["reason"] == "out_of_office"
+
+
+@pytest.mark.rule(17)
 def test_that_somebody_left_is_believed_of_their_own_address_alone(one: Answered) -> None:
     one.automatic("I am no longer employed here.", sender="Pat Li <pat.li@candidate0.example>")
     assert (one.journey["reason"], one.invalid) == ("out_of_office", [])
