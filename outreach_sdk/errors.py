@@ -123,6 +123,10 @@ class OutreachError(Exception):
             if permanent is None:
                 self.permanent = False
 
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for this. It is a sentence for whoever typed the cell; the frames between are ours (`%debug`).
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(OutreachError):
     """A setting is missing or wrong; the sentence names the variable."""

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from outreach_sdk.engine import outbox
+from outreach_sdk.engine import dispatch, outbox, sync
+from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, key_hash
 from outreach_sdk.storage.claims import claim_sends
 from tests.harness import House
@@ -67,6 +68,22 @@ class Clock:
 
     def on(self, **units: float) -> None:
         self.now += dt.timedelta(**units)
+
+
+def one_answered(house: House, name: str, text: str = "Hi") -> Sequence:
+    """A sequence at whose first e-mail one of two people has answered, and a task that waits for the other."""
+    box = house.hostile()
+    seq = Sequence.create(name, mailbox=box, timezone="UTC")
+    seq.add_email("Hello {{ first_name }}", text)
+    seq.add_phone("Call {{ first_name }}")
+    seq.enroll(house.people(2))
+    seq.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    first = next(a for a in provider_of(house).ledger() if address(0) in a.recipients)
+    provider_of(house).deliver_reply(first, "Let's talk.")
+    sync.poll_mailbox(house.engine, box.id)
+    dispatch.tick(house.engine, NoWake())
+    return seq
 
 
 @contextmanager

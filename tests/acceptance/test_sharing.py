@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 import outreach_sdk as outreach
-from outreach_sdk.engine import dispatch, draining, sync
+from outreach_sdk.engine import dispatch, draining
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session
-from tests.acceptance.scenarios import address, colleague, provider_of
+from tests.acceptance.scenarios import colleague, one_answered, provider_of
 from tests.harness import House
 
 
@@ -25,18 +25,7 @@ def bea(house: House) -> Session:
 
 def full(house: House) -> Sequence:
     """Adas: an e-mail that was sent and answered, and a task."""
-    box = house.hostile()
-    seq = Sequence.create("Shared", mailbox=box, timezone="UTC")
-    seq.add_email("Hello {{ first_name }}", "Hi")
-    seq.add_phone("Call {{ first_name }}")
-    seq.enroll(house.people(2))
-    seq.activate()
-    dispatch.drain_sends(house.engine, threads=1)
-    first = next(a for a in provider_of(house).ledger() if address(0) in a.recipients)
-    provider_of(house).deliver_reply(first, "Let's talk.")
-    sync.poll_mailbox(house.engine, box.id)
-    dispatch.tick(house.engine, type("Nobody", (), {"enqueue": lambda *_: False})())
-    return seq
+    return one_answered(house, "Shared")
 
 
 @pytest.mark.rule(26)

@@ -17,13 +17,12 @@ from click.testing import CliRunner
 import outreach_sdk as outreach
 from outreach_sdk import Candidate, Enrichment, Journey, Mailbox, Message, Sequence, Shortlist, Task
 from outreach_sdk.cli import outreach as commands
-from outreach_sdk.engine import dispatch, sync
 from outreach_sdk.errors import InvalidInput, NotFound, OutreachError
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.session import Session
-from tests.acceptance.scenarios import address, colleague, provider_of
+from tests.acceptance.scenarios import address, colleague, one_answered
 from tests.acceptance.walls import behind, carrying
-from tests.harness import House
+from tests.harness import ADDRESS, House
 
 Attempt = Callable[[Any], Any]
 LATER = dt.datetime(2030, 1, 1, 9, tzinfo=dt.UTC)
@@ -149,17 +148,8 @@ def bea(house: House, database: str) -> Iterator[Session]:
 @pytest.fixture
 def world(house: House, bea: Session) -> Iterator[SimpleNamespace]:
     """All that ada has, and little that bea has."""
-    box = house.hostile()
-    seq = Sequence.create("Adas plan", mailbox=box, timezone="UTC")
-    seq.add_email("Hello {{ first_name }}", "Hi")
-    seq.add_phone("Call {{ first_name }}")
-    seq.enroll(house.people(2))
-    seq.activate()
-    dispatch.drain_sends(house.engine, threads=1)
-    first = next(a for a in provider_of(house).ledger() if address(0) in a.recipients)
-    provider_of(house).deliver_reply(first, "Let's talk.")
-    sync.poll_mailbox(house.engine, box.id)
-    dispatch.tick(house.engine, type("Nobody", (), {"enqueue": lambda *_: False})())
+    seq = one_answered(house, "Adas plan")
+    box = Mailbox.get(ADDRESS)
     shortlist = Shortlist.create("Adas list")
     shortlist.add(house.people(1))
     shortlist.link(seq)

@@ -11,15 +11,14 @@ from typing import Any
 
 import psycopg
 
-from outreach_sdk import Candidate, Enrichment, Sequence, Shortlist
+from outreach_sdk import Candidate, Enrichment, Mailbox, Shortlist
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import dispatch, sync
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.carrying import carry_out
 from outreach_sdk.objects.session import Session
 from outreach_sdk.objects.workspace import Workspace
-from tests.acceptance.scenarios import NoWake, address, colleague, provider_of
-from tests.harness import House
+from tests.acceptance.scenarios import address, colleague, one_answered
+from tests.harness import ADDRESS, House
 
 
 def role_url(house: House, user: str) -> str:
@@ -69,17 +68,8 @@ def by_sql(session: Session) -> psycopg.Connection[Any]:
 def two_users(house: House) -> Iterator[SimpleNamespace]:
     """Ada, who has everything, and bea, whose notebook is behind the wall."""
     colleague(house, "bea", key="bea")
-    box = house.hostile()
-    seq = Sequence.create("Adas plan", mailbox=box, timezone="UTC")
-    seq.add_email("Hello {{ first_name }}", "Adas words")
-    seq.add_phone("Call {{ first_name }}")
-    seq.enroll(house.people(2))
-    seq.activate()
-    dispatch.drain_sends(house.engine, threads=1)
-    first = next(a for a in provider_of(house).ledger() if address(0) in a.recipients)
-    provider_of(house).deliver_reply(first, "Let's talk.")
-    sync.poll_mailbox(house.engine, box.id)
-    dispatch.tick(house.engine, NoWake())
+    seq = one_answered(house, "Adas plan", "Adas words")
+    box = Mailbox.get(ADDRESS)
     shortlist = Shortlist.create("Adas list")
     shortlist.add(house.people(1))
     Enrichment.run([Candidate.get(address(1))], wait=False)

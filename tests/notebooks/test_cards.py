@@ -15,6 +15,7 @@ from rich.console import Console
 import outreach_sdk as outreach
 from outreach_sdk.domain.sequence import Later
 from outreach_sdk.engine import dispatch, sync
+from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.enrichment import Enrichment
 from outreach_sdk.objects.mailbox import Mailbox
@@ -283,3 +284,17 @@ def test_ten_thousand_journeys_cost_no_more_statements_than_two(house: House, cr
     crowd.deactivate()
     small.deactivate()
     assert look(crowd) == look(small) <= 26, "who lacks what is looked up too"
+
+
+def test_an_error_in_a_cell_is_a_sentence(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    house.two_steps(house.hostile()).enroll(house.people(1))
+    ran = shell.run_cell("from outreach_sdk import Sequence\nSequence.create('Two steps')")
+    assert isinstance(ran.error_in_exec, InvalidInput)
+    said = capsys.readouterr()
+    assert said.out.strip() == f"InvalidInput: {ran.error_in_exec}"
+    assert said.err == ""
+    shell.run_cell("1 / 0")
+    assert "Traceback" in capsys.readouterr().out, "what nobody meant keeps its traceback"
