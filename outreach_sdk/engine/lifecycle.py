@@ -27,7 +27,15 @@ from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import SendingRules, is_set_time, opening, sending_rules, share
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import sender_trouble, sender_troubles
-from outreach_sdk.engine.progress import NEVER, handled, has_prompts, plan_next
+from outreach_sdk.engine.progress import (
+    NEVER,
+    PASSED,
+    handled,
+    has_prompts,
+    pause_all_overdue,
+    plan_many,
+    plan_next,
+)
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
 from outreach_sdk.storage.holds import hold
 from outreach_sdk.storage.store import Store, in_marks
@@ -164,8 +172,7 @@ def activate(engine: Engine, sequence_id: int) -> int:
             None,
             now,
         )
-        for journey in sorted(held, key=lambda j: int(j["id"])):
-            plan_next(store, journey["id"], now)
+        plan_many(store, sorted(int(journey["id"]) for journey in held), now)
         event(store, {**sequence, "journey_id": None}, "sequence_activated", now, sequence["name"])
         return len(fresh) + len(held)
 
@@ -248,15 +255,8 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
             where += f" AND EXISTS (SELECT 1 FROM candidates c WHERE c.id = j.candidate_id AND {same})"
             params += () if name is None else (name,)  # type: ignore[assignment]
         if due is None:
-            why = "its date and time had passed when the step came up"
-            move_journeys(
-                store,
-                f"id IN (SELECT j.id FROM journeys j WHERE {where})",
-                params,
-                JourneyStatus.PAUSED,
-                PauseReason.OVERDUE,
-                now,
-                detail=why,
+            pause_all_overdue(
+                store, store.rows(f"SELECT j.* FROM journeys j WHERE {where}", *params), now, PASSED
             )
             continue
         when, moments = _due_sql(plan.schedule, due, now)

@@ -11,7 +11,7 @@ from typing import Any
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
-from outreach_sdk.engine.progress import plan_next
+from outreach_sdk.engine.progress import plan_many
 from outreach_sdk.mail.port import Identity
 from outreach_sdk.storage.claims import lent_to
 from outreach_sdk.storage.store import Store, in_marks
@@ -136,8 +136,8 @@ def _let_go_on(store: Store, condition: str, params: tuple[Any, ...], now: dt.da
                 None if active else PauseReason.SEQUENCE_DEACTIVATED,
                 now,
             )
-            for journey in moved if active else ():
-                plan_next(store, journey["id"], now)
+            if active:
+                plan_many(store, [journey["id"] for journey in moved], now)
 
 
 def sender_repaired(engine: Engine, sequence_id: int) -> None:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, OutboxState, PauseReason, StepStatus
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.schedule import next_due
-from outreach_sdk.domain.sequence import first_zone, schedule_from_dict
+from outreach_sdk.domain.sequence import Schedule, first_zone, schedule_from_dict
 from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.storage.holds import hold
-from outreach_sdk.storage.store import Store
-from outreach_sdk.storage.transitions import move_journey
+from outreach_sdk.storage.store import Store, in_marks
+from outreach_sdk.storage.transitions import events, move_journey, move_journeys
 
-__all__ = ["NEVER", "handled", "has_prompts", "next_step", "person_name", "plan_next", "reschedule"]
+__all__ = [
+    "NEVER",
+    "PASSED",
+    "handled",
+    "has_prompts",
+    "next_step",
+    "pause_all_overdue",
+    "pause_overdue",
+    "person_name",
+    "plan_many",
+    "plan_next",
+    "reschedule",
+]
 
 NEVER = -1e300
 """`last_rank` of a journey that has handled no step."""
@@ -69,26 +83,95 @@ _PLAN = (
     "x.id AS task_id, x.status AS task_status, x.skip_left_us "
     "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
     f"JOIN workspace w ON w.id = j.workspace_id LEFT JOIN steps n ON n.id = {_NEXT_STEP} "
-    "LEFT JOIN journey_steps x ON x.journey_id = j.id AND x.step_id = n.id WHERE j.id = ?"
+    "LEFT JOIN journey_steps x ON x.journey_id = j.id AND x.step_id = n.id"
 )
 """All that decides what a journey does next, in one row."""
+
+_SCHEDULE = (
+    "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ?, held_due_at = NULL, "
+    "passages_at = NULL WHERE id = ? AND status = 'active'"
+)
+PASSED = "its date and time had passed when the step came up"
+"""Why a journey whose `SpecificTime` is long past is paused as overdue."""
 
 
 def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
     """Schedule an active journey's next step by its own timing, or complete it. Does nothing while an
     outbox entry is open (its outcome will call this) or a task is open (a person or its timer will)."""
-    row = store.one(_PLAN, journey_id)
+    row = store.one(f"{_PLAN} WHERE j.id = ?", journey_id)
     if row is None or row["status"] != JourneyStatus.ACTIVE or row["unsettled"]:
         return
     if row["planned"] and _plan_retry(store, row, now):
         return
-    step = {name: row[f"step_{name}"] for name in _STEP}
-    if step["id"] is None:
+    if row["step_id"] is None:
         move_journey(store, journey_id, JourneyStatus.COMPLETED, None, now, bump=False)
         return
     if row["task_id"] is not None and _resume_task(store, row, now):
         return
-    schedule = schedule_from_dict(json.loads(step["schedule"]))
+    due = _due(row, now)
+    if due is None:
+        pause_overdue(store, row, now, PASSED)
+        return
+    store.write(_SCHEDULE, *_scheduled(row, due))
+    if _asks(row):
+        hold(store, "id = ?", journey_id, passages_at=now)
+    if row["review"]:
+        hold(store, "id = ?", journey_id)
+
+
+def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime) -> None:
+    """`plan_next` for each of them, in a few statements for every five hundred. In a transaction."""
+    overdue: list[dict[str, Any]] = []
+    for start in range(0, len(journeys), 500):
+        ids = journeys[start : start + 500]
+        rows = [
+            row
+            for row in store.rows(f"{_PLAN} WHERE j.id IN {in_marks(ids)} ORDER BY j.id", *ids)
+            if row["status"] == JourneyStatus.ACTIVE and not row["unsettled"]
+        ]
+        rows = [row for row in rows if not (row["planned"] and _plan_retry(store, row, now))]
+        _complete(store, [row["id"] for row in rows if row["step_id"] is None], now)
+        _thaw(store, [row["task_id"] for row in rows if _timed(row)], now)
+        planned, asking, reviewed = [], [], []
+        for row in rows:
+            if row["step_id"] is None or _timed(row):
+                continue
+            if row["task_id"] is not None and _resume_task(store, row, now):
+                continue
+            due = _due(row, now)
+            if due is None:
+                overdue.append(row)
+                continue
+            planned.append(_scheduled(row, due))
+            if _asks(row):
+                asking.append(row["id"])
+            if row["review"]:
+                reviewed.append(row["id"])
+        _schedule_all(store, planned)
+        if asking:
+            hold(store, f"id IN {in_marks(asking)}", *asking, passages_at=now)
+        if reviewed:
+            hold(store, f"id IN {in_marks(reviewed)}", *reviewed)
+    pause_all_overdue(store, overdue, now, PASSED)
+
+
+def _schedule_all(store: Store, planned: list[tuple[Any, ...]]) -> None:
+    """`_SCHEDULE` for each, by one statement."""
+    if not planned:
+        return
+    rows = ", ".join(["(?, ?, ?, ?, ?)"] * (len(planned) - 1))
+    typed = ", ".join(f"CAST(? AS {kind})" for kind in ("BIGINT", "BIGINT", "BIGINT", "INTEGER", "BIGINT"))
+    store.write(
+        f"WITH p(step, due, lane, priority, id) AS (VALUES ({typed}){', ' if rows else ''}{rows}) "
+        "UPDATE journeys SET next_step_id = p.step, next_due_at = p.due, lane = p.lane, priority = p.priority, "
+        "held_due_at = NULL, passages_at = NULL FROM p WHERE journeys.id = p.id AND journeys.status = 'active'",
+        *(value for row in planned for value in row),
+    )
+
+
+def _due(row: dict[str, Any], now: dt.datetime) -> dt.datetime | None:
+    """When the next step of a `_PLAN` row is due; None: its time is long past."""
+    schedule = _schedule(row["step_schedule"])
     rules = sending_rules(row["settings"], row["sequence_window"])
     due = next_due(
         schedule,
@@ -98,28 +181,58 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime) -> None:
         candidate_zone=row["candidate_zone"],
         closed=rules.off,
     )
-    if due is None:
-        pause_overdue(store, row, now, "its date and time had passed when the step came up")
-        return
-    automatic = step["kind"] == "email" and not step["manual"]
-    if automatic:
-        tz = first_zone(row["candidate_zone"], row["sequence_zone"])
-        due = rules.due(schedule, due, tz, share(journey_id, step["id"]))
-    follows = row["last_rank"] > NEVER
-    store.write(
-        "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ?, held_due_at = NULL, "
-        "passages_at = NULL WHERE id = ? AND status = ?",
-        step["id"],
+    if due is None or not _automatic(row):
+        return due
+    tz = first_zone(row["candidate_zone"], row["sequence_zone"])
+    return rules.due(schedule, due, tz, share(row["id"], row["step_id"]))
+
+
+@functools.lru_cache(maxsize=512)
+def _schedule(stored: str) -> Schedule:
+    return schedule_from_dict(json.loads(stored))
+
+
+def _automatic(row: dict[str, Any]) -> bool:
+    return row["step_kind"] == "email" and not row["step_manual"]
+
+
+def _asks(row: dict[str, Any]) -> bool:
+    return has_prompts({name: row[f"step_{name}"] for name in ("subject", "body", "variants")})
+
+
+def _scheduled(row: dict[str, Any], due: dt.datetime) -> tuple[Any, ...]:
+    """What `_SCHEDULE` takes."""
+    return (
+        row["step_id"],
         due,
-        (step["mailbox_id"] or row["sequence_mailbox"]) if automatic else None,
-        int(Priority.FOLLOW_UP if follows else Priority.FIRST),
-        journey_id,
-        JourneyStatus.ACTIVE,
+        (row["step_mailbox_id"] or row["sequence_mailbox"]) if _automatic(row) else None,
+        int(Priority.FOLLOW_UP if row["last_rank"] > NEVER else Priority.FIRST),
+        row["id"],
     )
-    if has_prompts(step):
-        hold(store, "id = ?", journey_id, passages_at=now)
-    if row["review"]:
-        hold(store, "id = ?", journey_id)
+
+
+def _timed(row: dict[str, Any]) -> bool:
+    """Whether its next step is a task that waits for a person already."""
+    return row["task_id"] is not None and row["task_status"] == StepStatus.WAITING
+
+
+def _complete(store: Store, ids: list[int], now: dt.datetime) -> None:
+    if ids:
+        moved = move_journeys(
+            store, f"id IN {in_marks(ids)}", tuple(ids), JourneyStatus.COMPLETED, None, now, bump=False
+        )
+        events(store, moved, f"journey_{JourneyStatus.COMPLETED}", now)
+
+
+def _thaw(store: Store, tasks: list[int], now: dt.datetime) -> None:
+    """The timers of waiting tasks go on with the time they had left."""
+    if tasks:
+        store.write(
+            "UPDATE journey_steps SET skip_at = CAST(? AS BIGINT) + skip_left_us, skip_left_us = NULL "
+            f"WHERE id IN {in_marks(tasks)} AND skip_left_us IS NOT NULL",
+            now,
+            *tasks,
+        )
 
 
 def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool:
@@ -148,13 +261,9 @@ def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool
 def _resume_task(store: Store, row: dict[str, Any], now: dt.datetime) -> bool:
     """Thaw the task that is open at the next step, its timer going on with the time it had left; a Send now
     that was waiting goes out. False: no task is open."""
-    if row["task_status"] == StepStatus.WAITING:
+    if _timed(row):
         if row["skip_left_us"] is not None:
-            store.write(
-                "UPDATE journey_steps SET skip_at = ?, skip_left_us = NULL WHERE id = ?",
-                now + dt.timedelta(microseconds=row["skip_left_us"]),
-                row["task_id"],
-            )
+            _thaw(store, [row["task_id"]], now)
         return True
     return (
         store.write(
@@ -183,6 +292,42 @@ def pause_overdue(store: Store, journey: dict[str, Any], now: dt.datetime, why: 
             now=now,
             journey_id=journey["id"],
             sequence_id=journey["sequence_id"],
+        )
+
+
+def pause_all_overdue(store: Store, journeys: Sequence[dict[str, Any]], now: dt.datetime, why: str) -> None:
+    """Pause many as overdue. Their owner is told once for all of a sequence."""
+    if len(journeys) == 1:
+        pause_overdue(store, journeys[0], now, why)
+        return
+    paused: dict[int, list[dict[str, Any]]] = {}
+    for start in range(0, len(journeys), 500):
+        ids = [journey["id"] for journey in journeys[start : start + 500]]
+        moved = move_journeys(
+            store,
+            f"id IN {in_marks(ids)}",
+            tuple(ids),
+            JourneyStatus.PAUSED,
+            PauseReason.OVERDUE,
+            now,
+            detail=why,
+        )
+        events(store, moved, f"journey_{JourneyStatus.PAUSED}", now, f"{PauseReason.OVERDUE} {why}")
+        for row in moved:
+            paused.setdefault(row["sequence_id"], []).append(row)
+    for sequence_id, rows in paused.items():
+        name = store.value("SELECT name FROM sequences WHERE id = ?", sequence_id)
+        several = "journeys of" if len(rows) > 1 else "journey of"
+        notify(
+            store,
+            workspace_id=rows[0]["workspace_id"],
+            owner_id=rows[0]["owner_id"],
+            kind="overdue",
+            text=f"{len(rows):,} {several} {name!r} {'are' if len(rows) > 1 else 'is'} paused as overdue: {why}. "
+            "Resume them to send, or cancel them.",
+            dedupe=f"overdue:{sequence_id}:{rows[0]['id']}:{rows[0]['generation']}",
+            now=now,
+            sequence_id=sequence_id,
         )
 
 

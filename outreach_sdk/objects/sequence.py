@@ -188,8 +188,13 @@ class Sequence(
     def window(self, value: SendingWindow | Mapping[str, str] | Literal["workspace"] | None) -> None:
         self._row()
         stored = None if value == "workspace" else json.dumps(window_value("window", value) or {})
-        self._session.store.write("UPDATE sequences SET sending_window = ? WHERE id = ?", stored, self.id)
-        self._replan(None)
+        store = self._session.store
+
+        def work() -> None:
+            store.write("UPDATE sequences SET sending_window = ? WHERE id = ?", stored, self.id)
+            self._replan(None)
+
+        store.run(work)
 
     @property
     def prefer(self) -> str | None:

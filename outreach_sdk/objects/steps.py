@@ -20,7 +20,7 @@ from outreach_sdk.domain.sequence import (
     schedule_to_dict,
 )
 from outreach_sdk.engine import lifecycle, ordering
-from outreach_sdk.engine.progress import plan_next
+from outreach_sdk.engine.progress import plan_many
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.session import Session
@@ -170,15 +170,19 @@ class StepWriting:
         )
         check_step(merged)
         columns = columns_of(merged)
-        self._session.store.write(
-            f"UPDATE steps SET {', '.join(f'{c} = ?' for c in columns)} WHERE id = ?",
-            *columns.values(),
-            step["id"],
-        )
         texts = ("subject", "body")
         asks = "ai(" in "".join(str(changes.get(t) or "") for t in texts).replace(" ", "")
-        if asks or {"when", "manual", "mailbox"} & set(changes):
-            self._replan(step["id"])
+
+        def work() -> None:
+            self._session.store.write(
+                f"UPDATE steps SET {', '.join(f'{c} = ?' for c in columns)} WHERE id = ?",
+                *columns.values(),
+                step["id"],
+            )
+            if asks or {"when", "manual", "mailbox"} & set(changes):
+                self._replan(step["id"])
+
+        self._session.store.run(work)
 
     def move_step(self, n: int, to: int) -> None:
         """Move step `n` to place `to` (both from 1). Journeys that are past either place don't go back."""
@@ -196,11 +200,13 @@ class StepWriting:
 
     def remove_step(self, n: int) -> None:
         """Take step `n` (from 1) out; what was sent of it stays on record."""
-        step = self._nth(n)
-        self._session.store.write(
-            "UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"]
-        )
-        self._replan(step["id"])
+        step, store = self._nth(n), self._session.store
+
+        def work() -> None:
+            store.write("UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"])
+            self._replan(step["id"])
+
+        store.run(work)
 
     def _replan(self, step_id: int | None) -> None:
         """Let scheduled journeys (of one step, or all) look again at what comes next."""
@@ -212,8 +218,8 @@ class StepWriting:
             where, params = f"{where} AND next_step_id = ?", (self.id, step_id)
         store, now = self._session.store, self._session.now()
         with store.tx():
-            for row in store.rows(f"SELECT id FROM journeys WHERE {where}", *params):
-                plan_next(store, row["id"], now)
+            found = store.rows(f"SELECT id FROM journeys WHERE {where} ORDER BY id", *params)
+            plan_many(store, [row["id"] for row in found], now)
 
     def _live(self) -> Rows:
         self._row()

@@ -109,13 +109,13 @@ class SequenceVariants:
                 step["id"],
                 row["variants"],
             )
+            if done and "ai(" in new.replace(" ", ""):
+                self._replan(step["id"])
             return new if done else None
 
         found = store.run(work)
         if found is None:
             raise NotFound(f"Step {n} was removed or changed meanwhile.")
-        if "ai(" in found.replace(" ", ""):
-            self._replan(step["id"])
 
 
 def _found(variants: Many, letter: str) -> Variant:
