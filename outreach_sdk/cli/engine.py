@@ -24,11 +24,12 @@ def up(workers: int | None, detach: bool, as_json: bool) -> None:
     """Start this home's engine: Redis if embedded, workers, clock, web."""
     from outreach_sdk.objects.engine import up as start
 
-    start(workers=workers, detach=detach)
+    started = start(workers=workers, detach=detach)
+    running = "The engine is running. `outreach status` shows it, `outreach down` ends it."
     say(
-        {"running": True},
+        {"running": True, "problems": started.blocked},
         as_json,
-        lambda _: "The engine is running. `outreach status` shows it, `outreach down` ends it.",
+        lambda _: "\n".join([running, *started.blocked]),
     )
     if not detach:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})

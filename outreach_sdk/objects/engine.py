@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
+
 from outreach_sdk import runtime
 from outreach_sdk.errors import EngineError
-from outreach_sdk.objects.session import current
+from outreach_sdk.objects.session import Session, current
 
-__all__ = ["down", "up"]
+__all__ = ["down", "missing", "up"]
+
+STARTING = dt.timedelta(seconds=30)
+"""How long the processes of an engine may take until they show signs of life."""
 
 
 def up(workers: int | None = None, detach: bool = False) -> runtime.Status:
@@ -20,3 +26,19 @@ def up(workers: int | None = None, detach: bool = False) -> runtime.Status:
 def down() -> bool:
     """End it; False if it wasn't running."""
     return runtime.down(current().settings)
+
+
+def missing(session: Session, alive: Mapping[str, int]) -> str | None:
+    """Why nothing leaves as far as clock and workers go, given who is alive, or None."""
+    if alive.get("clock") and alive.get("send"):
+        return None
+    here = runtime.status(session.settings)
+    if not here.running or here.since is None:
+        return "No engine is running: nothing leaves until `outreach up`."
+    if dt.datetime.now(dt.UTC) - here.since < STARTING:
+        return "The engine is starting: nothing leaves for a few seconds more."
+    lacks = "clock" if not alive.get("clock") else "worker that sends"
+    return (
+        f"The engine runs without a {lacks}: nothing leaves. `outreach status` says why; `outreach down` and "
+        "`outreach up` start it afresh."
+    )

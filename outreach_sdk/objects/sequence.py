@@ -25,6 +25,7 @@ from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
 from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.charting import SequenceCharts
+from outreach_sdk.objects.engine import missing
 from outreach_sdk.objects.enrolling import SequenceEnrolling
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.journey import Journey
@@ -262,9 +263,8 @@ class Sequence(
             return f"All sending was halted by {gate['halted_by']}: nothing leaves until ws.resume()."
         if gate and not gate["armed"]:
             return f"{gate['disarmed_why']} Nothing leaves until ws.arm()."
-        living = dispatch.alive(self._session.engine)
-        if not living.get("clock") or not living.get("send"):
-            return "No engine is running here: nothing leaves until `outreach up`."
+        if (lack := missing(self._session, dispatch.alive(self._session.engine))) is not None:
+            return lack
         box = self._session.store.one(
             "SELECT address, wait_until, wait_reason FROM mailboxes WHERE id = ? AND wait_until > ?",
             row["mailbox_id"],

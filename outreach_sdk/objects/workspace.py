@@ -12,6 +12,7 @@ from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook.card import Card, Note, Shown, Table
 from outreach_sdk.objects.cards import with_card
 from outreach_sdk.objects.carrying import carried, carried_call
+from outreach_sdk.objects.engine import missing
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.looks import workspace_card
 from outreach_sdk.objects.sequence import Sequence
@@ -189,9 +190,7 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
                 )
             )
         living = dispatch.alive(self._session.engine)
-        notice = None
-        if not living.get("clock") or not living.get("send"):
-            notice = "No engine is running: nothing leaves until `outreach up`."
+        notice = missing(self._session, living)
         gate = self._session.store.one("SELECT armed, disarmed_why, halted_at FROM installation") or {}
         if gate.get("halted_at") is not None:
             notice = "All sending is halted until ws.resume()."

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,6 +30,9 @@ __all__ = ["LEAN", "Child", "ChildStatus", "Status", "default_children", "down",
 
 START_LIMIT = 25.0
 """Seconds until `up` gives up; Redis gets ten less, so that the supervisor can still say what is wrong."""
+
+FULL = 1 << 20
+"""Bytes free under which a disk counts as full when the engine doesn't start."""
 
 LEAN = {"MALLOC_ARENA_MAX": "2"}
 """For processes of many threads: glibc gives each thread a heap of its own, which fifty senders don't need."""
@@ -221,6 +225,8 @@ def _ask(settings: Settings, wish: str) -> tuple[socket.socket | None, str]:
 
 
 def _last_words(settings: Settings) -> str:
+    if shutil.disk_usage(settings.home).free < FULL:
+        return f"The disk that {settings.home} is on is full: free some space."
     path = settings.home / "logs" / "supervisor.log"
     try:
         lines = path.read_text(errors="replace").strip().splitlines()

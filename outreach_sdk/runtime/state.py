@@ -50,6 +50,11 @@ class Status:
             return ["The engine isn't running: `outreach up` starts it."]
         return [f"{c.name}: {c.note or c.state}." for c in self.children if c.state != "running"]
 
+    @property
+    def blocked(self) -> list[str]:
+        """What waits for a person, as a port that is in use; one sentence each."""
+        return [f"{c.name}: {c.note}." for c in self.children if c.state == "blocked"]
+
     def __repr__(self) -> str:
         if not self.running:
             return " ".join(self.problems)
@@ -57,7 +62,7 @@ class Status:
         ends = "until outreach.down()" if self.detached else "for as long as this program lives"
         # Just after `up` its processes are still starting, which is nothing to worry about.
         starting = "" if self.ready or not self.problems else f" Starting: {len(self.problems)}."
-        return f"The engine runs {ends}: {names}.{starting}"
+        return " ".join([f"The engine runs {ends}: {names}.{starting}", *self.blocked])
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: paths and times as text."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from outreach_sdk import runtime
 from outreach_sdk.config import Secret, Settings
 from outreach_sdk.domain.sequence import SpecificTime
 from outreach_sdk.engine import dispatch
@@ -257,3 +258,25 @@ def test_what_is_somebody_elses_is_not_found(tmp_path: Path, database_url: str) 
     beas.store.close()
     assert outreach("sequence", "list", "--json", key="wrong").returncode == 1
     house.close()
+
+
+def test_an_engine_that_is_starting_or_lacks_a_part_is_told_apart_from_none(plain: House) -> None:
+    seq = plain.two_steps(plain.local())
+    seq.activate()
+    workspace, none = Workspace(plain.session), "No engine is running: nothing leaves until `outreach up`."
+    assert (seq.notice, workspace.status()["notice"]) == (none, none)
+    runtime.up(plain.settings, children=[])
+    try:
+        starting = "The engine is starting: nothing leaves for a few seconds more."
+        assert (seq.notice, workspace.status()["notice"]) == (starting, starting)
+        run = plain.home / "run.json"
+        began = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
+        run.write_text(json.dumps(json.loads(run.read_text()) | {"since": began.isoformat()}))
+        dispatch.beat(plain.engine, "clock", "clock-1", plain.engine.now())
+        assert "The engine runs without a worker that sends" in str(seq.notice)
+        dispatch.beat(plain.engine, "send", "send-1", plain.engine.now())
+        assert seq.notice is None
+        assert workspace.status()["notice"] is None
+    finally:
+        runtime.down(plain.settings)
+    assert seq.notice is None, "workers elsewhere count"

@@ -153,7 +153,7 @@ def test_a_sequence_card_says_what_it_lacks_what_holds_it_and_how_far_everybody_
     seq.enroll(house.people(3))
     assert "pending" in shown(seq)
     seq.activate()
-    assert "No engine is running here" in shown(seq)
+    assert "No engine is running: nothing leaves until" in shown(seq)
     dispatch.drain_sends(house.engine, threads=2)
     told = re.sub(r"\s+", " ", shown(seq))
     assert f"{seq.name}active" in told

@@ -285,7 +285,8 @@ def test_a_busy_port_is_said_and_the_rest_runs(settings: Settings) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         web = Child("web", SLEEPER.argv, port=port)
-        runtime.up(settings, children=[web, SLEEPER])
+        started = runtime.up(settings, children=[web, SLEEPER])
+        assert f"web: port {port} is in use" in repr(started)
         eventually(lambda: state_of(settings, "sleeper") == "running")
         assert state_of(settings, "web") == "blocked"
         (problem,) = runtime.status(settings).problems
