@@ -13,15 +13,17 @@ from outreach_sdk.errors import InvalidInput
 __all__ = ["check_copied", "check_line", "check_text", "several", "without_controls"]
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NEVER = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _BREAKS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
 _ONE_ADDRESS = "Give one e-mail address like ana@example.com, or a merge field that holds one."
 
 
 def check_text(field: str, value: Any) -> str:
-    """`value`, if it is text that may run over several lines; InvalidInput for control characters."""
+    """`value`, if it is text that may run over several lines; InvalidInput for control characters. The breaks that word
+    processors leave (U+000B, U+2028, …) may stand in it: they leave as line feeds."""
     if not isinstance(value, str):
         raise InvalidInput(field, value, "Give it as text.")
-    found = _CONTROLS.search(value)
+    found = _NEVER.search(value)
     if found is not None:
         around = value[max(0, found.start() - 20) : found.end() + 20]
         raise InvalidInput(

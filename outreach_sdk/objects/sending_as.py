@@ -78,7 +78,7 @@ class SendingAs:
         if text is not None and len(check_text("signature", text)) > 20_000:
             raise InvalidInput("signature", f"{len(text)} characters", "Use 20,000 at most.")
         self._row()
-        kept = text if text and text.strip() else None
+        kept = without_controls(text) if text and text.strip() else None
         self._session.store.write("UPDATE mailboxes SET signature = ? WHERE id = ?", kept, self.id)
 
     def fetch_signature(self, alias: str | None = None) -> str:
@@ -92,5 +92,5 @@ class SendingAs:
         chosen = [i for i in found if (i.address.lower() == wanted if wanted else i.default)] or found[:1]
         if not chosen[0].signature.strip():
             raise InvalidInput("signature", chosen[0].address, "Gmail keeps none for it: set box.signature.")
-        self.signature = without_controls(clean_html(chosen[0].signature))
+        self.signature = clean_html(without_controls(chosen[0].signature))
         return str(self.signature)
