@@ -69,6 +69,7 @@ def prepare(
     email, bad_email = _emails(raw_email)
     linkedin, bad_profile = _profiles(raw_profile)
     phone, _ = _by_hand(cell("phone"), pl.repeat(False, table.height, eager=True), normalise_phone)
+    table, bad_fields = _without_garbled(table, extra)
     fields, columns = _merge_fields(table, extra)
     timezone, bad_zone = _timezones(columns, phone)
     frame = pl.DataFrame(
@@ -88,7 +89,7 @@ def prepare(
     )
     useless = email.is_null() & (linkedin.is_null() | (raw_email != ""))
     outcome = _all(None, table.height)
-    reason = _reasons(bad_email, bad_profile, bad_zone)
+    reason = _reasons(bad_email, bad_profile, bad_zone, bad_fields)
     if useless.any():
         empty = table.select(
             pl.all_horizontal(pl.all().is_null() | (pl.all().str.strip_chars() == ""))
@@ -97,12 +98,38 @@ def prepare(
         reason = reason.zip_with(~useless | reason.is_not_null(), nothing)
         reason = reason.zip_with(~(useless & empty), _all("empty_row", table.height))
         outcome = outcome.zip_with(~useless, _all("rejected", table.height))
-    garbled = table.select(pl.any_horizontal(pl.all().str.contains("\ufffd", literal=True))).to_series()
+    garbled = _garbled(table, list(at.values()))
     if garbled.any():
-        whole = ~garbled.fill_null(False)
+        whole = ~garbled
         reason = reason.zip_with(whole, _all(_GARBLED, table.height))
         outcome = outcome.zip_with(whole, _all("rejected", table.height))
     return frame.with_columns(outcome.alias("outcome"), reason.alias("reason"))
+
+
+def _garbled(table: pl.DataFrame, columns: list[int]) -> pl.Series:
+    """Which rows hold letters in these columns that no encoding gave back."""
+    import polars as pl
+
+    if not columns:
+        return pl.repeat(False, table.height, eager=True)
+    found = pl.any_horizontal(pl.col(*{str(c) for c in columns}).str.contains("\ufffd", literal=True))
+    return table.select(found).to_series().fill_null(False)
+
+
+def _without_garbled(table: pl.DataFrame, extra: list[tuple[str, int]]) -> tuple[pl.DataFrame, pl.Series]:
+    """The table with what can't be read taken out of the merge fields, so that no e-mail shows it and one that needs it
+    says that it is missing; and which fields that were."""
+
+    told = _all(None, table.height)
+    for name, index in extra:
+        lost = _garbled(table, [index])
+        if not lost.any():
+            continue
+        none = _all(None, table.height)
+        table = table.with_columns(table[str(index)].zip_with(~lost, none).alias(str(index)))
+        why = _all(f"encoding: letters of {name!r} are lost, so it was left out", table.height)
+        told = _reasons(told, why.zip_with(lost, none))
+    return table, told
 
 
 def _all(value: str | None, count: int) -> pl.Series:

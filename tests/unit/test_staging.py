@@ -164,10 +164,27 @@ def test_a_time_zone_that_another_column_names_rightly_is_nobodys_trouble() -> N
 
 
 def test_a_row_whose_letters_are_lost_is_rejected_by_name() -> None:
-    found = prepared([{"Email": "a@b.example", "Name": "Zo\ufffd"}, {"Email": "b@b.example", "Name": "Zoë"}])
+    found = prepared(
+        [{"Email": "a@b.example", "Full Name": "Zo\ufffd"}, {"Email": "b@b.example", "Full Name": "Zoë"}]
+    )
     assert [r["outcome"] for r in found] == ["rejected", None]
     assert found[0]["reason"].startswith("encoding: ")
     assert found[0]["email"] == "a@b.example"
+
+
+def test_letters_lost_in_a_field_of_ones_own_cost_that_field() -> None:
+    found = prepared(
+        [
+            {"Email": "a@b.example", "City": "M\ufffdlaga", "Notes": "caf\ufffd", "Team": "Core"},
+            {"Email": "b@b.example", "City": "Málaga", "Notes": None, "Team": "Core"},
+        ]
+    )
+    assert [r["outcome"] for r in found] == [None, None]
+    assert [json.loads(r["fields"]) for r in found] == [{"team": "Core"}, {"city": "Málaga", "team": "Core"}]
+    assert found[0]["reason"] == (
+        "encoding: letters of 'city' are lost, so it was left out; encoding: letters of 'notes' are lost, so it was left out"
+    )
+    assert found[1]["reason"] is None
 
 
 @pytest.mark.parametrize(
