@@ -37,6 +37,7 @@ HOLD_BACKS = (
     "suppressed",
     "erased",
     "contacted_by_colleague",
+    "in_namesake",
     "in_another_sequence",
     "invalid_address",
     "interview_ahead",
@@ -298,6 +299,16 @@ def _rules(
             )
         )
     rules += suppressed_rules(store, job["workspace_id"], known=known)
+    if known and sequence["name"]:  # cells that are run again must not write to the same people again
+        rules.append(
+            (
+                "held_back",
+                "in_namesake",
+                "EXISTS (SELECT 1 FROM journeys j JOIN sequences q ON q.id = j.sequence_id WHERE j.candidate_id = "
+                "staged.known AND q.id <> ? AND q.owner_id = ? AND q.name = ?)",
+                (sequence["id"], sequence["owner_id"], sequence["name"]),
+            )
+        )
     if known and settings.get("one_sequence"):
         rules.append(
             (

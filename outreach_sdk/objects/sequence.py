@@ -20,7 +20,7 @@ from outreach_sdk.domain.variants import live, words_of
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
 from outreach_sdk.engine import compose, dispatch, drafting, lifecycle, review
 from outreach_sdk.engine.mailboxes import sender_repaired
-from outreach_sdk.errors import InvalidInput, MissingField, NotFound
+from outreach_sdk.errors import MissingField, NotFound
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
 from outreach_sdk.objects.carrying import carried
@@ -85,20 +85,12 @@ class Sequence(
         timezone: str | ZoneInfo | None = None,
     ) -> Sequence:
         """A new, empty sequence of one's own. `mailbox`: what it sends from (default: one's default
-        mailbox); `timezone`: IANA name (default: this machine's). InvalidInput where one has a sequence of this name
-        with people in it: a cell that is run again must not write to them again."""
+        mailbox); `timezone`: IANA name (default: this machine's). Whoever is in another one of one's own of this name
+        is held back (`in_namesake`), so that a cell that is run again doesn't write to them again."""
         session = current()
         session.check_access()
         named = "" if name is None else check_text("name", name).strip()
         name_of_zone = local_zone() if timezone is None or timezone == "" else zone(timezone).key
-        if named and session.store.value(
-            "SELECT 1 FROM sequences s WHERE s.owner_id = ? AND s.name = ? AND EXISTS (SELECT 1 FROM journeys j "
-            "WHERE j.sequence_id = s.id) LIMIT 1",
-            session.user["id"],
-            named,
-        ):
-            told = f"You have one with people in it: Sequence.get({named!r}) opens it. Or give another name."
-            raise InvalidInput("name", named, told)
         sequence_id = session.store.insert(
             "sequences",
             {

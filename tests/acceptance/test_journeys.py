@@ -13,8 +13,9 @@ import pytest
 
 from outreach_sdk.domain.sequence import Instant, Later, SpecificTime
 from outreach_sdk.engine import dispatch, sync
-from outreach_sdk.errors import IncompleteSequence, InvalidInput, TransitionRefused
+from outreach_sdk.errors import IncompleteSequence, TransitionRefused
 from outreach_sdk.objects.journey import Task
+from outreach_sdk.objects.report import EnrollmentReport
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import Workspace
 from tests.harness import House, sent_files, wait_until
@@ -468,19 +469,21 @@ def test_one_slow_send_holds_nobody_up(tmp_path: Path) -> None:
     house.close()
 
 
-@pytest.mark.rule(1)
-def test_cells_that_are_run_again_make_no_second_sequence_for_the_same_people(house: House) -> None:
-    def cells() -> Sequence:
-        seq = Sequence.create("Backend engineers", timezone="UTC")
+@pytest.mark.rule(21)
+def test_cells_that_are_run_again_do_not_write_to_the_same_people_again(house: House) -> None:
+    def cells(name: str = "Backend engineers") -> EnrollmentReport:
+        seq = Sequence.create(name, mailbox=box, timezone="UTC")
         seq.add_email("Hello {{ first_name }}", "Hi")
-        seq.enroll(house.people(2))
-        return seq
+        report = seq.enroll(house.people(3))
+        seq.activate()
+        house.settle(seq)
+        return report
 
-    house.local()
-    Sequence.create("Backend engineers", timezone="UTC")  # nobody is in it yet
-    cells()
-    with pytest.raises(InvalidInput, match=r"Sequence\.get\('Backend engineers'\)"):
-        cells()
-    assert Sequence.get("Backend engineers").candidates().height == 2
-    assert Sequence.list().height == 2
-    Sequence.get("Backend engineers").clone("Another")
+    box = house.local()
+    assert cells().enrolled == 3
+    again = cells()
+    assert (again.enrolled, again.held_back) == (0, 3)
+    assert set(again.rows["reason"]) == {"in_namesake"}
+    assert set(house.witness(box).values()) == {1}
+    assert cells("Frontend engineers").enrolled == 3, "another sequence is another thing to say"
+    assert Sequence.create("Backend engineers").enroll(house.people(4), override="in_namesake").enrolled == 4
