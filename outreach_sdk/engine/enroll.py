@@ -37,7 +37,7 @@ HOLD_BACKS = (
     "suppressed",
     "erased",
     "contacted_by_colleague",
-    "in_namesake",
+    "in_sequence_of_same_name",
     "in_another_sequence",
     "invalid_address",
     "interview_ahead",
@@ -303,7 +303,7 @@ def _rules(
         rules.append(
             (
                 "held_back",
-                "in_namesake",
+                "in_sequence_of_same_name",
                 "EXISTS (SELECT 1 FROM journeys j JOIN sequences q ON q.id = j.sequence_id WHERE j.candidate_id = "
                 "staged.known AND q.id <> ? AND q.owner_id = ? AND q.name = ?)",
                 (sequence["id"], sequence["owner_id"], sequence["name"]),

@@ -46,10 +46,10 @@ class SequenceEnrolling:
     ) -> EnrollmentReport:
         """Enrol a frame, dicts or a file. `prefer`: "work" | "personal", which of a candidate's addresses to use
         (default: the sequence's, one's own, the workspace's preference, else the address the row names). `dry_run`
-        writes nothing. `override` lifts hold-backs by name (contacted_by_colleague, in_namesake, in_another_sequence,
-        invalid_address, interview_ahead, off_limits, ats_in_process, ats_rejected, ats_hired, ats_unchecked).
-        `enrich` has missing addresses found by the engine's workers; their journeys go on with them. ImportRefused
-        where it can't be read as people."""
+        writes nothing. `override` lifts hold-backs by name (contacted_by_colleague, in_sequence_of_same_name,
+        in_another_sequence, invalid_address, interview_ahead, off_limits, ats_in_process, ats_rejected, ats_hired,
+        ats_unchecked). `enrich` has missing addresses found by the engine's workers; their journeys
+        go on with them. ImportRefused where it can't be read as people."""
         lifted = several("override", override)
         _check_mapping(mapping)
         may = [name for name in HOLD_BACKS if name not in FIRM]

@@ -21,6 +21,28 @@ __all__ = ["EnrollmentReport"]
 OUTCOMES = ("enrolled", "updated", "duplicate", "held_back", "rejected")
 
 
+_WHY = {
+    "already_in_sequence": "in this sequence already",
+    "same_person_in_file": "the same person stands further up",
+    "no_email_and_no_linkedin_url": "no e-mail address and no LinkedIn URL",
+    "empty_row": "nothing in the row",
+    "suppressed": "doesn't want to be written to",
+    "erased": "asked to be erased",
+    "contacted_by_colleague": "a colleague wrote to them lately",
+    "in_sequence_of_same_name": "in another sequence of yours of this name",
+    "in_another_sequence": "in another active sequence",
+    "invalid_address": "mail to this address came back",
+    "interview_ahead": "has an interview ahead",
+    "off_limits": "works at a company that is off limits",
+    "ats_in_process": "in process at the applicant tracking system",
+    "ats_rejected": "rejected lately at the applicant tracking system",
+    "ats_hired": "hired, says the applicant tracking system",
+    "ats_unchecked": "the applicant tracking system couldn't be asked",
+    "paused: no_email": "waits for an e-mail address",
+}
+"""Reasons in words, for cards; `rows` has their names, which `override=` takes."""
+
+
 class EnrollmentReport(Shown):
     """Counts that sum to the rows, and a frame that names what became of each.
 
@@ -159,7 +181,7 @@ class EnrollmentReport(Shown):
             )
             why = Counter({(r["outcome"], r["reason"]): int(r["n"]) for r in rows})
         told = [(o.replace("_", " "), n) for o, n in counts.items() if n]
-        reasons = [(o.replace("_", " "), str(r).replace("_", " "), n) for (o, r), n in why.most_common(12)]
+        reasons = [(o.replace("_", " "), _WHY.get(str(r), str(r)), n) for (o, r), n in why.most_common(12)]
         mapped = [(field.replace("_", " "), column) for field, column in self.mapping.items() if column]
         return Card(
             "Enrolment",

@@ -86,7 +86,7 @@ class Sequence(
     ) -> Sequence:
         """A new, empty sequence of one's own. `mailbox`: what it sends from (default: one's default
         mailbox); `timezone`: IANA name (default: this machine's). Whoever is in another one of one's own of this name
-        is held back (`in_namesake`), so that a cell that is run again doesn't write to them again."""
+        is held back (`in_sequence_of_same_name`), so that a cell that is run again doesn't write to them again."""
         session = current()
         session.check_access()
         named = "" if name is None else check_text("name", name).strip()

@@ -483,7 +483,12 @@ def test_cells_that_are_run_again_do_not_write_to_the_same_people_again(house: H
     assert cells().enrolled == 3
     again = cells()
     assert (again.enrolled, again.held_back) == (0, 3)
-    assert set(again.rows["reason"]) == {"in_namesake"}
+    assert set(again.rows["reason"]) == {"in_sequence_of_same_name"}
     assert set(house.witness(box).values()) == {1}
     assert cells("Frontend engineers").enrolled == 3, "another sequence is another thing to say"
-    assert Sequence.create("Backend engineers").enroll(house.people(4), override="in_namesake").enrolled == 4
+    assert (
+        Sequence.create("Backend engineers")
+        .enroll(house.people(4), override="in_sequence_of_same_name")
+        .enrolled
+        == 4
+    )

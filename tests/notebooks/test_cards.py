@@ -15,11 +15,13 @@ from rich.console import Console
 import outreach_sdk as outreach
 from outreach_sdk.domain.sequence import Later
 from outreach_sdk.engine import dispatch, sync
+from outreach_sdk.engine.enroll import HOLD_BACKS
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.enrichment import Enrichment
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.message import Message
+from outreach_sdk.objects.report import _WHY
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.task import Task
 from outreach_sdk.objects.workspace import Workspace
@@ -191,6 +193,18 @@ def test_a_report_and_a_run_show_reasons_and_costs(house: House) -> None:
     assert "Email" in told
     rehearsed = seq.enroll(house.people(1, start=5), dry_run=True)
     assert "enrolled1" in shown(rehearsed)
+    again = seq.clone(seq.name).enroll(
+        [*house.people(2), {"Email": "lost@c.example"}, {}, {"Email": "lost@c.example"}]
+    )
+    told = shown(again)
+    for why in (
+        "in another sequence of yours of this name",
+        "the same person stands further up",
+        "nothing in the row",
+    ):
+        assert why in told
+    assert not [why for why in again.rows["reason"].drop_nulls() if why in told], "words instead of names"
+    assert all(name in _WHY for name in HOLD_BACKS)
     run = Enrichment.run(seq, ("email", "phone"), wait=False)
     assert "coverage" in shown(run)
 
@@ -291,7 +305,7 @@ def test_an_error_in_a_cell_is_a_sentence(house: House, capsys: pytest.CaptureFi
 
     shell = InteractiveShell()
     house.two_steps(house.hostile()).enroll(house.people(1))
-    ran = shell.run_cell("from outreach_sdk import Sequence\nSequence.create('Two steps')")
+    ran = shell.run_cell("from outreach_sdk import Sequence\nSequence.get('Two steps').move_step(1, 9)")
     assert isinstance(ran.error_in_exec, InvalidInput)
     said = capsys.readouterr()
     assert said.out.strip() == f"InvalidInput: {ran.error_in_exec}"
