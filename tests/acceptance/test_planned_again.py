@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -138,3 +139,32 @@ def test_many_that_are_overdue_are_told_of_once(house: House, started: bool) -> 
         "12 journeys of 'Fair' are paused as overdue: its date and time had passed when the step came up. "
         "Resume them to send, or cancel them."
     ]
+
+
+@pytest.mark.rule(2)
+def test_what_left_while_the_rest_was_planned_again_keeps_its_place(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box, delay=2)
+    seq.add_email(body="And a last one.", when=Later(seconds=2))
+    seq.enroll(house.people(3))
+    seq.activate()
+    store, drained = house.engine.store, []
+    usual = store.write
+
+    def write(sql: str, *params: Any) -> int:
+        if "(VALUES (" in sql and not drained and house.url.startswith("postgres"):
+            drained.append(
+                threading.Thread(target=dispatch.drain_sends, args=(house.engine,), kwargs={"threads": 2})
+            )
+            drained[0].start()
+            drained[0].join(60)
+        return usual(sql, *params)
+
+    monkeypatch.setattr(store, "write", write)
+    seq.move_step(3, 2)
+    house.settle(seq)
+    assert len(drained) == house.url.startswith("postgres")
+    assert sorted(house.witness(box).values()) == [1, 1, 1, 2, 2, 2], "the opening, and two in its thread"
+    assert set(seq.candidates()["status"]) == {"completed"}
