@@ -91,7 +91,9 @@ def waiting(engine: Engine) -> bool:
     """Whether a delivery, or a booking whose person has appeared, is to be acted on."""
     store = engine.store
     return bool(
-        store.value("SELECT 1 FROM deliveries WHERE lease_until <= ? LIMIT 1", engine.now())
+        store.value(
+            "SELECT 1 FROM deliveries WHERE lease_until <= ? ORDER BY lease_until LIMIT 1", engine.now()
+        )
         or store.value(
             "SELECT 1 FROM booking_people WHERE acted_at IS NULL AND candidate_id IS NOT NULL LIMIT 1"
         )
@@ -114,7 +116,7 @@ def drain(engine: Engine, *, seconds: float = 20.0) -> int:
 def _claim(engine: Engine) -> list[dict[str, Any]]:
     store, now = engine.store, engine.now()
     skip = " FOR UPDATE SKIP LOCKED" if store.dialect == "postgresql" else ""
-    if not store.value("SELECT 1 FROM deliveries WHERE lease_until <= ? LIMIT 1", now):
+    if not store.value("SELECT 1 FROM deliveries WHERE lease_until <= ? ORDER BY lease_until LIMIT 1", now):
         return []
     with store.tx():
         rows = store.rows(

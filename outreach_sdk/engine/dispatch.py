@@ -102,7 +102,7 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
     ):
         done["drains"] += wake.enqueue("read", "drain_checks", int(now.timestamp() // 2))
     if store.value(
-        "SELECT 1 FROM imports WHERE lease_until <= ? LIMIT 1",
+        "SELECT 1 FROM imports WHERE lease_until <= ? ORDER BY lease_until LIMIT 1",
         now,
     ):
         done["drains"] += wake.enqueue("bulk", "drain_imports", int(now.timestamp() // 2))

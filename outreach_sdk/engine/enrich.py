@@ -173,7 +173,7 @@ def waiting(engine: Engine) -> bool:
     return bool(
         store.value(
             "SELECT 1 FROM enrichment_items i JOIN enrichment_runs r ON r.id = i.run_id "
-            f"WHERE i.next_at <= ? AND {_OPEN} LIMIT 1",
+            f"WHERE i.next_at <= ? AND {_OPEN} ORDER BY i.next_at LIMIT 1",
             now,
         )
         or (

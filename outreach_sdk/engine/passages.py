@@ -47,7 +47,11 @@ class _Ask:
 
 def waiting(engine: Engine) -> bool:
     """Whether a journey's passages are to be written now."""
-    return bool(engine.store.value("SELECT 1 FROM journeys WHERE passages_at <= ? LIMIT 1", engine.now()))
+    return bool(
+        engine.store.value(
+            "SELECT 1 FROM journeys WHERE passages_at <= ? ORDER BY passages_at LIMIT 1", engine.now()
+        )
+    )
 
 
 def give_up(engine: Engine) -> int:
@@ -55,18 +59,21 @@ def give_up(engine: Engine) -> int:
     stand. How many."""
     now = engine.now()
     if engine.writer() is None:
-        return _without(engine, "passages_at <= ?", now)
-    return _without(engine, "passages_at IS NOT NULL AND held_due_at <= ?", now - PATIENCE)
+        return _without(engine, "passages_at", now)
+    return _without(engine, "held_due_at", now - PATIENCE)
 
 
-def _without(engine: Engine, where: str, *params: Any) -> int:
+def _without(engine: Engine, by: str, until: dt.datetime) -> int:
+    """Of those that wait for passages, the first thousand whose moment `by` is past."""
     store = engine.store
-    if not store.value(f"SELECT 1 FROM journeys WHERE {where} LIMIT 1", *params):
+    late = f"FROM journeys WHERE passages_at IS NOT NULL AND {by} <= ? ORDER BY {by} LIMIT"
+    if not store.value(f"SELECT 1 {late} 1", until):
         return 0
 
     def work() -> int:
         rows = store.rows(
-            f"UPDATE journeys SET passages_at = NULL WHERE {where} RETURNING sequence_id", *params
+            f"UPDATE journeys SET passages_at = NULL WHERE id IN (SELECT id {late} 1000) RETURNING sequence_id",
+            until,
         )
         for sequence_id in sorted({r["sequence_id"] for r in rows}):
             let_go(store, engine.now(), "sequence_id = ?", sequence_id)

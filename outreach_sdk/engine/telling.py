@@ -51,13 +51,18 @@ SLACK = Channel("slack_due_at", "slack_tries", "slacked_at", "u.slack_url")
 
 def waiting(store: Store, channel: Channel, now: dt.datetime) -> bool:
     """Whether something is to be told now."""
-    return bool(store.value(f"SELECT 1 FROM notifications WHERE {channel.due} <= ? LIMIT 1", now))
+    return bool(
+        store.value(
+            f"SELECT 1 FROM notifications WHERE {channel.due} <= ? ORDER BY {channel.due} LIMIT 1", now
+        )
+    )
 
 
 def tell(store: Store, channel: Channel, carrier: Notices, now: Callable[[], dt.datetime]) -> int:
     """Tell what is due; how many messages went out. A due time is the lease of whoever tells: a crash between the
     message and its record tells it once more, two minutes later (mail with the same Message-ID)."""
-    store.write(f"UPDATE notifications SET {channel.due} = NULL WHERE {channel.due} <= ?", now() - STALE)
+    stale = f"SELECT id FROM notifications WHERE {channel.due} <= ? ORDER BY {channel.due} LIMIT 1000"
+    store.write(f"UPDATE notifications SET {channel.due} = NULL WHERE id IN ({stale})", now() - STALE)
     sent = 0
     while (rows := _claim(store, channel, now())) is not None:
         if not rows:  # another process was quicker

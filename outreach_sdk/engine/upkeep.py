@@ -30,8 +30,10 @@ def forget(engine: Engine) -> dict[str, int]:
     """Take away what has been kept long enough, a thousand rows a statement; how many of each."""
     store, now = engine.store, engine.now()
     done = {"bodies": 0, "deliveries": 0, "people": 0, "refusals": 0, "calendar_entries": 0, "ats_people": 0}
-    settled = "SELECT id FROM deliveries WHERE body IS NOT NULL AND lease_until IS NULL AND "
-    old = "((state IN ('done', 'ignored') AND received_at < ?) OR received_at < ?) LIMIT ?"
+    settled = (
+        "SELECT id FROM deliveries WHERE body IS NOT NULL AND lease_until IS NULL AND received_at < ? AND "
+    )
+    old = "(state IN ('done', 'ignored') OR received_at < ?) ORDER BY received_at LIMIT ?"
     done["bodies"] = _all(
         engine,
         f"UPDATE deliveries SET body = NULL, headers = '{{}}' WHERE id IN ({settled}{old})",

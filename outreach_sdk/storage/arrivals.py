@@ -122,6 +122,7 @@ TABLES: tuple[type[pw.Model], ...] = (Delivery, Refusal, Booking, BookingPerson,
 
 PARTIAL_INDEXES = (
     "CREATE INDEX deliveries_open ON deliveries (lease_until) WHERE lease_until IS NOT NULL",
+    "CREATE INDEX deliveries_kept ON deliveries (received_at) WHERE body IS NOT NULL AND lease_until IS NULL",
     "CREATE INDEX deliveries_look ON deliveries (look_at) WHERE look_at IS NOT NULL",
     "CREATE INDEX booking_people_waiting ON booking_people (workspace_id, address) WHERE candidate_id IS NULL",
     "CREATE UNIQUE INDEX booking_people_waiting_once ON booking_people (booking_id, address) WHERE candidate_id IS NULL",

@@ -52,15 +52,18 @@ _FLYING = (
 )
 """SQL: how many e-mails are in flight in the installation; takes the three states, now, and the oldest heartbeat."""
 
-# Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry.
+# Per ready mailbox: is anything waiting in its lane? Each probe reads one index entry. Not EXISTS: of the plan that
+# PostgreSQL keeps for any moment, it would take a third of all journeys for due and read them all.
 _READY = """
 SELECT * FROM (
   SELECT m.id, m.provider, m.spacing_us, m.next_slot_at, m.per_day, m.per_hour, m.ramp_from, m.ramp_by,
     m.created_at AS connected_at,
     EXISTS (SELECT 1 FROM outbox o WHERE o.mailbox_id = m.id AND o.state IN ('planned', 'claimed', 'drafted')
             AND o.lease_until <= ?) AS waiting,
-    EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 1 AND j.next_due_at <= ?) AS follow_ups,
-    EXISTS (SELECT 1 FROM journeys j WHERE j.lane = m.id AND j.priority = 2 AND j.next_due_at <= ?) AS firsts
+    COALESCE((SELECT MIN(j.next_due_at) FROM journeys j WHERE j.lane = m.id AND j.priority = 1
+              AND j.next_due_at IS NOT NULL) <= ?, FALSE) AS follow_ups,
+    COALESCE((SELECT MIN(j.next_due_at) FROM journeys j WHERE j.lane = m.id AND j.priority = 2
+              AND j.next_due_at IS NOT NULL) <= ?, FALSE) AS firsts
   FROM mailboxes m WHERE m.status = 'connected' AND m.checked_at IS NOT NULL AND m.next_slot_at <= ?
     AND (m.wait_until IS NULL OR m.wait_until <= ?)) AS q
 WHERE waiting OR follow_ups OR firsts ORDER BY next_slot_at, id
@@ -277,7 +280,8 @@ def _claim_lane(store: Store, box: dict[str, Any], hand: _Hand, limit: int) -> l
 def _claim_due(store: Store, mailbox_id: int, hand: _Hand, priority: Priority, limit: int) -> list[Claim]:
     """The journeys that are due, each with the entry of its next attempt: a new one, or one planned earlier
     and never sent. Where an earlier attempt isn't settled nothing is opened."""
-    lock = " FOR UPDATE OF j" if store.for_update else ""
+    # Who changes a whole sequence just now keeps its journeys: nobody else's mailbox waits for that.
+    lock = " FOR UPDATE OF j SKIP LOCKED" if store.for_update else ""
     due = store.rows(
         "SELECT j.id, j.workspace_id, j.owner_id, j.candidate_id, j.next_step_id, j.generation, j.email, "
         "j.next_due_at, j.priority, o.id AS entry_id, o.state AS entry_state FROM journeys j LEFT JOIN outbox o "

@@ -479,6 +479,7 @@ PARTIAL_INDEXES = (
     "CREATE INDEX journeys_held ON journeys (sequence_id, held_due_at) WHERE held_due_at IS NOT NULL",
     "CREATE INDEX journeys_passages ON journeys (passages_at, id) WHERE passages_at IS NOT NULL",
     "CREATE INDEX journeys_passages_late ON journeys (held_due_at) WHERE passages_at IS NOT NULL",
+    "CREATE INDEX journeys_unplanned ON journeys (sequence_id) WHERE next_step_id IS NULL AND status = 'active'",
     "CREATE INDEX journeys_resume ON journeys (resume_at) WHERE resume_at IS NOT NULL",
     # What is open in a mailbox: without it the planner reads everything the mailbox ever sent.
     "CREATE INDEX outbox_open ON outbox (mailbox_id, state, lease_until) WHERE lease_until IS NOT NULL",

@@ -36,6 +36,7 @@ TABLES: tuple[type[pw.Model], ...] = (Request,)
 PARTIAL_INDEXES = (
     "CREATE INDEX requests_asked ON requests (id) WHERE state = 'asked'",
     "CREATE INDEX requests_running ON requests (lease_until) WHERE lease_until IS NOT NULL",
+    "CREATE INDEX requests_withdrawn ON requests (created_at) WHERE state = 'withdrawn'",
     "CREATE INDEX requests_ended ON requests (ended_at) WHERE ended_at IS NOT NULL",
 )
 
@@ -61,7 +62,8 @@ def waiting(store: Store, now: dt.datetime) -> bool:
     """Whether one was asked, or was left by a worker that died."""
     return bool(
         store.value(
-            "SELECT 1 FROM requests WHERE state = 'asked' UNION ALL SELECT 1 FROM requests WHERE lease_until <= ? LIMIT 1",
+            "SELECT 1 FROM requests WHERE state = 'asked' UNION ALL SELECT 1 FROM (SELECT id FROM requests WHERE "
+            "lease_until <= ? ORDER BY lease_until LIMIT 1) AS q LIMIT 1",
             now,
         )
     )
@@ -77,7 +79,8 @@ def claim(store: Store, now: dt.datetime, until: dt.datetime, holder: str | None
             now - STALE,
         )
         store.write(
-            "UPDATE requests SET state = 'lost', payload = NULL, lease_until = NULL, ended_at = ? WHERE lease_until <= ?",
+            "UPDATE requests SET state = 'lost', payload = NULL, lease_until = NULL, ended_at = ? WHERE id IN (SELECT id "
+            "FROM requests WHERE lease_until <= ? ORDER BY lease_until LIMIT 100)",
             now,
             now,
         )
@@ -121,8 +124,8 @@ def withdraw(store: Store, request_id: int) -> bool:
 
 def forget(store: Store, now: dt.datetime, keep: dt.timedelta) -> int:
     """Drop what has ended, or was taken back, long enough ago."""
-    return store.write(
-        "DELETE FROM requests WHERE ended_at <= ? OR (state = 'withdrawn' AND created_at <= ?)",
-        now - keep,
-        now - keep,
+    ended = "SELECT id FROM requests WHERE ended_at <= ? ORDER BY ended_at LIMIT 1000"
+    back = (
+        "SELECT id FROM requests WHERE state = 'withdrawn' AND created_at <= ? ORDER BY created_at LIMIT 1000"
     )
+    return sum(store.write(f"DELETE FROM requests WHERE id IN ({old})", now - keep) for old in (ended, back))

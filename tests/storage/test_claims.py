@@ -12,6 +12,7 @@ import pytest
 
 from outreach_sdk.engine import outbox
 from outreach_sdk.engine.dispatch import beat
+from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.storage.claims import claim_sends
 from outreach_sdk.storage.migrations import LATEST, migrate, version
 from outreach_sdk.storage.store import open_store
@@ -227,3 +228,33 @@ def test_only_a_commit_that_may_be_lost_skips_the_disk(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert store.run(waits_for_the_disk)
     store.close()
+
+
+@pytest.mark.rule(7)
+def test_a_sequence_that_somebody_changes_keeps_no_other_mailbox_waiting(house: House) -> None:
+    if house.engine.store.dialect == "sqlite":
+        return  # one writer at a time: its changes are short
+    import psycopg
+
+    held = house.two_steps(house.hostile())
+    other = house.two_steps(Mailbox.connect_local("bea@agency.example"))
+    for number, seq in enumerate((held, other)):
+        seq.enroll(house.people(2, start=10 * number))
+        seq.activate()
+    engine = house.engine
+
+    def claimed() -> set[int]:
+        found = claim_sends(
+            engine.store, engine.now(), limit=10, cap=50, lease=engine.lease, new_key=engine.new_key
+        )
+        journeys = [
+            engine.store.value("SELECT journey_id FROM outbox WHERE id = ?", c.outbox_id) for c in found.items
+        ]
+        return {int(engine.store.value("SELECT sequence_id FROM journeys WHERE id = ?", j)) for j in journeys}
+
+    with psycopg.connect(house.url) as connection:
+        connection.execute("SET lock_timeout = '5s'")
+        connection.execute("SELECT id FROM journeys WHERE sequence_id = %s FOR UPDATE", (held.id,))
+        engine.store.write("SET lock_timeout = '5s'")
+        assert claimed() == {other.id}
+    assert claimed() == {held.id}, "what was left is claimed as soon as it can be"
