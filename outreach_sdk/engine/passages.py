@@ -59,21 +59,22 @@ def give_up(engine: Engine) -> int:
     stand. How many."""
     now = engine.now()
     if engine.writer() is None:
-        return _without(engine, "passages_at", now)
-    return _without(engine, "held_due_at", now - PATIENCE)
+        return _without(engine, _LATE.format(by="passages_at"), now)
+    return _without(engine, _LATE.format(by="held_due_at"), now - PATIENCE)
 
 
-def _without(engine: Engine, by: str, until: dt.datetime) -> int:
-    """Of those that wait for passages, the first thousand whose moment `by` is past."""
+_LATE = "SELECT id FROM journeys WHERE passages_at IS NOT NULL AND {by} <= ? ORDER BY {by} LIMIT 1000"
+
+
+def _without(engine: Engine, which: str, *params: Any) -> int:
+    """The journeys that `which` selects wait for passages no longer; how many."""
     store = engine.store
-    late = f"FROM journeys WHERE passages_at IS NOT NULL AND {by} <= ? ORDER BY {by} LIMIT"
-    if not store.value(f"SELECT 1 {late} 1", until):
+    if not store.value(f"SELECT 1 FROM ({which}) AS q LIMIT 1", *params):
         return 0
 
     def work() -> int:
         rows = store.rows(
-            f"UPDATE journeys SET passages_at = NULL WHERE id IN (SELECT id {late} 1000) RETURNING sequence_id",
-            until,
+            f"UPDATE journeys SET passages_at = NULL WHERE id IN ({which}) RETURNING sequence_id", *params
         )
         for sequence_id in sorted({r["sequence_id"] for r in rows}):
             let_go(store, engine.now(), "sequence_id = ?", sequence_id)
@@ -288,7 +289,9 @@ def write(engine: Engine, sequence: dict[str, Any], *, threads: int = 4) -> dict
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="passages") as pool:
         for done in [pool.submit(one, ask) for ask in asks]:
             done.result()
-    _without(engine, "sequence_id = ? AND passages_at IS NOT NULL", sequence["id"])
+    _without(
+        engine, "SELECT id FROM journeys WHERE sequence_id = ? AND passages_at IS NOT NULL", sequence["id"]
+    )
     return ends
 
 
