@@ -95,7 +95,7 @@ def waiting(engine: Engine) -> bool:
             "SELECT 1 FROM deliveries WHERE lease_until <= ? ORDER BY lease_until LIMIT 1", engine.now()
         )
         or store.value(
-            "SELECT 1 FROM booking_people WHERE acted_at IS NULL AND candidate_id IS NOT NULL LIMIT 1"
+            "SELECT 1 FROM booking_people WHERE acted_at IS NULL AND candidate_id IS NOT NULL ORDER BY id LIMIT 1"
         )
     )
 

@@ -14,7 +14,7 @@ import pytest
 
 from outreach_sdk import jobs
 from outreach_sdk.domain.sequence import Later
-from outreach_sdk.engine import dispatch, outbox, sync, telling
+from outreach_sdk.engine import deliveries, dispatch, outbox, sync, telling
 from outreach_sdk.engine.enroll import shape
 from outreach_sdk.mail.smtp.client import SmtpNotices
 from outreach_sdk.objects.candidate import Candidate
@@ -26,6 +26,7 @@ from outreach_sdk.storage.claims import claim_sends
 from outreach_sdk.storage.store import in_marks
 from tests.acceptance.scenarios import NoWake, address, one_answered, provider_of
 from tests.harness import House, wait_until
+from tests.service.senders import calendly
 
 
 class Undone(Exception):
@@ -301,6 +302,9 @@ def test_plans_that_postgresql_keeps_read_no_large_table_whole(
     wait_until(finished)
     provider.deliver_bounce(provider.ledger()[-1])
     sync.poll_mailbox(engine, box.id)
+    for number, who in enumerate((address(11), "nobody@c.example")):
+        sent = calendly(who)
+        deliveries.record(engine, "calendly", str(number), sent.headers, sent.body)
     monkeypatch.setattr(jobs, "shared_engine", lambda: engine)
     monkeypatch.setattr(jobs, "_sending_engine", lambda: engine)
     for name, value in house.env.items():
