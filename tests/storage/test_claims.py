@@ -161,12 +161,12 @@ def test_enrolment_asks_a_bounded_number_of_queries(house: House) -> None:
     assert cost(0, 2) == cost(1000, 300)
 
 
-def test_migrations_run_once_even_when_two_start_them(database_url: str) -> None:
+def test_migrations_run_once_even_when_two_start_them(bare_database_url: str) -> None:
     now = dt.datetime.now(dt.UTC)
     done: list[list[str]] = []
 
     def work() -> None:
-        store = open_store(database_url)
+        store = open_store(bare_database_url)
         done.append(migrate(store, now))
         store.close()
 
@@ -176,7 +176,7 @@ def test_migrations_run_once_even_when_two_start_them(database_url: str) -> None
     for thread in threads:
         thread.join()
     assert sorted(len(d) for d in done) == [0, LATEST]
-    store = open_store(database_url)
+    store = open_store(bare_database_url)
     assert version(store) == LATEST
     store.close()
 
