@@ -6,13 +6,14 @@ import datetime as dt
 import re
 
 from outreach_sdk.domain.absence_words import ABSENCE
-from outreach_sdk.domain.departure import says_left
+from outreach_sdk.domain.closed_address import closed_address
+from outreach_sdk.domain.departure import comes_back, says_left
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.report_parts import of_itself, parameter, read, text
 from outreach_sdk.domain.return_date import find_return_date
 from outreach_sdk.domain.visible import visible_text
 
-__all__ = ["left_company", "machine_evidence", "return_date"]
+__all__ = ["given_up", "left_company", "machine_evidence", "return_date"]
 
 _MAX_WORDS = 6_000
 
@@ -225,6 +226,13 @@ def left_company(message: IncomingMessage, words: str | None = None, *, of_recip
     words = visible_text(message.text) if words is None else words
     name, address = (message.sender.name, message.sender.email) if message.sender is not None else ("", "")
     return says_left(words or message.text, name=name, address=address, of_recipient=of_recipient)
+
+
+def given_up(message: IncomingMessage, words: str | None = None) -> str | None:
+    """The address that an automatic answer says is no longer in use, if it says so of one."""
+    words = (visible_text(message.text) if words is None else words) or message.text
+    sender = message.sender.email if message.sender is not None else ""
+    return None if comes_back(words) else closed_address(words, sender)
 
 
 def return_date(message: IncomingMessage, today: dt.date, words: str | None = None) -> dt.date | None:
