@@ -6,6 +6,7 @@ import datetime as dt
 import re
 
 from outreach_sdk.domain.absence_words import ABSENCE
+from outreach_sdk.domain.acknowledge import acknowledges
 from outreach_sdk.domain.closed_address import closed_address
 from outreach_sdk.domain.departure import comes_back, says_left
 from outreach_sdk.domain.message import IncomingMessage
@@ -30,7 +31,7 @@ _NAMED = (
     r"out of (?:the )?office (?:auto-?)?(?:reply|response|message|notification)|vacation (?:reply|response|notice)|"
     r"automatische (?:antwort|rückantwort|beantwoording)|abwesenheits(?:notiz|nachricht|assistent)|"
     r"r[ée]ponse automatique|respuesta autom[aá]tica|risposta automatica|resposta autom[aàá]tica|"
-    r"automatisch (?:antwoord|bericht)|automatyczna odpowied[zź]|odpowied[zź] automatyczna|"
+    r"automatisch (?:antwoord|bericht)|auto(?:matyczna )?odpowied[zź]|odpowied[zź] automatyczna|"
     r"автоматический ответ|автоответ|автоматична відповідь|автоматичен отговор|автоматски одговор|аутоматски одговор|"
     r"automatski odgovor|samodejni odgovor|automatinis atsakymas|automātiska atbilde|automaat(?:ne )?vastus|"
     r"erantzun automatikoa|sjálfvirkt svar|autosvar|automatiskt? svar|automaattinen vastaus|"
@@ -196,12 +197,17 @@ def _by_words(message: IncomingMessage, words: str) -> str | None:
         return None  # mail programs quote what a person answers
     sender = message.sender.email if message.sender is not None else ""
     away = _AWAY.search(words) is not None
-    if _NO_REPLY.fullmatch(sender.partition("@")[0]) and (away or _SAYS_SO.search(words)):
+    if _NO_REPLY.fullmatch(sender.partition("@")[0]) and (
+        away or _SAYS_SO.search(words) or acknowledges(message.subject, words)
+    ):
         return f"{sender} and the words of an automatic answer"[:100]
     if _signed(message) and _SAYS_SO.search(words):
         return "it says so, and a header bears it out"
-    if away and any(v.lower() == "junk" for v in _values(message, "precedence")):
+    precedence = {v.lower() for v in _values(message, "precedence")}
+    if away and "junk" in precedence:
         return "Precedence: junk and words of absence"  # as vacation(1) sends
+    if _unreturned(message) and precedence & {"bulk", "junk"} and not message.in_reply_to:
+        return "no return path, and no thread, and Precedence"  # older responders; lists and senders want bounces
     base = (message.date or message.received_at).date()
     if away and _unreturned(message) and find_return_date(words, base) is not None:
         return "no return path and words of absence"

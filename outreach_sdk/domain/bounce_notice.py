@@ -91,14 +91,14 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
     subject = _SUBJECT.search(header(message, "Subject")) is not None
     coded = any(p.search(words) for p in (REPLY_CODE, STATUS))
     # No person's address is mailer-daemon: there the mere words of a server do.
-    spoken = is_mailer(message) and any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL))
+    spoken = _no_person(message) and any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL))
     signs = sum((from_daemon(message), nobody, subject, coded or spoken or _brings_back(parts, words)))
     if not (marked or noreply or alone) and (signs < 2 or _is_answer(message, subject=subject)):
         return None
     subject = subject or noreply or alone
     permanent, temporary = by_flufl(raw)
     listed = [a for v in message.get_all("X-Failed-Recipients") or [] for a in addresses(str(v))]
-    who = tuple(dict.fromkeys(listed)) or tuple(permanent or temporary)
+    who = tuple(dict.fromkeys(listed)) or tuple(permanent or temporary) or tuple(_printed(words))
     speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL, REPLY_CODE, STATUS))
     if not who:
         who = tuple(_named(words, message))
@@ -169,6 +169,19 @@ def _blames(words: str, status: str | None, who: str) -> bool:
     found = found if found is not None else prose_blames(words)
     # Exim and Exchange leave the reason out where the recipient's own server refused the address.
     return bool(who) and _NO_REASON.search(words) is not None if found is None else found
+
+
+def _no_person(message: Message) -> bool:
+    """Whether From is a mail program's, or the null address, which RFC 5321 4.5.5 keeps for notifications."""
+    return is_mailer(message) or header(message, "From").strip() == "<>"
+
+
+_PRINTED = re.compile(r"^[ \t]*+(?:final|original)-recipient[ \t]*+:[ \t]*+rfc822;(.{3,250})$", re.I | re.M)
+
+
+def _printed(words: str) -> list[str]:
+    """The recipients of a report whose fields (RFC 3464) are printed in the notice, as some gateways do."""
+    return list(dict.fromkeys(a for said in _PRINTED.findall(words) for a in addresses(said)))
 
 
 def _named(words: str, message: Message) -> list[str]:

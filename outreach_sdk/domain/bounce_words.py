@@ -25,7 +25,7 @@ UNKNOWN = re.compile(
     r"or illegal|to us)|"
     r"no such (?:user|recipient|person|mailbox|address|account|local|domain|host|email)|nosuchuser|"
     r"non-?exist[ae]nt|not listed in|"
-    r"(?:user|recipient|mailbox|address|account|addressee|domain|host|inbox|"
+    r"(?:user|recipient|rcpt|mailbox|address|account|addressee|domain|host|inbox|"
     r"email)\b[^.\n]{0,60}?\b(?:does|do|did|"
     r"could|can)(?:n['’]?t| ?not) (?:exist|be found)|(?:does|do)(?:n['’]?t| not) have an? [^\n]{0,40}account|"
     r"(?:not|n['’]t) (?:be )?found (?:at|in|on)|recipnotfound|recipient not found|user not (?:found|exist)|"
@@ -61,7 +61,7 @@ UNKNOWN = re.compile(
     r"has left the (?:company|organi[sz]ation|firm)|no longer (?:an employee|an? (?:active|valid)|employed|"
     r"with (?:the|this|our) (?:company|organi[sz]ation|firm))|"
     r"(?:address|recipient|mailbox) (?:is )?(?:invalid|unknown|not present)|addresses were unknown|"
-    r"\b(?:invalid|illegal|bad) (?:e-?mail )?(?:address|user|mailbox|recipient)\b|"
+    r"\b(?:invalid|illegal|bad)[ _](?:e-?mail )?(?:address|user|mailbox|recipient)\b|"
     r"not an? (?:active|local|known) (?:address|account|recipient)|(?:recipient|address) is not local|"
     r"no mail ?box (?:found|available|here)|(?:no one|nobody) (?:here )?(?:at|by|with) (?:this|that)|"
     # a directory that is asked for near matches
