@@ -12,6 +12,7 @@ from outreach_sdk.domain.reply_words import (
     ADVERSE,
     AGREED,
     COLLEAGUE,
+    IN_CHARGE,
     INTERESTED,
     NEGATION,
     NOT_INTERESTED,
@@ -154,7 +155,20 @@ def _referral(words: str, known: frozenset[str]) -> Referral | None:
         new = [a for a in addresses(sentence) if a not in known]
         if named or new:
             return Referral(named, new[0] if new else "")
-    return _colleague(words, known)
+    return _colleague(words, known) or _in_charge(words, known)
+
+
+def _in_charge(words: str, known: frozenset[str]) -> Referral | None:
+    """Somebody who is named as the one for it, with an address."""
+    for found in IN_CHARGE.finditer(words):
+        before = words[max(0, found.start() - 60) : found.start()]
+        names = [m for m in _NAME.finditer(before) if m.end() == len(before)]
+        if not names or _NO_NAME.match(names[0][0]) is not None:
+            continue
+        new = [a for a in addresses(words[found.end() : found.end() + 160]) if a not in known]
+        if new:
+            return Referral(names[0][0], new[0])
+    return None
 
 
 def _colleague(words: str, known: frozenset[str]) -> Referral | None:

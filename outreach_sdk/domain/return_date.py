@@ -284,10 +284,10 @@ def _dates(text: str, today: dt.date) -> Iterator[tuple[int, int, dt.date]]:
             yield from offer(found, first, second)
     for found in _WEEKDAY_NTH.finditer(text):
         if free(found):
-            coming = (today + dt.timedelta(days=n) for n in range(92))
+            quarter = (today + dt.timedelta(days=n) for n in range(92))
             weekday, number = _DAYS[found.group(1).lower()], int(found.group(2))
             yield from offer(
-                found, next((d for d in coming if (d.weekday(), d.day) == (weekday, number)), None)
+                found, next((d for d in quarter if (d.weekday(), d.day) == (weekday, number)), None)
             )
     if taken:
         return
