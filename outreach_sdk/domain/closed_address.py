@@ -18,7 +18,8 @@ _SAID: tuple[tuple[str, str], ...] = (
     (
         r"\b(?:(?:this|my|the) (?:e-?mail )?(?:address|mail ?box|inbox)|this account|(?:this|my|the) e-?mail account|"
         r"(?:this|that|which|you(?:['’]ve| have)? (?:reached|written to|used))(?: is| was)? (?:my|an|our) (?:old|former|"
-        r"previous) (?:e-?mail )?(?:address|account|mail ?box|inbox))",
+        r"previous) (?:e-?mail )?(?:address|account|mail ?box|inbox)|(?:writing|written|wrote|mailed) to an (?:e-?mail )?"
+        r"(?:address|account|mail ?box|inbox))",
         r"\bno longer (?:(?:being |currently )?(?:in use|in service|in operation|used|active|valid|available|"
         r"operational|functional|working)|exists?|works?|functions?)\b|"
         r"\b(?:does not|doesn['’]t) (?:exist|work) any ?(?:more|longer)\b|"
@@ -128,7 +129,16 @@ _SAID: tuple[tuple[str, str], ...] = (
         r"더 ?이상 (?:사용|운영)(?:되|하)지|폐쇄|삭제되|사용(?:이)? 중지|비활성",
     ),
 )
-_CLOSED = tuple(re.compile(rf"(?:{named}|{_OWN})[^.\n@]{{0,60}}?(?:{gone})", re.I) for named, gone in _SAID)
+_CLOSED = (
+    *(re.compile(rf"(?:{named}|{_OWN})[^.\n@]{{0,60}}?(?:{gone})", re.I) for named, gone in _SAID),
+    # the other way round
+    re.compile(
+        r"\b(?:have|has) (?:now |permanently )?(?:closed|deactivated|retired|discontinued|shut down|abandoned) (?:this|my) "
+        r"(?:e-?mail )?(?:address|account|mail ?box|inbox)\b|"
+        r"\bunter dieser (?:e-?mail-?)?adresse\b[^.\n@]{0,20}\bnicht (?:mehr|länger) (?:erreichbar|zu erreichen)\b",
+        re.I,
+    ),
+)
 # A wish, a condition or a plan is no fact; nor is what others should do.
 _SUPPOSED = re.compile(
     r"\b(?:if|whether|when|once|unless|in case|wenn|falls|sobald|sollte|si|cuando|quand|lorsque|se|quando|als|indien|"

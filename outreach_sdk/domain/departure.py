@@ -159,6 +159,7 @@ def _rules() -> tuple[_Rule, ...]:
             (False, False, r"\bwerkt\b[^\n]{0,50}\bniet (?:meer|langer)\b|\bheeft\b[^\n]{0,50}\bverlaten"),
             (True, False, r"\bnie pracuję (?:już|dłużej)\b|\bjuż nie pracuję\b"),
             (False, False, r"\bnie pracuje (?:już|dłużej)\b|\bjuż nie pracuje\b"),
+            (True, True, r"\bnie jestem już (?:pracowni\w+|zatrudnion\w)"),
             (False, True, r"\bnie jest już pracownikiem"),
             (True, False, r"\b(?:больше|уже) не работаю\b|\b(?:більше|вже) не працюю\b"),
             (True, True, r"\bя уволил(?:ся|ась)"),

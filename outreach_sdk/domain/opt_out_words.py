@@ -101,12 +101,12 @@ _ROMANCE = r"""
 \bdésinscri(?:re|vez|ption)|désabonne[rz]
 \b(?:arrête[rz]?|cesse[rz]?|stoppe[rz]?)\b[^.!?]{0,25}\b(?:écrire|contacter|envoyer|envois?|e-?mails?|courriels?|
     messages|spammer|solliciter|harceler|relancer)\b
-\b(?:supprim(?:er|ez|e)|efface[rz]?|retire[rz]?|enleve[rz]|enlève[rz]?|radie[rz]?|suppression|
+\b(?:supprim(?:er|ez|e)|efface[rz]?|retire[rz]?|enleve[rz]|enlève[rz]?|radie[rz]?|raye[rz]?|suppression|
     effacement)\b[^.!?]{0,25}\b(?:mes (?:\w+ )?(?:données|coordonnées|infos?|informations)|mon (?:adresse|e-?mail|
     mail|nom|contact|profil))\b
 \b(?:supprime[rz]?|efface[rz]?|retire[rz]?|enlève[rz]?|enlevez|radie[rz]?)[- ](?:moi|nous)\b(?!\s+(?:de|du|
     des)\s+(?:\w+\s+)?(?:processus|conversation|fil|boucle|copie|échange|discussion))
-\b(?:me|m['’]|nous)\s?(?:supprimer|effacer|retirer|enlever|radier)\s+de\b(?!\s+(?:\w+\s+)?(?:processus|conversation|fil|
+\b(?:me|m['’]|nous)\s?(?:supprimer|effacer|retirer|enlever|radier|rayer)\s+de\b(?!\s+(?:\w+\s+)?(?:processus|conversation|fil|
     boucle|copie|échange|discussion))
 \b(?:ne|n['’])\s*(?:souhait\w+|veu\w+|désir\w+|voudr\w+)\s+plus\b[^.!?]{0,25}\b(?:recevoir|être (?:contacté|sollicité|
     démarché))
@@ -302,6 +302,19 @@ _REPORTED = re.compile(
     re.I,
 )
 _WISH = re.compile(r"(?:want|like|wish|need|choose|prefer|ask|request)\s+to\b", re.I)
+# A list's footer tells its readers how to.
+_PURPOSE = re.compile(
+    r"(?:^|[.,;:–-]\s|\b(?:if|wenn|si) [^.\n]{0,20})\W*(?:to|for|um|zum|zur|pour|para|per|pentru|om|voor|aby|чтобы|для|"
+    r"för|for at)\s[^.!?\n]{0,12}$|^\W*$",
+    re.I,
+)
+_TOLD_HOW = re.compile(
+    r"\W{0,3}(?:\S+\s){0,4}?(?:please |bitte |s['’]il vous plaît )?(?:send|mail|e-mail|write|click|visit|go to|reply|"
+    r"schick\w*|senden|klick\w*|envoye[rz]|écrive[rz]|clique[rz]?|envíe|escriba|haga clic|invia\w*|scriv\w+|clicc\w+|"
+    r"envie|stuur|klik|wyślij|kliknij|trimite\w*|отправ\w+|напишите|нажмите|kattint\w*|skicka|klicka)\b[^\n]{0,60}"
+    r"(?:$|@|https?:|\b(?:here|hier|ici|aquí|qui|aqui|tutaj|ide|link)\b)",
+    re.I,
+)
 # In the sentence: another way to the same person, or what they stay in.
 _ANOTHER_WAY = re.compile(
     r"\b(?:instead|rather|stattdessen|lieber|sondern|plutôt|en su lugar|invece|em vez|in plaats)\b[^.!?\n]{0,40}(?:@|\d{4}|"
@@ -349,6 +362,8 @@ def _asks(sentence: str) -> bool:
     for found in (m for pattern in _STOP for m in pattern.finditer(sentence)):
         before, after = sentence[max(0, found.start() - 45) : found.start()], sentence[found.end() :]
         if _NOT_STOP.search(before) is not None or _LINKED.match(after) is not None:
+            continue
+        if _PURPOSE.search(before) is not None and _TOLD_HOW.match(after) is not None:
             continue
         if _REPORTED.search(before) is not None and _WISH.match(found[0]) is None:
             continue

@@ -155,7 +155,7 @@ def _referral(words: str, known: frozenset[str]) -> Referral | None:
         new = [a for a in addresses(sentence) if a not in known]
         if named or new:
             return Referral(named, new[0] if new else "")
-    return _colleague(words, known) or _in_charge(words, known)
+    return _colleague(words, known) or _in_charge(words, known) or _by_address(words, known)
 
 
 def _in_charge(words: str, known: frozenset[str]) -> Referral | None:
@@ -168,6 +168,20 @@ def _in_charge(words: str, known: frozenset[str]) -> Referral | None:
         new = [a for a in addresses(words[found.end() : found.end() + 160]) if a not in known]
         if new:
             return Referral(names[0][0], new[0])
+    return None
+
+
+def _by_address(words: str, known: frozenset[str]) -> Referral | None:
+    """Somebody whose whole name stands right before an address that is made of it, and is nobody known."""
+    own = {a.partition("@")[0] for a in known}
+    for new in addresses(words):
+        local = new.partition("@")[0]
+        start = words.lower().find(new)
+        names = list(_NAME.finditer(words[max(0, start - 60) : start]))
+        if new in known or local in own or not names or len(names[-1][0].split()) < 2:
+            continue
+        if all(part.lower().strip(".'’-") in local for part in names[-1][0].split()):
+            return Referral(names[-1][0].rstrip(".'’-"), new)
     return None
 
 

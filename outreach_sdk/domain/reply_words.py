@@ -41,7 +41,8 @@ WRONG = re.compile(
     r"für jemand(?:en)? anderen? (?:bestimmt|gedacht)|nicht (?:der|die) (?-i:[A-Z])\w+,? (?:den|die) sie|"
     r"vous me confondez|destinée? à quelqu['’]un d['’]autre|me (?:está )?confund\w+ con|(?:era|"
     r"es) para otra persona|mi (?:sta )?confond\w+ con|per un['’]altra persona|era para outra pessoa|"
-    r"\b(?:eine|um eine|wohl eine) verwechslung|\berreur (?:de personne|sur la personne)|vous vous trompez de|"
+    r"\b(?:eine|um eine|wohl eine) verwechslung|\b(?:mixed|mistook|confused) me (?:up|for)\b|"
+    r"\bwant a different (?-i:[A-Z])|falsche adresse|\berreur (?:de personne|sur la personne)|vous vous trompez de|"
     r"voor iemand anders bedoeld|verwart me met|pomylił\w+ (?:mnie|osob\w+)|путаете меня|для кого-то другого",
     re.I,
 )
@@ -124,7 +125,16 @@ NOT_NOW = re.compile(
     r"\bmagari (?:in|tra|fra|più)\b|"
     r"\b(?:agora|de momento) não\b|\binte rätt (?:läge|tid)|\båterkom (?:efter|till|i|om)\b|\bnu niet\b|"
     r"\bmoże później|"
-    r"\bpóźniej\b[^.!?\n]{0,15}\b(?:odezw|wróc)",
+    r"\bpóźniej\b[^.!?\n]{0,15}\b(?:odezw|wróc)|"
+    r"\b(?:maybe|perhaps|vielleicht|peut-être|quizás?|tal vez|talvez|forse|misschien|może|kanske|kanskje|måske|"
+    r"ehkä|может быть|belki)\b[^.!?\n]{0,25}\b(?:next (?:year|spring|summer|autumn|fall|winter)|(?:the )?new year|"
+    r"months?|nächstes jahr|(?:im|zum) (?:frühjahr|sommer|herbst|winter)|l['’]an(?:née)? prochaine?|"
+    r"año (?:que viene|próximo)|próximo (?:año|ano)|l['’]anno prossimo|volgend (?:jaar|voorjaar)|za (?:pół )?roku|"
+    r"w przyszłym|till (?:våren|hösten|sommaren)|neste år|næste år|в следующем году)|\bask (?:me )?again\b|"
+    r"\bpark this\b|\bheads[- ]down\b|\bfrühestens (?:nächst|im|ab)|\bmelden sie sich\b[^.!?\n]{0,30}\b(?:im|in|"
+    r"noch ?(?:ein)?mal|später|wieder)\b|\b(?:rappele[rz]|recontacte[rz]|réécrive[rz])[- ]moi (?:dans|en|après|"
+    r"à)\b|\b(?:escríba|llám|contáct)[ae]?me (?:en (?:enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|"
+    r"octubre|noviembre|diciembre|unos|unas)|después)|\bne riparliamo (?:a|in|tra|fra|dopo)\b",
     re.I,
 )
 NOT_INTERESTED = re.compile(
@@ -181,7 +191,14 @@ NOT_INTERESTED = re.compile(
     r"bouger|partir|"
     r"quitter)|\bnie (?:planuję|szukam|rozważam)\b|\bzit (?:hier )?(?:goed|prima) op\b|\bnão (?:estou à procura|"
     r"estou a "
-    r"procurar|penso em mudar)|\bhayır,? teşekkür|\bне планирую\b",
+    r"procurar|penso em mudar)|\bhayır,? teşekkür|\bне планирую\b|"
+    r"\bthanks,? but no\b|\b(?:it['’]?s|that['’]?s) a (?:firm |polite )?no\b|\bnot my (?:thing|cup of tea)\b|"
+    r"\bwon['’]t be (?:moving|leaving|changing|applying|pursuing)\b|\bsettled (?:here|where i am|in my)\b|"
+    r"\b(?:zero|no) (?:appetite|desire)\b|\b(?:just )?signed with (?:someone|somebody|another)\b|"
+    r"\bnicht wechselwillig|\bpasst (?:leider )?nicht (?:zu mir|für mich)|\b(?:je )?décline\b|"
+    r"\bne me correspond pas\b|\bno me encaja\b|\bdeclino\b|\bdispenso\b|\bsla (?:ik )?(?:deze )?over\b|"
+    r"\bpodziękuję\b|\binte för mig\b|\bikke noget for mig\b|\b(?:доволен|довольна) (?:своим|своей|текущ)|"
+    r"değiştirmeyi düşünm|\bnemám v plánu\b",
     re.I,
 )
 _WHEN = r"(?:mon|tues?|wed|thur?s?|fri|satur|sun|today|tomorrow|any ?time|any day|next|this|morning|afternoon|evening|\d)"
@@ -190,7 +207,7 @@ INTERESTED = re.compile(
     r"sounds (?:\w+ )?(?:interesting|great|good|exciting|amazing|like a (?:good|great))|looks (?:\w+ )?(?:interesting|"
     r"great|exciting)|(?:happy|glad|open|keen|delighted|love|like|up|down|free|available) (?:to|for) (?:a |"
     r"an )?(?:quick |"
-    r"brief |short )?(?:chat|talk|call|meet|connect|discuss|hear|learn|know|conversation|speak)|"
+    r"brief |short )?(?:chat|talk|call|meet|connect|discuss|hear|learn|know|find out|conversation|speak)|"
     r"let['’]?s (?:talk|chat|"
     r"do it|connect|speak|schedule|set|find|meet|have)|(?:schedule|book|set up|arrange|hop on|jump on) (?:a |"
     r"an )?(?:quick )?"
@@ -249,7 +266,15 @@ INTERESTED = re.compile(
     r"\bmand(?:a|i|ami) pure\b|tenho (?:\w+ ){1,2}interesse|\bgraag meer\b|otwart[ay] na (?:rozmow|propozyc|kontakt)|"
     r"ilgilenirim|ilgimi çek|\bzní (?:zajímavě|dobře)|\bsună (?:interesant|bine)|\blåter (?:relevant|bra|"
     r"spännande)|\bta ett "
-    r"(?:kort )?möte|тема актуальна|ぜひお願い|お話を(?:伺|お聞き)",
+    r"(?:kort )?möte|тема актуальна|ぜひお願い|お話を(?:伺|お聞き)|"
+    r"\bup for it\b|\bcaught my eye\b|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day(?:['’]s| is) (?:good|fine|ok|"
+    r"great|perfect)\b|\bshare the (?:job|details|spec|role|jd|description|ad)\b|"
+    r"\blassen sie uns (?:gerne? )?(?:telefonieren|sprechen|reden|austauschen)|würde mich (?:sehr )?(?:reizen|"
+    r"interessieren)|\bdites-m['’]en plus|\b(?:suis|serais) partante?\b|\bme gustaría (?:saber|conocer|hablar)|"
+    r"\bsono curios[oa]\b|\bmi racconti\b|\bfiquei interessad|\bvamos (?:marcar|conversar|falar)\b|"
+    r"\blijkt me (?:wat|leuk|interessant)|\bproszę (?:przesłać|o przesłanie)\b|\b(?:är|er) nyfiken\b|"
+    r"\bhör (?:gärna )?av dig\b|\bgerne høre mere?\b|\bkiinnostaa\b|\bjutellaan\b|\bzajímá mě\b|\bozvěte se\b|"
+    r"\bbilgi almak ister|詳細を(?:教え|お送り)",
     re.I,
 )
 # A plain yes at the head of a line, or the question when to talk: enough where nothing speaks against it.
@@ -294,7 +319,8 @@ QUESTION = re.compile(
 # Words before the name of somebody else. Letters' case matters in the name alone.
 REFERRING = re.compile(
     r"(?i:\b(?:(?:please |better |best |rather |should |could |can |would )?(?:contact|reach out to|reach|talk to|"
-    r"talk with|speak (?:to|with)|write to|get in touch with|e-?mail|ask|try|ping|message|connect with|check with)|"
+    r"talk with|speak (?:to|with)|(?:have )?a word with|write to|get in touch with|e-?mail|ask|try|ping|message|"
+    r"connect with|check with)|"
     r"(?:recommend|suggest|refer(?:ring)? you to|introduc(?:e|ing) you to|put(?:ting)? you in touch with|"
     r"cc['’]?(?:ing|ed)?|"
     r"copying(?: in)?|looping in|adding|passed (?:this|it|your \w+) (?:on )?to|forward(?:ed|ing) (?:(?:this|it|"
@@ -306,8 +332,10 @@ REFERRING = re.compile(
     r"schreiben sie|(?:sprechen|reden) sie (?:(?:doch|bitte|mal|am besten|einfach) ){0,3}mit|"
     r"ansprechpartner\w* ist|empfehle|"
     r"weitergeleitet an|leite[^.\n]{0,20} an)|"
-    r"(?:contacte[rz]|adresse[rz][- ]vous à|voir avec|parle[rz] (?:à|avec)|écri(?:re|vez) à|transmis à|recommande)|"
-    r"(?:contacta(?:r)?(?: con| a)?|habl[ae](?:r)? con|escrib[ae](?:r)? a|dirigirse a|recomiendo(?: a)?|reenviado a)|"
+    r"(?:contacte[rz]|adresse[rz][- ]vous à|voir avec|essaye[rz](?: plutôt)?|demande[rz] à|parle[rz] (?:à|avec)|"
+    r"écri(?:re|vez) à|transmis à|recommande)|"
+    r"(?:contacta(?:r)?(?: con| a)?|habl[ae](?:r)? con|escrib[ae](?:r)? a|dirigirse a|pregunt[ae](?:le)? a|"
+    r"recomiendo(?: a)?|reenviado a)|"
     r"(?:contatt[ai](?:re)?|parlare con|scriv(?:a|ere|i) a|rivolgersi a|consiglio|inoltrato a)|"
     r"(?:contact[ae](?:r)?|fal[ae](?:r)? com|escrev[ae](?:r)? (?:a|para)|recomendo|encaminhei (?:a|para))|"
     r"(?:probeer|vraag het(?: aan)?|neem contact op met|contacteer|spreek met|mail naar|doorgestuurd naar|raad)|"

@@ -40,6 +40,7 @@ def _left(text: str, name: str = "Lena Falk", address: str = "lena.falk@borealis
         "Já não trabalho na Borealis.",
         "Ik ben niet langer werkzaam bij Borealis.",
         "Nie pracuję już w firmie Borealis.",
+        "Nie jestem już pracownikiem Borealis.",
         "С января я больше не работаю в компании.",
         "Jag har slutat på Borealis.",
         "Jeg er fratrådt min stilling hos Borealis.",

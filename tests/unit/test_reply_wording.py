@@ -60,6 +60,20 @@ OTHER = "ben.ode@orbit.example"
         ("not_interested", "Nie szukam pracy."),
         ("wrong_person", "Das ist eine Verwechslung."),
         ("wrong_person", "Il y a erreur de personne."),
+        ("interested", "Friday's good."),
+        ("interested", "Lassen Sie uns gern telefonieren."),
+        ("interested", "Me gustaría conocer los detalles."),
+        ("interested", "Lijkt me leuk!"),
+        ("interested", "Hör gärna av dig."),
+        ("not_now", "Maybe in a few months."),
+        ("not_now", "Vielleicht im Sommer, fragen Sie ruhig."),
+        ("not_now", "Quizás el año que viene."),
+        ("not_now", "Kanske till hösten."),
+        ("not_interested", "Thanks, but no."),
+        ("not_interested", "Das passt leider nicht zu mir."),
+        ("not_interested", "Je décline."),
+        ("not_interested", "Inte för mig."),
+        ("wrong_person", "You want a different Ana."),
         ("unclear", "No worries."),
         ("unclear", "The office is too far from the station."),
         ("question", "Ποιος είναι ο μισθός;"),
@@ -87,6 +101,8 @@ def test_the_kind_of_a_reply_by_its_wording(kind: str, words: str) -> None:
         ("Ben Ode", OTHER, f"Ik niet, maar Ben Ode zoekt iets nieuws: {OTHER}"),
         ("Ben Ode", OTHER, f"Sprechen Sie doch mal mit Ben Ode ({OTHER})."),
         ("Ben Ode", "", "You are better off asking Ben Ode."),
+        ("Ben Ode", "b.ode@orbit.example", "Pregunte a Ben Ode: b.ode@orbit.example"),
+        ("Ben Ode", OTHER, f"My flatmate Ben Ode is on the market: Ben Ode <{OTHER}>"),
         ("Ben Ode", "", "I have moved on from coding. My friend Ben Ode would be perfect for it."),
         (
             "Иван Петров",
@@ -111,3 +127,9 @@ def test_a_colleague_with_a_name_is_a_referral(name: str, email: str, words: str
 )
 def test_a_colleague_who_is_only_mentioned_is_none(words: str) -> None:
     assert reply_kind(words, known=["ana@home.example"]).kind != "referral"
+
+
+@pytest.mark.rule(16)
+def test_a_private_address_of_ones_own_is_no_referral() -> None:
+    words = "Interested! My private one: Ben Ode <ben.ode@home.example>"
+    assert reply_kind(words, known=[OTHER]).referral is None
