@@ -21,7 +21,8 @@ _MINE = (
 )
 # Words that make "don't write to me" a wish about the way, the place or the time.
 _OTHERWISE = (
-    r"(?!\s+(?:the|a|an|at|on|before|until|till|via|by|during|through|there|here|this|after|with|tomorrow|today|next|over|back|"
+    r"(?!\s+(?:the|a|an|at|on|before|until|till|via|by|during|through|there|here|this|after|with|tomorrow|today|"
+    r"next|over|back|"
     r"off|about (?:this|that|the))\b)"
 )
 _EN = rf"""
@@ -66,6 +67,8 @@ _EN = rf"""
 \b(?:take|get)\s+(?:me|us)\s+off\s*(?:$|[,.!])
 \bleave\s+me\s+alone\b
 \b(?:withdraw|revoke)\s+(?:my|any)\s+consent\b
+\b(?:do not|don['’]?t|never)\s+(?:consent|agree)\s+to\s+(?:\w+\s+){{0,2}}(?:e-?mails?|messages?|mails?|contact\w*)\b
+\b(?:stop|enough)\s+(?:it\s+)?with\s+(?:\w+\s+){{0,2}}(?:e-?mails?|messages|mails|spam)\b
 \b(?:invoke|exercise|exercising|invoking)\s+my\s+right\b[^.!?]{{0,30}}\b(?:forgotten|erasure|object|17|21)\b
 \bi\s+(?:hereby\s+)?object\s+to\s+(?:the\s+|any\s+|further\s+|you\w*\s+)*(?:processing|contact\w*|direct marketing)\b
 """
@@ -206,6 +209,7 @@ _SLAVIC = r"""
 \b(?:wypisz|wypisać)\s*(?:$|[,.!])
 \bnie\s+(?:pisz(?:cie)?|pisać|wysyłaj\w*|wysyłać|przysyłaj\w*|kontaktuj\w*|kontaktować)\b[^.!?]{0,15}\b(?:więcej|
     do\s+mnie|ze\s+mną|mnie|mi)\b
+\bwięcej\s+(?:do\s+mnie\s+|mi\s+)?nie\s+(?:pisać|pisz(?:cie)?|wysyłać|kontaktować)
 \b(?:do\s+mnie|ze\s+mną|mi)\s+(?:\w+\s+){0,2}?nie\s+(?:\w+\s+)?(?:pisać|pisz(?:cie)?|wysyłać|kontaktować)
 \bprzesta(?:ń\w*|ć)\b[^.!?]{0,15}\b(?:pisać|wysyłać|kontaktować|spamować)
 \bnie\s+(?:chcę|życzę\s+sobie)\b[^.!?]{0,20}\b(?:otrzymywać|dostawać|kontaktu|wiadomości|maili)

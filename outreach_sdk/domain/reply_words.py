@@ -41,7 +41,8 @@ WRONG = re.compile(
     r"für jemand(?:en)? anderen? (?:bestimmt|gedacht)|nicht (?:der|die) (?-i:[A-Z])\w+,? (?:den|die) sie|"
     r"vous me confondez|destinée? à quelqu['’]un d['’]autre|me (?:está )?confund\w+ con|(?:era|"
     r"es) para otra persona|mi (?:sta )?confond\w+ con|per un['’]altra persona|era para outra pessoa|"
-    r"\b(?:eine|um eine|wohl eine) verwechslung|\b(?:mixed|mistook|confused) me (?:up|for)\b|"
+    r"\b(?:eine|um eine|wohl eine) verwechslung|\b(?:mixed|mistook|confused) me (?:up|for)\b|\b(?:were|"
+    r"are) (?:looking for|after) another (?-i:[A-Z])|"
     r"\bwant a different (?-i:[A-Z])|falsche adresse|\berreur (?:de personne|sur la personne)|vous vous trompez de|"
     r"voor iemand anders bedoeld|verwart me met|pomylił\w+ (?:mnie|osob\w+)|путаете меня|для кого-то другого",
     re.I,
@@ -134,7 +135,11 @@ NOT_NOW = re.compile(
     r"\bpark this\b|\bheads[- ]down\b|\bfrühestens (?:nächst|im|ab)|\bmelden sie sich\b[^.!?\n]{0,30}\b(?:im|in|"
     r"noch ?(?:ein)?mal|später|wieder)\b|\b(?:rappele[rz]|recontacte[rz]|réécrive[rz])[- ]moi (?:dans|en|après|"
     r"à)\b|\b(?:escríba|llám|contáct)[ae]?me (?:en (?:enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|"
-    r"octubre|noviembre|diciembre|unos|unas)|después)|\bne riparliamo (?:a|in|tra|fra|dopo)\b",
+    r"octubre|noviembre|diciembre|unos|unas)|después)|\bne riparliamo (?:a|in|tra|fra|dopo)\b|"
+    r"\btoo busy (?:right now|until|till|this)\b|\bafter my [^.!?\n]{0,30}\b(?:perhaps|maybe|please|then)\b|"
+    r"\bpasst es (?:gerade |leider )?nicht\b|\bfrag(?:en sie)? mich (?:in|nach|im)\b|\b(?:en|in) (?:einem halben|"
+    r"\w+ paar) (?:jahr|monaten)\b[^.!?\n]{0,20}\bwieder\b|\bvuelva a (?:escribirme|preguntar)\b|\bsentiamoci (?:a|"
+    r"in|tra|fra)\b|\bodezwij się (?:za|po|w)\b",
     re.I,
 )
 NOT_INTERESTED = re.compile(
@@ -198,7 +203,11 @@ NOT_INTERESTED = re.compile(
     r"\bnicht wechselwillig|\bpasst (?:leider )?nicht (?:zu mir|für mich)|\b(?:je )?décline\b|"
     r"\bne me correspond pas\b|\bno me encaja\b|\bdeclino\b|\bdispenso\b|\bsla (?:ik )?(?:deze )?over\b|"
     r"\bpodziękuję\b|\binte för mig\b|\bikke noget for mig\b|\b(?:доволен|довольна) (?:своим|своей|текущ)|"
-    r"değiştirmeyi düşünm|\bnemám v plánu\b",
+    r"değiştirmeyi düşünm|\bnemám v plánu\b|"
+    r"\bturn(?:ing)? (?:this|it|you) down\b|\bnot tempted\b|\bnot in the market\b|\bwouldn['’]t leave\b|\b(?:muss|"
+    r"möchte) (?:ich )?(?:leider |dankend )?absagen|\bsage (?:leider |dankend )?ab\b|\bno estoy buscando\b|"
+    r"\bniet op zoek\b|\bnie skorzystam\b|\b(?:jag|jeg) avstår\b|\bjeg takker nej\b|\bjag tackar nej\b|"
+    r"\bnon cerco\b|\blehne (?:ich )?(?:dankend |leider )?ab\b",
     re.I,
 )
 _WHEN = r"(?:mon|tues?|wed|thur?s?|fri|satur|sun|today|tomorrow|any ?time|any day|next|this|morning|afternoon|evening|\d)"
@@ -274,7 +283,13 @@ INTERESTED = re.compile(
     r"\bsono curios[oa]\b|\bmi racconti\b|\bfiquei interessad|\bvamos (?:marcar|conversar|falar)\b|"
     r"\blijkt me (?:wat|leuk|interessant)|\bproszę (?:przesłać|o przesłanie)\b|\b(?:är|er) nyfiken\b|"
     r"\bhör (?:gärna )?av dig\b|\bgerne høre mere?\b|\bkiinnostaa\b|\bjutellaan\b|\bzajímá mě\b|\bozvěte se\b|"
-    r"\bbilgi almak ister|詳細を(?:教え|お送り)",
+    r"\bbilgi almak ister|詳細を(?:教え|お送り)|"
+    r"(?:happy|glad|keen|open) to explore\b|\bgive me a (?:bell|ring|shout|buzz|call)\b|\ball ears\b|"
+    r"\blet me know when (?:you['’]?re|you are|suits|works)\b|\bworth (?:a|having a) (?:chat|call|conversation)\b|"
+    r"\bgern\w? (?:können wir|austauschen|tauschen)|\b(?:wäre ich|bin ich|ich bin) dabei\b|\bon s['’]appelle\b|"
+    r"\bcuri(?:eux|euse) d['’]en savoir|\bhablemos\b|\bllama la atención\b|\bdisponibile per (?:una|un)\b|"
+    r"\baceito (?:conversar|falar|o convite)|\bhoor graag\b|\bchętnie (?:poznam|usłyszę|porozmawiam)|\bгот(?:ов|"
+    r"ова) (?:обсудить|поговорить|созвониться)",
     re.I,
 )
 # A plain yes at the head of a line, or the question when to talk: enough where nothing speaks against it.
