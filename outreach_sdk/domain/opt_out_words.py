@@ -65,7 +65,9 @@ _EN = rf"""
 \bif\s+you\s+(?:write|e-?mail|contact|message)\b[^.!?]{{0,30}}\b(?:lawyer|attorney|solicitor|legal action|sue you|
     report you)\b
 \b(?:take|get)\s+(?:me|us)\s+off\s*(?:$|[,.!])
-\bleave\s+me\s+alone\b
+\bleave\s+(?:me|us)\s+alone\b
+^\W*(?:please\s+|kindly\s+)?desist\b
+\bforget\s+(?:that\s+)?i\s+exist\b
 \b(?:withdraw|revoke)\s+(?:my|any)\s+consent\b
 \b(?:do not|don['’]?t|never)\s+(?:consent|agree)\s+to\s+(?:\w+\s+){{0,2}}(?:e-?mails?|messages?|mails?|contact\w*)\b
 \b(?:stop|enough)\s+(?:it\s+)?with\s+(?:\w+\s+){{0,2}}(?:e-?mails?|messages|mails|spam)\b

@@ -55,7 +55,7 @@ NOT_NOW = re.compile(
     r"(?:not|isn['’]t|n['’]t) (?:a|the) (?:good|right|best) (?:time|moment)|bad tim(?:e|ing)|timing (?:is|isn|"
     r"doesn|not)|"
     r"(?:maybe|perhaps|possibly) (?:later|in (?:a |the )?(?:few|future|couple|next|some)|next|another time)|"
-    r"(?:reach out|get in touch|contact me|ping me|check (?:back|in)|follow up|write (?:to )?me|touch base|"
+    r"(?<!hesitate to )(?:reach out|get in touch|contact me|ping me|check (?:back|in)|follow up|write (?:to )?me|touch base|"
     r"try me|circle "
     r"back|talk|speak|reconnect)[^.!?\n]{0,30}(?:again|later|next (?:year|month|quarter|summer|spring|autumn|fall|"
     r"winter)|in (?:a |the )?(?:few|couple|\d+|two|three|six|some|new)\b)|"
@@ -139,7 +139,16 @@ NOT_NOW = re.compile(
     r"\btoo busy (?:right now|until|till|this)\b|\bafter my [^.!?\n]{0,30}\b(?:perhaps|maybe|please|then)\b|"
     r"\bpasst es (?:gerade |leider )?nicht\b|\bfrag(?:en sie)? mich (?:in|nach|im)\b|\b(?:en|in) (?:einem halben|"
     r"\w+ paar) (?:jahr|monaten)\b[^.!?\n]{0,20}\bwieder\b|\bvuelva a (?:escribirme|preguntar)\b|\bsentiamoci (?:a|"
-    r"in|tra|fra)\b|\bodezwij się (?:za|po|w)\b",
+    r"in|tra|fra)\b|\bodezwij się (?:za|po|w)\b|"
+    r"\b(?:not (?:before|until)|pas avant|non prima d[ei]|nicht vor|no antes de|não antes d[aeo]|niet voor|nie przed|"
+    r"inte före|ikke før)\b|\b(?:pas na|erst (?:nach|ab)|först (?:efter|från)|først (?:efter|etter|fra)|"
+    r"dopiero (?:po|od))\b|\b(?:after|nach|"
+    r"après|después|dopo|depois|na|po|efter|etter|после) (?:the |dem |den |der |les |la |las |el |l['’]|le |de |"
+    r"del |da |do |das |l['’])*(?:summer|autumn|winter|spring|holidays|christmas|new year|easter|sommer|herbst|"
+    r"ferien|urlaub|weihnachten|ostern|été|vacances|noël|rentrée|verano|vacaciones|navidad|estate|ferie|natale|"
+    r"verão|férias|natal|zomer|vakantie|kerst|lecie|wakacjach|świętach|sommaren|semestern|jul|sommerferien|лета|"
+    r"отпуска|праздников)\b|\b(?:catch|try|ask|ping|call) me again\b|\bties? me to\b[^.!?\n]{0,40}\b(?:till|"
+    r"until)\b",
     re.I,
 )
 NOT_INTERESTED = re.compile(
@@ -207,7 +216,12 @@ NOT_INTERESTED = re.compile(
     r"\bturn(?:ing)? (?:this|it|you) down\b|\bnot tempted\b|\bnot in the market\b|\bwouldn['’]t leave\b|\b(?:muss|"
     r"möchte) (?:ich )?(?:leider |dankend )?absagen|\bsage (?:leider |dankend )?ab\b|\bno estoy buscando\b|"
     r"\bniet op zoek\b|\bnie skorzystam\b|\b(?:jag|jeg) avstår\b|\bjeg takker nej\b|\bjag tackar nej\b|"
-    r"\bnon cerco\b|\blehne (?:ich )?(?:dankend |leider )?ab\b",
+    r"\bnon cerco\b|\blehne (?:ich )?(?:dankend |leider )?ab\b|"
+    r"\A\W*(?:no|nope|nein|non|nee|nie|nej|nei|não|нет)\s*[,.!;–](?!\s*(?:problem|worries|aber|but|mais|pero))|"
+    r"\b(?:so|but|aber|mais|pero|ma|mas|maar|ale|men) (?:no|nein|non|nee|nie|nej|nei|não)\W*\Z|\bnot this time\b|"
+    r"\bnot leaving\b|\bkommt (?:für mich |derzeit |leider )*nicht in ?frage\b|\btrès bien (?:là )?où je\b|"
+    r"\bpero paso\b|\bblijf (?:zitten )?waar ik\b|\b(?:stannar|blir kvar) där\b|\bzostaję (?:tu )?gdzie\b|"
+    r"\bcome sto\b",
     re.I,
 )
 _WHEN = r"(?:mon|tues?|wed|thur?s?|fri|satur|sun|today|tomorrow|any ?time|any day|next|this|morning|afternoon|evening|\d)"
@@ -289,7 +303,11 @@ INTERESTED = re.compile(
     r"\bgern\w? (?:können wir|austauschen|tauschen)|\b(?:wäre ich|bin ich|ich bin) dabei\b|\bon s['’]appelle\b|"
     r"\bcuri(?:eux|euse) d['’]en savoir|\bhablemos\b|\bllama la atención\b|\bdisponibile per (?:una|un)\b|"
     r"\baceito (?:conversar|falar|o convite)|\bhoor graag\b|\bchętnie (?:poznam|usłyszę|porozmawiam)|\bгот(?:ов|"
-    r"ова) (?:обсудить|поговорить|созвониться)",
+    r"ова) (?:обсудить|поговорить|созвониться)|"
+    r"\bsign me up\b|\bfire over\b|\bdrop me (?:a|an|your)\b|\bcould be (?:persuaded|tempted)\b|\b(?:speak|talk|"
+    r"chat) (?:tomorrow|soon|later today|this week|on (?:mon|tues|wednes|thurs|fri)day)\b|\binteressiert mich\b|"
+    r"\bmi farebbe piacere\b|\badoraria\b|\bstuur (?:het |de details )?maar\b|\bz przyjemnością\b|\b(?:spännande|"
+    r"spændende|spennende)\b[!.]|\bvi höras\b|\bencantad[oa]\b",
     re.I,
 )
 # A plain yes at the head of a line, or the question when to talk: enough where nothing speaks against it.
@@ -298,7 +316,7 @@ AGREED = re.compile(
     r"by all means|why not|"
     r"sure(?: thing)?|ja(?: gärna| bitte| klar| graag)?|va bene|d['’]accordo|evet|gerne?|klar|natürlich|oui|"
     r"bien sûr|sí|claro(?: que sí)?|por supuesto|con gusto|sì|certo|sim|"
-    r"com certeza|com prazer|graag|jazeker|tak|chętnie|oczywiście|да|конечно|gärna|kyllä|はい|ぜひ|好的|네)"
+    r"com certeza|com prazer|graag|jazeker|tak|chętnie|oczywiście|sehr gerne?|да|конечно|gärna|kyllä|はい|ぜひ|好的|네)"
     r"(?=\s*(?:[,!.…、。，！]|$))(?!\W{0,3}(?:but|aber|mais|pero|però|ma|mas|maar|ale|но|men|mutta)\b)|"
     r"\byes,? i\b(?!,? (?:saw|got|read|received|know))|"
     r"\bwhen (?:can|could|shall|should|would) (?:we|you|i)\b[^.!?\n]{0,30}\b(?:talk|speak|chat|meet|call|connect)|"
