@@ -99,9 +99,9 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
     permanent, temporary = by_flufl(raw)
     listed = [a for v in message.get_all("X-Failed-Recipients") or [] for a in addresses(str(v))]
     who = tuple(dict.fromkeys(listed)) or tuple(permanent or temporary) or tuple(_printed(words))
-    speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL, REPLY_CODE, STATUS))
     if not who:
         who = tuple(_named(words, message))
+        speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL, REPLY_CODE, STATUS))
         if not subject and not (speaks and who):
             return None
     status = _status(words)
@@ -228,13 +228,14 @@ def _plain(found: object) -> list[str]:
 
 def shorten(words: str) -> str:
     """The lines that quote a server, else the first, as one phrase."""
-    words = words[:4000]
-    lines = [
-        line
-        for line in words.split("\n")
-        if REPLY_CODE.search(line) or STATUS.search(line) or UNKNOWN.search(line)
-    ]
-    return " ".join(" ".join(lines or words.split("\n")[:6]).split())[:200]
+    lines = words[:4000].split("\n")
+    told = ""
+    for line in lines:
+        if REPLY_CODE.search(line) or STATUS.search(line) or UNKNOWN.search(line):
+            told = " ".join(f"{told} {line}".split())
+            if len(told) >= 200:
+                break
+    return (told or " ".join(" ".join(lines[:6]).split()))[:200]
 
 
 # --- Amazon SES, as SNS mails it --------------------------------------------------------------------------

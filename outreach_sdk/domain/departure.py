@@ -191,6 +191,7 @@ def _rules() -> tuple[_Rule, ...]:
 
 
 _RULES = _rules()
+_ANY = re.compile("|".join(rule.pattern.pattern for rule in _RULES), re.I)
 _NOBODY_ELSE = re.compile(
     r"\b(?:the|this) (?:person|employee|recipient|user|individual)\b|\b(?:die|diese) person\b|\bder empfänger\b|"
     r"\b(?:cette|la) personne\b|\ble destinataire\b|\b(?:esta|la) persona\b|\beste empleado\b|\bquesta persona\b|"
@@ -228,7 +229,10 @@ def says_left(words: str, *, name: str, address: str, of_recipient: bool = False
     words = _FOR_GOOD.sub("gone", words)
     if _COMES_BACK.search(words) is not None:
         return False
-    for sentence in _SENTENCES.split(re.sub(r"(?<!\n)\n(?!\n)", " ", words)):
+    words = re.sub(r"(?<!\n)\n(?!\n)", " ", words)
+    if _ANY.search(words) is None:
+        return False
+    for sentence in _SENTENCES.split(words):
         if _OTHER.search(sentence) is not None:
             continue
         for rule in _RULES:
