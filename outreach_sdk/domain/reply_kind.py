@@ -74,7 +74,8 @@ def reply_kind(words: str, *, known: Iterable[str] = ()) -> ReplyKind:
         )
     if wrong is not None:
         return ReplyKind("wrong_person", 0.85, because=wrong[0])
-    later, no, yes = NOT_NOW.search(words), NOT_INTERESTED.search(words), _affirmed(words)
+    later, no = NOT_NOW.search(words), NOT_INTERESTED.search(words)
+    yes, denied = _interest(words)
     if yes is not None and (later is not None or no is not None):
         return _mixed(words, later, no, yes)
     if referral is not None and yes is None:
@@ -83,7 +84,7 @@ def reply_kind(words: str, *, known: Iterable[str] = ()) -> ReplyKind:
         return ReplyKind("not_now", 0.85 if no is None else 0.75, because=later[0])
     if no is not None:
         return ReplyKind("not_interested", 0.85, because=no[0])
-    if yes is None and (denied := INTERESTED.search(words)) is not None:
+    if yes is None and denied is not None:
         return ReplyKind("not_interested", 0.6, because=denied[0])
     asks = QUESTION.search(words)
     if yes is None and (agreed := AGREED.search(words)) is not None:
@@ -95,13 +96,15 @@ def reply_kind(words: str, *, known: Iterable[str] = ()) -> ReplyKind:
     return ReplyKind("unclear", 0.2)
 
 
-def _affirmed(words: str) -> re.Match[str] | None:
-    """The first sign of interest that isn't denied in its own clause."""
+def _interest(words: str) -> tuple[re.Match[str] | None, re.Match[str] | None]:
+    """The first sign of interest that isn't denied in its own clause, and the first that is."""
+    denied = None
     for found in INTERESTED.finditer(words):
         clause = re.split(r"[.!?\n,;:]", words[max(0, found.start() - 40) : found.start()])[-1]
         if NEGATION.search(clause + " ") is None:
-            return found
-    return None
+            return found, denied
+        denied = denied or found
+    return None, denied
 
 
 def _mixed(
