@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from outreach_sdk.domain.closed_address import closed_address
@@ -95,3 +97,12 @@ def test_who_is_away_or_has_left_says_that_first() -> None:
     text = "I have left our company. This inbox is no longer in use."
     left = _judge(_mail(text, Auto_Submitted="auto-replied"))
     assert (left.kind, left.left_company) == ("auto_reply", True)
+
+
+@pytest.mark.parametrize(
+    "piece", ["this address ", "a@", f"{OWN} ", "diese Adresse ist ", "\ue000 ", "x", "\n"]
+)
+def test_long_texts_take_little_time(piece: str) -> None:
+    start = time.perf_counter()
+    closed_address(piece * 20_000, OWN)
+    assert time.perf_counter() - start < 0.5
