@@ -40,7 +40,8 @@ _SAID: tuple[tuple[str, str], ...] = (
     ),
     (
         r"\b(?:cette (?:adresse|bo[iî]te)|ce compte (?:mail|e-?mail|de messagerie)|mon adresse (?:mail|e-?mail))",
-        r"\bn['’](?:existe|est) plus(?! (?:lue|relevée|consultée|surveillée))\b|\bne fonctionne plus\b|\ba été "
+        r"\bn['’]existe plus\b|\bn['’]est plus (?:utilisée?|active|actif|valide|valable|en service|en fonction|"
+        r"fonctionnelle|disponible|attribuée)\b|\bne fonctionne plus\b|\ba été "
         r"(?:définitivement )?(?:désactivée?|fermée?|supprimée?|clôturée?|résiliée?)\b|\best (?:désormais |maintenant )?"
         r"(?:désactivée?|fermée?|supprimée?|clôturée?|inactive|inactif|obsolète|hors service)\b",
     ),
@@ -141,8 +142,8 @@ _CLOSED = (
 )
 # A wish, a condition or a plan is no fact; nor is what others should do.
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|when|once|unless|in case|wenn|falls|sobald|sollte|si|cuando|quand|lorsque|se|quando|als|indien|"
-    r"jeśli|gdy|om|hvis|dersom|если|когда|until|bis|jusqu\w*|hasta|while|während|pendant|mientras)\b[^.\n]{0,25}$",
+    r"\b(?:if|whether|when|once|unless|in case|until|while|wenn|falls|sobald|sollte|bis|während|cuando|hasta|quand|lorsque|"
+    r"jusqu\w*|pendant|quando|als|indien|jeśli|gdy|hvis|dersom|если|когда)\b[^.\n]{0,12}$|\b(?:si|se|om)\W{1,3}$",
     re.I,
 )
 # An address of theirs beside the one that answers, which may well live.
@@ -160,7 +161,7 @@ def closed_address(words: str, sender: str) -> str | None:
     """The address that `words`, an automatic answer from `sender`, say is given up; None where they say it of none.
     One that isn't named is the sender's. Another one may be named by a neighbour at its domain, as Exchange answers
     from the primary address of an alias."""
-    words, sender = words[:_MAX_WORDS], sender.lower()
+    words, sender = words[:_MAX_WORDS].replace(_OWN, " "), sender.lower()
     answers = _NO_REPLY.fullmatch(sender.partition("@")[0]) is None  # what takes no answers means itself
     if sender and any(answers or named for named in _told(words, sender)):
         return sender

@@ -31,6 +31,8 @@ OWN = "lena.falk@borealis.example"
         "L'adresse lena.falk@borealis.example n'existe plus.",
         "Esta cuenta de correo fue eliminada.",
         "Este buzón ya no está disponible.",
+        "Se informa que esta cuenta ha sido desactivada.",
+        "Si comunica che questo indirizzo non è più attivo.",
         "Questo indirizzo e-mail è stato disattivato.",
         "Este endereço de e-mail já não existe.",
         "Deze mailbox is opgeheven.",
@@ -62,6 +64,8 @@ def test_an_address_that_is_given_up(text: str) -> None:
         "Diese Adresse wird zum 31. Mai geschlossen.",
         "Wenn diese Adresse nicht mehr gültig ist, schreiben Sie uns.",
         "Cette adresse n'est plus lue.",
+        "Si esta dirección ya no está en uso, avísenos.",
+        "Om denna adress inte längre är aktiv, hör av dig.",
         "Thank you for your message.",
     ],
 )
