@@ -9,6 +9,7 @@ from outreach_sdk.domain.report_parts import addresses
 __all__ = ["closed_address"]
 
 _MAX_WORDS = 6_000
+_MAX_NAMED = 5
 _OWN = "\ue000"
 """Stands for the address that speaks; any other is "@"."""
 
@@ -165,12 +166,10 @@ def closed_address(words: str, sender: str) -> str | None:
     answers = _NO_REPLY.fullmatch(sender.partition("@")[0]) is None  # what takes no answers means itself
     if sender and any(answers or named for named in _told(words, sender)):
         return sender
-    for other in addresses(words):
-        if (
-            other != sender
-            and other.rpartition("@")[2] == sender.rpartition("@")[2]
-            and any(_told(words, other))
-        ):
+    domain = sender.rpartition("@")[2]
+    others = [a for a in addresses(words) if a != sender and a.rpartition("@")[2] == domain]
+    for other in others[:_MAX_NAMED]:
+        if any(_told(words, other)):
             return other
     return None
 
