@@ -156,6 +156,13 @@ def machine_evidence(message: IncomingMessage, words: str | None = None) -> str 
     return _by_subject(message, words[:_MAX_WORDS]) or _by_words(message, words[:_MAX_WORDS])
 
 
+# Lotus Notes' own sentence, with its own subject; older ones have no header for it.
+_LOTUS = re.compile(r"\bis out of the office\.?(?: \(returning [^)]{1,40}\))?$", re.I)
+_LOTUS_WORDS = re.compile(
+    r"I will be out of the office starting\s+\d[^\n]{4,30}\s(?:and\s+)?will\s+not\s+return\s+until\s+\d", re.I
+)
+
+
 def _by_subject(message: IncomingMessage, words: str) -> str | None:
     """A subject that names the answer automatic, or an absence with our own subject behind it (RFC 3834 3.1.5
     suggests "Auto: " and the subject answered). A vague one that stands alone a person may write too."""
@@ -164,6 +171,8 @@ def _by_subject(message: IncomingMessage, words: str) -> str | None:
     signed = _signed(message)
     quotes = _quotes_us(message)
     asks = subject.endswith("?") or quotes
+    if _LOTUS.search(subject) is not None and _LOTUS_WORDS.match(words.strip()) is not None and not quotes:
+        return f"subject: {subject}"[:100]
     strong = _STRONG_SUBJECT.match(subject) is not None and (signed or away or not asks)
     notes = away and subject.startswith("AUTO:")  # as Lotus Notes begins it
     named = _NAMED_SUBJECT.match(subject) is not None and (signed or notes)

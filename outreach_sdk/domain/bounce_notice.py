@@ -107,7 +107,8 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
     status = _status(words)
     evidence = "a server's notice"
     top = header(message, "Subject") + " " + words[:1500]
-    if _DELAYED.search(top) and not permanent and not _GIVEN_UP.search(words):
+    late = _DELAYED.search(header(message, "Subject")) or (_DELAYED.search(top) and not permanent)
+    if late and not _GIVEN_UP.search(words):
         return Report("delivery_notice", False, who, status, shorten(words), "a server's notice of delay")
     if temporary and not permanent and not UNKNOWN.search(words):
         return Report("bounce", False, who, status, shorten(words), evidence)

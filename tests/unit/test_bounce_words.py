@@ -84,6 +84,9 @@ NOBODY_THERE = [
     "550 Recipient unknown",
     "550 Illegal user",
     "550 Bad mailbox",
+    "550 This address no longer accepts mail",
+    "550 Mailbox unavailable or access denied",
+    "The recipient 'ana' is unknown",
     "550 BAD_RECIPIENT",
     "554 Rcpt <ana@home.example> does not exist",
     "550 Mailbox not present in directory",
@@ -216,6 +219,14 @@ def test_quotes_about_an_address_are_none_of_it() -> None:
     said = "550 No such user 'o'hara@home.example'"
     raw = _notice(said).replace("  <ana@home.example>\n\n", "").replace("delivered to", "delivered:")
     assert _verdict(raw).recipients == ("o'hara@home.example",)
+
+
+@pytest.mark.rule(18)
+def test_a_subject_that_says_delayed_outweighs_a_witness() -> None:
+    raw = _notice("The addresses to which it has not yet been delivered: Delay reason: 452 4.2.2 over quota")
+    raw = raw.replace("Subject: Mail delivery failed", "Subject: Warning: message 1KO9CD delayed 24 hours")
+    assert _verdict(raw).kind == "delivery_notice"
+    assert _verdict(raw + "This is a permanent error.\n").kind == "bounce"
 
 
 @pytest.mark.rule(18)
