@@ -18,6 +18,8 @@ _RECEIVED = re.compile(
     r"(?:thank you|thanks) for (?:contacting|writing to|getting in touch|reaching out|applying)|"
     r"(?:thank you|thanks) for your (?:application|enquiry|inquiry|request)|"
     r"will (?:get back to|respond to|answer) you (?:within|as soon)|"
+    r"\bwe(?: will|['’]ll) (?:reply|respond|answer|be in touch|(?:get|come) back to you)\b[^.\n]{0,40}\b(?:shortly|soon|"
+    r"within|in due course|next (?:working|business) day)\b|"
     r"(?:confirm|verify) (?:that )?(?:you are|you['’]re|your (?:e-?mail|address|message))|verification process|"
     r"captcha|guest list|pending approval|receiving junk|"
     r"ihre (?:anfrage|nachricht|e-?mail|bewerbung)[^.\n]{0,40}(?:eingegangen|erhalten)|vorgangsnummer|"

@@ -6,13 +6,15 @@ import datetime as dt
 import re
 
 from outreach_sdk.domain.absence_words import ABSENCE
-from outreach_sdk.domain.departure import says_left
+from outreach_sdk.domain.acknowledge import acknowledges
+from outreach_sdk.domain.closed_address import closed_address
+from outreach_sdk.domain.departure import comes_back, says_left
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.report_parts import of_itself, parameter, read, text
 from outreach_sdk.domain.return_date import find_return_date
 from outreach_sdk.domain.visible import visible_text
 
-__all__ = ["left_company", "machine_evidence", "return_date"]
+__all__ = ["given_up", "left_company", "machine_evidence", "return_date"]
 
 _MAX_WORDS = 6_000
 
@@ -29,7 +31,7 @@ _NAMED = (
     r"out of (?:the )?office (?:auto-?)?(?:reply|response|message|notification)|vacation (?:reply|response|notice)|"
     r"automatische (?:antwort|rückantwort|beantwoording)|abwesenheits(?:notiz|nachricht|assistent)|"
     r"r[ée]ponse automatique|respuesta autom[aá]tica|risposta automatica|resposta autom[aàá]tica|"
-    r"automatisch (?:antwoord|bericht)|automatyczna odpowied[zź]|odpowied[zź] automatyczna|"
+    r"automatisch (?:antwoord|bericht)|auto(?:matyczna )?odpowied[zź]|odpowied[zź] automatyczna|"
     r"автоматический ответ|автоответ|автоматична відповідь|автоматичен отговор|автоматски одговор|аутоматски одговор|"
     r"automatski odgovor|samodejni odgovor|automatinis atsakymas|automātiska atbilde|automaat(?:ne )?vastus|"
     r"erantzun automatikoa|sjálfvirkt svar|autosvar|automatiskt? svar|automaattinen vastaus|"
@@ -154,6 +156,13 @@ def machine_evidence(message: IncomingMessage, words: str | None = None) -> str 
     return _by_subject(message, words[:_MAX_WORDS]) or _by_words(message, words[:_MAX_WORDS])
 
 
+# Lotus Notes' own sentence, with its own subject; older ones have no header for it.
+_LOTUS = re.compile(r"\bis out of the office\.?(?: \(returning [^)]{1,40}\))?$", re.I)
+_LOTUS_WORDS = re.compile(
+    r"I will be out of the office starting\s+\d[^\n]{4,30}\s(?:and\s+)?will\s+not\s+return\s+until\s+\d", re.I
+)
+
+
 def _by_subject(message: IncomingMessage, words: str) -> str | None:
     """A subject that names the answer automatic, or an absence with our own subject behind it (RFC 3834 3.1.5
     suggests "Auto: " and the subject answered). A vague one that stands alone a person may write too."""
@@ -162,6 +171,8 @@ def _by_subject(message: IncomingMessage, words: str) -> str | None:
     signed = _signed(message)
     quotes = _quotes_us(message)
     asks = subject.endswith("?") or quotes
+    if _LOTUS.search(subject) is not None and _LOTUS_WORDS.match(words.strip()) is not None and not quotes:
+        return f"subject: {subject}"[:100]
     strong = _STRONG_SUBJECT.match(subject) is not None and (signed or away or not asks)
     notes = away and subject.startswith("AUTO:")  # as Lotus Notes begins it
     named = _NAMED_SUBJECT.match(subject) is not None and (signed or notes)
@@ -195,12 +206,17 @@ def _by_words(message: IncomingMessage, words: str) -> str | None:
         return None  # mail programs quote what a person answers
     sender = message.sender.email if message.sender is not None else ""
     away = _AWAY.search(words) is not None
-    if _NO_REPLY.fullmatch(sender.partition("@")[0]) and (away or _SAYS_SO.search(words)):
+    if _NO_REPLY.fullmatch(sender.partition("@")[0]) and (
+        away or _SAYS_SO.search(words) or acknowledges(message.subject, words)
+    ):
         return f"{sender} and the words of an automatic answer"[:100]
     if _signed(message) and _SAYS_SO.search(words):
         return "it says so, and a header bears it out"
-    if away and any(v.lower() == "junk" for v in _values(message, "precedence")):
+    precedence = {v.lower() for v in _values(message, "precedence")}
+    if away and "junk" in precedence:
         return "Precedence: junk and words of absence"  # as vacation(1) sends
+    if _unreturned(message) and precedence & {"bulk", "junk"} and not message.in_reply_to:
+        return "no return path, and no thread, and Precedence"  # older responders; lists and senders want bounces
     base = (message.date or message.received_at).date()
     if away and _unreturned(message) and find_return_date(words, base) is not None:
         return "no return path and words of absence"
@@ -225,6 +241,13 @@ def left_company(message: IncomingMessage, words: str | None = None, *, of_recip
     words = visible_text(message.text) if words is None else words
     name, address = (message.sender.name, message.sender.email) if message.sender is not None else ("", "")
     return says_left(words or message.text, name=name, address=address, of_recipient=of_recipient)
+
+
+def given_up(message: IncomingMessage, words: str | None = None) -> str | None:
+    """The address that an automatic answer says is no longer in use, if it says so of one."""
+    words = (visible_text(message.text) if words is None else words) or message.text
+    sender = message.sender.email if message.sender is not None else ""
+    return None if comes_back(words) else closed_address(words, sender)
 
 
 def return_date(message: IncomingMessage, today: dt.date, words: str | None = None) -> dt.date | None:

@@ -69,7 +69,8 @@ _NOT_THIS = re.compile(
     r"unexpected name ?server reply|servfail|temporar(?:y|ily) (?:locked|unavailable|disabled|rejected|failure|"
     r"lookup)|host not found, try again|unverified address|verification in progress|"
     r"(?<![\d.])4\d\d[ -][^\n]{0,120}\b(?:try|retry)\b[^\n]{0,20}\blater\b|"
-    r"(?<![\d.])450[ -][^\n]{0,80}\bmailbox unavailable\b",
+    r"(?<![\d.])450[ -][^\n]{0,80}\bmailbox unavailable\b|"
+    r"\b(?:mailbox|account|user)\b[^.\n]{0,30}\b(?:currently|temporarily) (?:suspended|inactive|locked)\b",
     re.I,
 )
 # Names of people, hosts and pages, whose letters mean nothing.
@@ -104,6 +105,10 @@ _OUTRIGHT = re.compile(
 )
 
 
+# RFC 5321 4.2.3: 551 "User not local", whatever words a server gives it.
+_NOT_LOCAL = re.compile(r"\W{0,3}551[ -](?!\s*[245]\.\d)")
+
+
 def at_fault(refusal: Refusal) -> bool | None:
     """True where there is no such address or host, or it has moved; False where the cause lies elsewhere;
     None where no cause is told. Words that tell a cause outweigh a code, since many servers say 5.1.1 or
@@ -123,7 +128,7 @@ def at_fault(refusal: Refusal) -> bool | None:
         return False
     if UNKNOWN.search(said) is not None or UNKNOWN.search(plain) is not None:
         return _unknown(refusal, said, code)
-    if code is not None and _ADDRESS.match(code):
+    if (code is not None and _ADDRESS.match(code)) or _NOT_LOCAL.match(said) is not None:
         return True
     if code is not None and _ELSEWHERE.match(code):
         return False

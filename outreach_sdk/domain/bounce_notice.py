@@ -91,23 +91,24 @@ def in_words(message: Message, parts: list[Message], raw: bytes) -> Report | Non
     subject = _SUBJECT.search(header(message, "Subject")) is not None
     coded = any(p.search(words) for p in (REPLY_CODE, STATUS))
     # No person's address is mailer-daemon: there the mere words of a server do.
-    spoken = is_mailer(message) and any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL))
+    spoken = _no_person(message) and any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL))
     signs = sum((from_daemon(message), nobody, subject, coded or spoken or _brings_back(parts, words)))
     if not (marked or noreply or alone) and (signs < 2 or _is_answer(message, subject=subject)):
         return None
     subject = subject or noreply or alone
     permanent, temporary = by_flufl(raw)
     listed = [a for v in message.get_all("X-Failed-Recipients") or [] for a in addresses(str(v))]
-    who = tuple(dict.fromkeys(listed)) or tuple(permanent or temporary)
-    speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL, REPLY_CODE, STATUS))
+    who = tuple(dict.fromkeys(listed)) or tuple(permanent or temporary) or tuple(_printed(words))
     if not who:
         who = tuple(_named(words, message))
+        speaks = any(p.search(words) for p in (UNKNOWN, PASSING, POLICY, FULL, REPLY_CODE, STATUS))
         if not subject and not (speaks and who):
             return None
     status = _status(words)
     evidence = "a server's notice"
     top = header(message, "Subject") + " " + words[:1500]
-    if _DELAYED.search(top) and not permanent and not _GIVEN_UP.search(words):
+    late = _DELAYED.search(header(message, "Subject")) or (_DELAYED.search(top) and not permanent)
+    if late and not _GIVEN_UP.search(words):
         return Report("delivery_notice", False, who, status, shorten(words), "a server's notice of delay")
     if temporary and not permanent and not UNKNOWN.search(words):
         return Report("bounce", False, who, status, shorten(words), evidence)
@@ -171,6 +172,19 @@ def _blames(words: str, status: str | None, who: str) -> bool:
     return bool(who) and _NO_REASON.search(words) is not None if found is None else found
 
 
+def _no_person(message: Message) -> bool:
+    """Whether From is a mail program's, or the null address, which RFC 5321 4.5.5 keeps for notifications."""
+    return is_mailer(message) or header(message, "From").strip() == "<>"
+
+
+_PRINTED = re.compile(r"^[ \t]*+(?:final|original)-recipient[ \t]*+:[ \t]*+rfc822;(.{3,250})$", re.I | re.M)
+
+
+def _printed(words: str) -> list[str]:
+    """The recipients of a report whose fields (RFC 3464) are printed in the notice, as some gateways do."""
+    return list(dict.fromkeys(a for said in _PRINTED.findall(words) for a in addresses(said)))
+
+
 def _named(words: str, message: Message) -> list[str]:
     """The first address a notice names that isn't in its own headers."""
     own = {a for n in ("From", "To", "Cc") for v in message.get_all(n) or [] for a in addresses(str(v))}
@@ -215,13 +229,14 @@ def _plain(found: object) -> list[str]:
 
 def shorten(words: str) -> str:
     """The lines that quote a server, else the first, as one phrase."""
-    words = words[:4000]
-    lines = [
-        line
-        for line in words.split("\n")
-        if REPLY_CODE.search(line) or STATUS.search(line) or UNKNOWN.search(line)
-    ]
-    return " ".join(" ".join(lines or words.split("\n")[:6]).split())[:200]
+    lines = words[:4000].split("\n")
+    told = ""
+    for line in lines:
+        if REPLY_CODE.search(line) or STATUS.search(line) or UNKNOWN.search(line):
+            told = " ".join(f"{told} {line}".split())
+            if len(told) >= 200:
+                break
+    return (told or " ".join(" ".join(lines[:6]).split()))[:200]
 
 
 # --- Amazon SES, as SNS mails it --------------------------------------------------------------------------

@@ -186,6 +186,8 @@ def _is_dead(refusal: Refusal, prose: str, *, alone: bool) -> bool:
     beside = prose if alone else about(refusal.recipient, prose)
     stage = stage_of(about(refusal.recipient, prose)) or stage_of(prose) or stage_of(refusal.said)
     found = at_fault(Refusal(refusal.recipient, refusal.status, refusal.said, stage, refusal.by_program))
+    if refusal.said and found is not None:
+        return found
     told = prose_blames(beside)
     if not refusal.said and told and not (refusal.status or "").startswith(("5.2.", "5.7.")):
         return True  # sendmail's transcript knows what its code doesn't

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from outreach_sdk.domain.acknowledge import acknowledges
-from outreach_sdk.domain.autoreply import left_company, machine_evidence, return_date
+from outreach_sdk.domain.autoreply import given_up, left_company, machine_evidence, return_date
 from outreach_sdk.domain.bounces import read_report
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.opt_out_words import BARE_STOP, asks_to_stop
@@ -27,7 +27,8 @@ class Verdict:
     `dead` those of them whose address is at fault,
     `final` and `message_ids` say that a server has given up, and on which message;
     `return_date`, `left_company` and `acknowledged` (that a message came in) are of an automatic reply,
-    `opt_out` of a person's words. `reason` is a phrase for people; `evidence` names what decided."""
+    `opt_out` of a person's words. `reason` is a phrase for people; `evidence` names what decided.
+    `by_responder`: no server's report but an automatic reply that says its address is given up."""
 
     kind: Kind
     hard: bool | None = None
@@ -42,6 +43,7 @@ class Verdict:
     message_ids: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
     acknowledged: bool = False
+    by_responder: bool = False
 
 
 def asks(text: str, subject: str) -> bool:
@@ -72,6 +74,17 @@ def classify(message: IncomingMessage, *, now: dt.date) -> Verdict:
     evidence = machine_evidence(message, words)
     if evidence is not None:
         gone = left_company(message, words)
+        closed = None if gone else given_up(message, words)
+        if closed is not None:
+            return Verdict(
+                "bounce",
+                hard=True,
+                recipients=(closed,),
+                reason="this address is no longer in use, says its automatic reply",
+                evidence=evidence,
+                dead=(closed,),
+                by_responder=True,
+            )
         back = None if gone else return_date(message, now, words)
         reason = "left the company" if gone else f"away until {back}" if back else "automatic reply"
         return Verdict(

@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import cast
 
-__all__ = ["says_left"]
+__all__ = ["comes_back", "says_left"]
 
 _MAX_WORDS = 6_000
 
@@ -44,6 +44,9 @@ _OTHER = re.compile(
 )
 
 
+_FOR_GOOD = re.compile(r"\bout of (?:the |my )?office (?:permanently|for good)\b", re.I)
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """`sure`: the words are of employment by themselves; else the employer must be named. `mine`: said in the
@@ -67,17 +70,19 @@ def _rules() -> tuple[_Rule, ...]:
                 False,
                 r"\bI no longer work|\bI(?: am|['’]m) no longer (?:working|with|at|part of|a member of)",
             ),
+            (True, True, r"\bI(?: am|['’]m) no longer with (?-i:[A-ZÄÖÅÉ])"),
             (True, False, r"\bI (?:do not|don['’]t) work\b[^.\n]{0,60}\bany ?(?:more|longer)"),
             (True, False, r"\bI(?: have|['’]ve)?(?: now| recently)? (?:left|departed)\b"),
             (True, False, r"\bI(?: have|['’]ve)?(?: now| recently)? moved on from\b"),
             (True, False, r"\bwas my last (?:working )?day\b"),
-            (True, False, r"\bmy last (?:working )?day (?:at|with)\b[^.\n]{0,60}\bwas\b"),
+            (True, True, r"\bmy last (?:working )?day (?:(?:at|with)\b[^.\n]{0,60} )?was\b"),
             (
                 True,
                 False,
                 r"\bmy (?:time|employment|tenure) (?:at|with)\b[^.\n]{0,60}\b(?:ended|come to an end|came to an end)",
             ),
             (False, True, r"\b(?:is|was) no longer (?:an )?employe[ed]\w*|\bhas retired\b"),
+            (False, True, r"\bis no longer with (?-i:[A-ZÄÖÅÉ])"),
             (False, False, r"\bno longer works\b|\bis no longer (?:working|with|at|part of|a member of)\b"),
             (
                 False,
@@ -154,6 +159,7 @@ def _rules() -> tuple[_Rule, ...]:
             (False, False, r"\bwerkt\b[^\n]{0,50}\bniet (?:meer|langer)\b|\bheeft\b[^\n]{0,50}\bverlaten"),
             (True, False, r"\bnie pracuję (?:już|dłużej)\b|\bjuż nie pracuję\b"),
             (False, False, r"\bnie pracuje (?:już|dłużej)\b|\bjuż nie pracuje\b"),
+            (True, True, r"\bnie jestem już (?:pracowni\w+|zatrudnion\w)"),
             (False, True, r"\bnie jest już pracownikiem"),
             (True, False, r"\b(?:больше|уже) не работаю\b|\b(?:більше|вже) не працюю\b"),
             (True, True, r"\bя уволил(?:ся|ась)"),
@@ -185,11 +191,7 @@ def _rules() -> tuple[_Rule, ...]:
 
 
 _RULES = _rules()
-_MAILBOX = re.compile(
-    r"\b(?:this|my) (?:e-?mail )?(?:address|account|mailbox|inbox)\b[^.\n]{0,30}\b(?:is no longer (?:in use|used|active|"
-    r"valid|in service)|(?:is|has been) (?:permanently )?(?:closed|deactivated|discontinued))\b",
-    re.I,
-)
+_ANY = re.compile("|".join(rule.pattern.pattern for rule in _RULES), re.I)
 _NOBODY_ELSE = re.compile(
     r"\b(?:the|this) (?:person|employee|recipient|user|individual)\b|\b(?:die|diese) person\b|\bder empfänger\b|"
     r"\b(?:cette|la) personne\b|\ble destinataire\b|\b(?:esta|la) persona\b|\beste empleado\b|\bquesta persona\b|"
@@ -215,17 +217,24 @@ def _plain(word: str) -> str:
     return "".join(c for c in apart if not unicodedata.combining(c))
 
 
+def comes_back(words: str) -> bool:
+    """Whether somebody is only away for a while."""
+    return _COMES_BACK.search(words[:_MAX_WORDS]) is not None
+
+
 def says_left(words: str, *, name: str, address: str, of_recipient: bool = False) -> bool:
     """Whether `words`, an automatic answer signed `name` <`address`>, say that its owner is gone for good.
     `of_recipient`: they are a server's, which speaks of nobody but whom it didn't deliver to."""
     words = re.sub(r"\S{1,100}@\S{1,200}|https?://\S{1,300}", "@", words[:_MAX_WORDS])
+    words = _FOR_GOOD.sub("gone", words)
     if _COMES_BACK.search(words) is not None:
         return False
-    for sentence in _SENTENCES.split(re.sub(r"(?<!\n)\n(?!\n)", " ", words)):
+    words = re.sub(r"(?<!\n)\n(?!\n)", " ", words)
+    if _ANY.search(words) is None:
+        return False
+    for sentence in _SENTENCES.split(words):
         if _OTHER.search(sentence) is not None:
             continue
-        if _MAILBOX.search(sentence) is not None:
-            return True
         for rule in _RULES:
             found = rule.pattern.search(sentence)
             if found is None or not (rule.sure or _names_employer(sentence, address)):
@@ -261,7 +270,7 @@ def _is_owner(before: str, words: str, name: str, address: str) -> bool:
             return True
         own = name.replace(" ", "")  # in Latin letters it can't be compared
         return own.isascii() or own[:1] == subject[1][:1]
-    segment = re.split(r"[,:–—]|\b(?:that|dass|que|che|że|что|att|dat)\b", before)[-1]
+    segment = re.split(r"[,:–—]|\s-\s|\b(?:that|dass|que|che|że|что|att|dat)\b", before)[-1]
     told = [x for x in _NAME.findall(segment) if x[:1].isupper() and x.lower() not in _TITLES]
     owner = {_plain(x) for x in _NAME.findall(name)}
     local = {_plain(x) for x in re.findall(r"[^\W\d_]{2,40}", address.partition("@")[0])}

@@ -21,7 +21,8 @@ _MINE = (
 )
 # Words that make "don't write to me" a wish about the way, the place or the time.
 _OTHERWISE = (
-    r"(?!\s+(?:at|on|before|until|till|via|by|during|through|there|here|this|after|with|tomorrow|today|next|over|back|"
+    r"(?!\s+(?:the|a|an|at|on|before|until|till|via|by|during|through|there|here|this|after|with|tomorrow|today|"
+    r"next|over|back|"
     r"off|about (?:this|that|the))\b)"
 )
 _EN = rf"""
@@ -30,6 +31,8 @@ _EN = rf"""
 \b(?:take|drop|strike|scratch|get|keep)\s+(?:me|us|{_MINE})\s+(?:off|from|out of)\s+(?:{_LIST})
 \b(?:remove|delete|erase|purge|wipe|destroy|forget|lose)\s+(?:all\s+(?:of\s+)?)?{_MINE}(?!\s+(?:from|off|
     out of)\s+(?!{_LIST}))(?!\s+(?:in|to|with)\b)
+\b(?:remove|delete|erase|purge|destroy)\s+(?:all\s+|any\s+|every\s+)?(?:of\s+)?(?:the\s+|your\s+|my\s+)?(?:personal\s+)?(?:data|
+    information|details|records?)\b[^.!?]{{0,20}}\b(?:about|on|of|concerning)\s+me\b
 \b(?:erasure|deletion|removal)\s+of\s+(?:all\s+(?:of\s+)?)?{_MINE}
 \bunsubscribe\s+my\b
 \b(?:please|pls|plz|kindly)\s+(?:opt[- ]?out|unsubscribe)\b(?!\s+from\s+(?!{_LIST}))
@@ -39,7 +42,8 @@ _EN = rf"""
 \b(?:stop|quit|cease|discontinue|refrain from|desist from)\s+(?:(?:all|any|the|these|those|this|further|your|future|
     with|of)\s+){{0,3}}(?:e-?mailing|contacting|writing|messaging|mailing|spamming|spam|reaching out|harassing|
     bothering|pestering|sending (?:me|us|these|this|e-?mails|mails|messages|spam)|e-?mails|messages|mails|mailings|
-    communications?|correspondence|contact)\b(?!\s+(?:at|on|via|by|before|until)\b)
+    communications?|correspondence|contact)\b(?!\s+(?:at|on|via|by|before|until|him|her|them|people|my\s+(?:colleague|boss|
+    manager|wife|husband|team|company|friend|assistant|former)\w*|our\s+\w+)\b)
 \b(?:do not|don['’]?t|never|not to|(?:did|would) not)\s+(?:ever\s+|please\s+)?(?:e-?mail|contact|message|spam|mail|
     text|bother|harass|pester|write(?:\s+to)?|reach\s+out\s+to)\s+(?:me|us)\b{_OTHERWISE}
 \b(?:do not|don['’]?t|never|not to)\s+(?:ever\s+)?(?:send|write)(?:\s+to)?\s+(?:me|us)\s+(?:again|e-?mails?|mails?|
@@ -61,8 +65,12 @@ _EN = rf"""
 \bif\s+you\s+(?:write|e-?mail|contact|message)\b[^.!?]{{0,30}}\b(?:lawyer|attorney|solicitor|legal action|sue you|
     report you)\b
 \b(?:take|get)\s+(?:me|us)\s+off\s*(?:$|[,.!])
-\bleave\s+me\s+alone\b
+\bleave\s+(?:me|us)\s+alone\b
+^\W*(?:please\s+|kindly\s+)?desist\b
+\bforget\s+(?:that\s+)?i\s+exist\b
 \b(?:withdraw|revoke)\s+(?:my|any)\s+consent\b
+\b(?:do not|don['’]?t|never)\s+(?:consent|agree)\s+to\s+(?:\w+\s+){{0,2}}(?:e-?mails?|messages?|mails?|contact\w*)\b
+\b(?:stop|enough)\s+(?:it\s+)?with\s+(?:\w+\s+){{0,2}}(?:e-?mails?|messages|mails|spam)\b
 \b(?:invoke|exercise|exercising|invoking)\s+my\s+right\b[^.!?]{{0,30}}\b(?:forgotten|erasure|object|17|21)\b
 \bi\s+(?:hereby\s+)?object\s+to\s+(?:the\s+|any\s+|further\s+|you\w*\s+)*(?:processing|contact\w*|direct marketing)\b
 """
@@ -72,12 +80,12 @@ _DE_MINE = (
 _DE_LIST = r"(?:verteiler\w*|liste\w*|datenbank\w*|kartei|system\w*|mailing\w*|\w*adressbuch)\b"
 _DE = rf"""
 \b(?:löscht?|löschen|entfernen?|entfernt|streichen?|streicht)\b(?:\s+sie)?(?:\s+(?:bitte|doch|umgehend|sofort|mir|
-    alle|sämtliche)){{0,2}}\s+(?:mich\b(?!\s+(?:\w+\s+)?aus\s+(?!\S+\s+{_DE_LIST}))|{_DE_MINE})
-\b(?:mich\b|{_DE_MINE})(?:\s+\w+){{0,6}}?\s+(?:zu\s+)?(?:aus(?:zu)?tragen|löschen|entfernen)\b
-\b(?:mich\b|{_DE_MINE})[^.!?]{{0,20}}\b(?:aus|von)\s+(?:\w+\s+){{1,2}}{_DE_LIST}
+    alle|sämtliche)){{0,2}}\s+(?:(?:mich|uns)\b(?!\s+(?:\w+\s+)?aus\s+(?!\S+\s+{_DE_LIST}))|{_DE_MINE})
+\b(?:(?:mich|uns)\b|{_DE_MINE})(?:\s+\w+){{0,6}}?\s+(?:zu\s+)?(?:aus(?:zu)?tragen|löschen|entfernen)\b
+\b(?:(?:mich|uns)\b|{_DE_MINE})[^.!?]{{0,20}}\b(?:aus|von)\s+(?:\w+\s+){{1,2}}{_DE_LIST}
 \baus\s+(?:ihre[mr]|dem|der|eure[mr])\s+{_DE_LIST}[^.!?]{{0,15}}\b(?:nehmen|streichen|löschen|entfernen|austragen)
 \blöschung\s+(?:meiner|aller|sämtlicher|all\s+meiner)\s+(?:\w+\s+)?(?:daten|angaben|e-?mail\w*|adresse|kontaktdaten)
-\btrag(?:en\s+sie|t)\s+(?:mich|uns)\s+(?:bitte\s+)?aus\b
+\b(?:trag(?:en\s+sie|t)\s+(?:mich|uns)\s+(?:bitte\s+)?aus|meld(?:en\s+sie|et?)\s+(?:mich|uns)\s+(?:bitte\s+)?ab)\b
 ^\W*(?:bitte\s+)?nicht\s+mehr\s+(?:an)?schreiben\b
 \bbitte\s+(?:abmelden|austragen)\b
 \b(?:hör\w*\s+(?:sie\s+)?(?:bitte\s+|endlich\s+)?(?:damit\s+)?auf|unterlass\w*|unterlassen\s+sie|stoppen\s+sie|
@@ -89,8 +97,8 @@ _DE = rf"""
 \b(?:mir|mich|uns)\s+(?:\w+\s+){{0,2}}(?:nicht|nie)\s+(?:mehr|wieder|weiter|länger)\s+(?:\w+\s+)?(?:zu\s+)?(?:schreib|
     kontakt|an(?:zu)?schreib|mail|belästig)
 \bnicht\s+mehr\s+(?:zu\s+)?(?:kontaktier|an(?:zu)?schreib|belästig)\w*
-\bkontaktieren\s+sie\s+mich\s+nicht\b
-\blass(?:en|t)?\s+(?:sie\s+)?mich\s+(?:bitte\s+|endlich\s+)?in\s+ruhe
+\bkontaktieren\s+sie\s+(?:mich|uns)\s+nicht\b
+\blass(?:en|t)?\s+(?:sie\s+)?(?:mich|uns)\s+(?:bitte\s+|endlich\s+)?in\s+ruhe
 \bwiderspreche\b[^.!?]{{0,40}}(?:verarbeitung|nutzung|speicherung|kontakt|werbung|daten)
 \bwiderrufe\s+meine\s+(?:einwilligung|zustimmung)
 """
@@ -98,24 +106,24 @@ _ROMANCE = r"""
 \bdésinscri(?:re|vez|ption)|désabonne[rz]
 \b(?:arrête[rz]?|cesse[rz]?|stoppe[rz]?)\b[^.!?]{0,25}\b(?:écrire|contacter|envoyer|envois?|e-?mails?|courriels?|
     messages|spammer|solliciter|harceler|relancer)\b
-\b(?:supprim(?:er|ez|e)|efface[rz]?|retire[rz]?|enleve[rz]|enlève[rz]?|radie[rz]?|suppression|
+\b(?:supprim(?:er|ez|e)|efface[rz]?|retire[rz]?|enleve[rz]|enlève[rz]?|radie[rz]?|raye[rz]?|suppression|
     effacement)\b[^.!?]{0,25}\b(?:mes (?:\w+ )?(?:données|coordonnées|infos?|informations)|mon (?:adresse|e-?mail|
     mail|nom|contact|profil))\b
-\b(?:supprime[rz]?|efface[rz]?|retire[rz]?|enlève[rz]?|enlevez|radie[rz]?)[- ]moi\b(?!\s+(?:de|du|
+\b(?:supprime[rz]?|efface[rz]?|retire[rz]?|enlève[rz]?|enlevez|radie[rz]?)[- ](?:moi|nous)\b(?!\s+(?:de|du|
     des)\s+(?:\w+\s+)?(?:processus|conversation|fil|boucle|copie|échange|discussion))
-\b(?:me|m['’])\s?(?:supprimer|effacer|retirer|enlever|radier)\s+de\b(?!\s+(?:\w+\s+)?(?:processus|conversation|fil|
+\b(?:me|m['’]|nous)\s?(?:supprimer|effacer|retirer|enlever|radier|rayer)\s+de\b(?!\s+(?:\w+\s+)?(?:processus|conversation|fil|
     boucle|copie|échange|discussion))
 \b(?:ne|n['’])\s*(?:souhait\w+|veu\w+|désir\w+|voudr\w+)\s+plus\b[^.!?]{0,25}\b(?:recevoir|être (?:contacté|sollicité|
     démarché))
 \b(?:ne|n['’])\s*(?:souhait\w+|veu\w+|désir\w+)\s+pas\b[^.!?]{0,10}\b(?:recevoir (?:de|vos|ces)|être (?:contacté|
     sollicité|démarché))
-\bne\s+(?:me|m['’])\s?(?:plus )?(?:contacte[rz]?|écri(?:re|vez|s)|envoye[rz]|envoie|sollicite[rz])\s+plus\b
-\bne\s+plus\s+(?:me |m['’])(?:contacter|écrire|envoyer|solliciter|relancer)
+\bne\s+(?:me|m['’]|nous)\s?(?:plus )?(?:contacte[rz]?|écri(?:re|vez|s)|envoye[rz]|envoie|sollicite[rz])\s+plus\b
+\bne\s+plus\s+(?:me |m['’]|nous )(?:contacter|écrire|envoyer|solliciter|relancer)\b(?!\s+d['’]articles?)
 ^\W*(?:merci,?\s+|svp,?\s+)?plus\s+(?:aucun|de)\s+(?:e-?mails?|mails?|messages?|courriels?)\b
-\blaissez[- ]moi\s+tranquille
+\blaissez[- ](?:moi|nous)\s+tranquille
 \b(?:mon|exerce\w*)\b[^.!?]{0,12}\bdroit\s+(?:à l['’](?:effacement|oubli)|d['’]opposition)
 \bm['’]oppose\s+(?:à|au)\b[^.!?]{0,20}(?:traitement|prospection|utilisation)
-\bd(?:ar(?:me|nos)?|ame|[eé]n?me)\s+de\s+baja|\bbaja\s+de\s+(?:mis datos|mi (?:correo|e-?mail|dirección|suscripción)|
+\bd(?:ar(?:me|nos)?|ame|[eé]n?(?:me|nos))\s+de\s+baja|\bbaja\s+de\s+(?:mis datos|mi (?:correo|e-?mail|dirección|suscripción)|
     su lista)
 \b(?:deje?n?|deja|dejad|pare?n?|para|cese?n?|basta)\s+(?:ya\s+)?de\s+(?:me\s+)?(?:enviar|mandar|escribir|contactar|
     molestar)\w*
@@ -130,26 +138,27 @@ _ROMANCE = r"""
     escrib|enví|mand)\w+)
 ^\W*(?:por favor,?\s+)?no\s+más\s+(?:correos|mensajes|e-?mails|mails)\b
 \bderecho\s+(?:de|al?)\s+(?:supresión|oposición|cancelación|olvido)\b
-\bcancella(?:temi|mi)\b|\bcancellare\s+la\s+mia\s+iscrizione|\bdisiscriv\w+
-\b(?:rimuov(?:imi|etemi|ermi)|toglie(?:temi|rmi)|toglimi|elimina(?:temi|mi|rmi)|cancellarmi)\b(?!\s+(?:dal|dalla|
+\bcancella(?:temi|mi|teci|ci)\b|\bcancellare\s+la\s+mia\s+iscrizione|\bdisiscriv\w+
+\b(?:rimuov(?:imi|etemi|ermi|eteci|erci)|toglie(?:temi|rmi|teci|rci)|toglimi|elimina(?:temi|mi|rmi|teci|rci)|
+    cancellar[mc]i)\b(?!\s+(?:dal|dalla|
     da)\s+(?:\w+\s+)?(?:processo|conversazione|selezione|copia|thread))
 \b(?:cancell\w+|elimin\w+|rimuov\w+|rimozione|toglie\w*)\s+(?:tutti\s+)?(?:i\s+|dei\s+)?(?:miei\s+(?:\w+\s+)?dati|
     (?:il\s+|del\s+)?mio\s+(?:nome|indirizzo|contatto|profilo)|(?:la\s+|della\s+)?mia\s+(?:e-?mail|mail|iscrizione))\b
 \b(?:smett\w+|cess\w+|basta)\s+(?:di\s+|con\s+)?(?:\w+\s+)?(?:scriver\w*|contattar\w*|inviar\w*|mandar\w*|e-?mail|
     messaggi)\b
-\bnon\s+(?:contatta(?:te)?mi|contattarmi|scrive(?:te|r)mi|scrivermi|mi\s+(?:contatt|scriv|invi|mand)\w+|inviatemi|
-    mandatemi)\s+(?:\w+\s+)?più\b
+\bnon\s+(?:contatta(?:te)?[mc]i|contattar[mc]i|scrive(?:te|r)[mc]i|[mc]i\s+(?:contatt|scriv|invi|mand)\w+|inviate[mc]i|
+    mandate[mc]i)\s+(?:\w+\s+)?più\b
 \bnon\s+(?:voglio|desidero|vorrei|intendo)\s+(?:più\s+)?(?:ricevere|essere\s+contattat)
 \blasciatemi\s+in\s+pace|\bdiritto\s+(?:all['’]oblio|di\s+opposizione|alla\s+cancellazione)
 \bdescadastr\w+|\bcancelar\s+(?:a\s+)?(?:minha\s+)?(?:inscrição|subscrição)
 \b(?:par[ae]m?|deix[ae]m?|cess[ae]m?)\s+de\s+(?:me\s+)?(?:enviar|mandar|escrever|contactar|contatar|incomodar)
-\bme\s+(?:remov[ae]m?|tir[ae]m?|retir[ae]m?|exclu[aiem]+|apag(?:a|uem?)|delet[ae]m?)\b[^.!?]{0,12}(?:lista|base|
+\b(?:me|nos)\s+(?:remov[ae]m?|tir[ae]m?|retir[ae]m?|exclu[aiem]+|apag(?:a|uem?)|delet[ae]m?)\b[^.!?]{0,12}(?:lista|base|
     cadastro|banco|mailing|sistema)
 \b(?:remov[ae]m?|tir[ae]m?|retir[ae]m?|exclua?m?)-me\b(?!\s+(?:do|da|deste|desta)\s+(?:processo|conversa|cópia))
 \b(?:remov\w+|tir[ae]\w*|retir\w+|exclu\w+|apag\w+|elimin\w+|delet\w+)\s+(?:todos\s+)?(?:o\s+|os\s+|
     a\s+)?(?:meus?\s+(?:dados|e-?mail|endereço|contato|contacto|nome|cadastro|registro)|minhas?\s+(?:informações|
     conta|inscrição))\b
-\bnão\s+(?:me\s+)?(?:contacte|contate|escreva|envie|mande|incomode)\w*(?:-me)?\s+mais
+\bnão\s+(?:me\s+|nos\s+)?(?:contacte|contate|escreva|envie|mande|incomode)\w*(?:-me)?\s+mais
 \bnão\s+(?:quero|desejo|pretendo|gostaria\s+de)\s+(?:mais\s+)?(?:receber|ser\s+conta(?:c)?tad)
 \bdireito\s+(?:ao\s+esquecimento|de\s+oposição|ao\s+apagamento)
 \b(?:șterge|sterge|elimina|scoate)\S{0,3}-?(?:ți|ti)?-?mă\b|\bmă\s+(?:\w+\s+)?(?:șterge|sterge|scoate|elimina|
@@ -163,20 +172,21 @@ _GERMANIC = r"""
     me)\s+uit\b|\bwil\s+(?:me|mij)\s+(?:uitschrijven|afmelden)
 \bstopt?\s+(?:a\.?u\.?b\.?\s+|alstublieft\s+|alsjeblieft\s+)?met\s+(?:\w+\s+){0,3}?(?:mail\w*|schrijven|contact\w*|
     sturen|benaderen|berichten|spammen)
-\b(?:verwijder\w*|schrap|wis)\s+(?:\w+\s+)?(?:mij\b|me\b|mijn\s+(?:\w+\s+)?(?:gegevens|e-?mail\w*|adres\w*|naam|
+\b(?:verwijder\w*|schrap|wis)\s+(?:\w+\s+)?(?:mij\b|me\b|ons\b|mijn\s+(?:\w+\s+)?(?:gegevens|e-?mail\w*|adres\w*|naam|
     mailadres|profiel))(?!\s+uit\s+(?:\w+\s+)?(?:gesprek|proces|procedure|cc))
-\bhaal\s+(?:mij|me|mijn\s+\w+)\s+(?:\w+\s+)?(?:van|uit)\s+(?:\w+\s+)?(?:lijst\w*|mailinglijst|database|bestand|
-    systeem|mailing)
-\bgeen\s+(?:verdere\s+)?(?:e-?)?(?:mails?|berichten|e-mail)\s+meer\b
+\bhaal\s+(?:mij|me|ons|mijn\s+\w+)\s+(?:\w+\s+)?(?:van|uit)\s+(?:\w+\s+)?(?:lijst\w*|mailinglijst|database|bestand|
+    systeem|mailing)|\b(?:mij|me|ons)\s+(?:van|uit)\s+(?:\w+\s+)?(?:lijst\w*|mailinglijst|database|bestand|systeem|
+    mailing)\s+(?:halen|verwijderen|schrappen)
+\bgeen\s+(?:verdere\s+)?(?:e-?)?(?:mails?|berichten|e-mail)\s+meer\b(?!\s+over\b)
 \b(?:niet|geen)\b[^.!?]{0,30}\b(?:meer|langer)\s+(?:te\s+)?(?:ontvangen|mailen|contacteren|benaderen|benaderd|
     schrijven)
-\b(?:mail|contacteer|schrijf|benader)\s+(?:mij|me)\s+(?:alsjeblieft\s+|a\.?u\.?b\.?\s+)?niet\s+(?:meer|opnieuw|
+\b(?:mail|contacteer|schrijf|benader|stuur)\s+(?:mij|me|ons)\s+(?:alsjeblieft\s+|a\.?u\.?b\.?\s+)?niet\s+(?:meer|opnieuw|
     langer)\b
-\blaat\s+(?:me|mij)\s+met\s+rust|\brecht\s+op\s+(?:vergetelheid|verwijdering|gegevenswissing)
-\b(?:sluta|slut|slutt|stopp?|hold\s+op|upphör)\s+(?:\w+\s+)?(?:med\s+)?(?:att\s+|at\s+|å\s+)?(?:kontakta|kontakte|
-    maila|maile|mejla|skriv[ea]|sende?|skicka)\w*
+\blaat\s+(?:me|mij|ons)\s+met\s+rust|\brecht\s+op\s+(?:vergetelheid|verwijdering|gegevenswissing)
+\b(?:sluta|slut|slutt|stopp?|hold\s+op|upphör|lad?\s+være)\s+(?:\w+\s+)?(?:med\s+)?(?:att\s+|at\s+|å\s+)?(?:kontakta|kontakte|
+    maila|maile|mejla|skriv[ea]|sende?(?!ing)|skicka)\w*
 \b(?:ta\s+bort|radera|slet(?:te?)?|fjerne?|stryk|avregistrera|afmelde?|avmelde?)\s+(?:venligst\s+|gärna\s+|
-    vänligen\s+)?(?:mig\b|meg\b|(?:alla\s+|alle\s+)?min[ea]?\s+(?:\w+\s+)?(?:uppgifter|data|adresse?|e-?post\w*|
+    vänligen\s+)?(?:mig\b|meg\b|oss\b|os\b|(?:alla\s+|alle\s+)?min[ea]?\s+(?:\w+\s+)?(?:uppgifter|data|adresse?|e-?post\w*|
     mail\w*|oplysninger|opplysninger|navn|namn|e-postadress\w*))(?!\s+(?:från|fra)\s+(?:\w+\s+)?(?:tråd\w*|process\w*|
     samtal\w*))
 \bavregistrera\b
@@ -184,8 +194,9 @@ _GERMANIC = r"""
     meldinger|henvendelser)\w*
 \b(?:vill|ønsker|vil)\s+(?:inte|ikke)\b[^.!?]{0,15}\b(?:bli\s+kontakt|blive\s+kontakt|bli\s+kontakta|få\s+(?:fler|
     flere|mer)|ha\s+(?:fler|mer)|motta|modtage)\w*
-\b(?:kontakta|kontakt|skriv\s+til|skriv\s+till|maila|mejla)\s+(?:mig|meg)\s+(?:ikke|inte|aldrig)\b|
-    \bikke\s+kontakt\s+meg\b
+\b(?:kontakta|kontakt|skriv\s+till?|maila|mejla)\s+(?:mig|meg|oss|os)\s+(?:ikke|inte|aldrig)\b|
+    \bikke\s+kontakt\s+(?:meg|oss)\b|\b(?:ikke|inte)\s+(?:at\s+|att\s+|å\s+)?(?:skrive?|skriva|kontakte?|kontakta|
+    maile|mejla|maila)\s+(?:till?\s+)?(?:mig|meg|oss|os)\s+(?:igen|igjen|mer|mere|flere gange)\b
 \bpoista(?:kaa)?\s+(?:\w+\s+)?(?:minut|tietoni|osoitteeni|sähköposti\w*)|\b(?:minut|tietoni|
     osoitteeni)\s+(?:\w+\s+){0,2}?poist\w+
 \blopett?a\w*\s+(?:\w+\s+){0,2}?(?:lähett|viesti|yhteyden|sähköposti)\w*|\bäl(?:ä|kää)\b[^.!?]{0,30}\benää\b
@@ -194,25 +205,26 @@ _GERMANIC = r"""
 \bne\s+(?:írj(?:on|anak|atok)|küldj(?:ön|enek|etek)|keress\w+)\s+(?:\w+\s+){0,2}?(?:többet|többé)
 """
 _SLAVIC = r"""
-\b(?:usuń(?:cie)?|usunąć|usunięci[ea]|wykreśl\w*|skasuj\w*|skasować|wypisz|wypisać|wypiszcie)\b[^.!?]{0,15}\b(?:mnie|
+\b(?:usuń(?:cie)?|usunąć|usunięci[ea]|wykreśl\w*|skasuj\w*|skasować|wypisz|wypisać|wypiszcie)\b[^.!?]{0,15}\b(?:mnie|nas|
     moje\s+(?:\w+\s+)?dane|moich|mój\s+(?:adres|e-?mail|mail)|mojego\s+(?:adresu|maila|e-?maila))\b
 \b(?:mnie|moje\s+dane|mój\s+adres)\s+(?:\w+\s+){0,2}?(?:usunąć|wykreślić|wypisać|skasować)
 \b(?:wypisz|wypisać)\s*(?:$|[,.!])
 \bnie\s+(?:pisz(?:cie)?|pisać|wysyłaj\w*|wysyłać|przysyłaj\w*|kontaktuj\w*|kontaktować)\b[^.!?]{0,15}\b(?:więcej|
     do\s+mnie|ze\s+mną|mnie|mi)\b
+\bwięcej\s+(?:do\s+mnie\s+|mi\s+)?nie\s+(?:pisać|pisz(?:cie)?|wysyłać|kontaktować)
 \b(?:do\s+mnie|ze\s+mną|mi)\s+(?:\w+\s+){0,2}?nie\s+(?:\w+\s+)?(?:pisać|pisz(?:cie)?|wysyłać|kontaktować)
 \bprzesta(?:ń\w*|ć)\b[^.!?]{0,15}\b(?:pisać|wysyłać|kontaktować|spamować)
 \bnie\s+(?:chcę|życzę\s+sobie)\b[^.!?]{0,20}\b(?:otrzymywać|dostawać|kontaktu|wiadomości|maili)
 \b(?:wnoszę|zgłaszam|wyrażam)\s+sprzeciw|\bprawo?\s+do\s+(?:bycia\s+zapomnianym|usunięcia\s+danych)
 \b(?:отписаться|отпишите)\b
-\b(?:удалите|удали|уберите|исключите|вычеркните|удалить|удаления|удаление)\b[^.!?]{0,15}\b(?:меня|
+\b(?:удалите|удали|уберите|исключите|вычеркните|удалить|удаления|удаление)\b[^.!?]{0,15}\b(?:меня|нас|
     мои[хе]?\s+(?:\w+\s+)?(?:данн\w+|контакт\w+)|мой\s+(?:адрес|e-?mail|имейл|контакт)|мою\s+почту|
     персональн\w+ данн\w+)(?!\s+из\s+(?:\w+\s+)?(?:переписк|цепочк|процесс|копи))
 \b(?:меня|мои\s+(?:\w+\s+)?данные|мой\s+адрес)\s+(?:\w+\s+){0,2}?(?:удалите|уберите|исключите|вычеркните|удалить)
 \b(?:прекратите|перестаньте|хватит|прекрати|перестань)\s+(?:\w+\s+){0,3}?(?:писать|присылать|слать|отправлять|
     беспокоить|спамить|рассылк\w+)
-\bне\s+(?:надо\s+|нужно\s+)?(?:мне\s+|меня\s+)?(?:больше\s+)?(?:мне\s+|меня\s+)?(?:пишите|писать|присылайте|
-    беспокойте|шлите|отправляйте)\s*(?:мне|меня|больше|пожалуйста|$|[,.!])
+\bне\s+(?:надо\s+|нужно\s+)?(?:мне\s+|меня\s+|нам\s+)?(?:больше\s+)?(?:мне\s+|меня\s+|нам\s+)?(?:пишите|писать|
+    присылайте|беспокойте|шлите|отправляйте)\s*(?:(?:мне|меня|нам|нас)(?!\s+(?:про|о|об)\b)|больше|пожалуйста|$|[,.!])
 \bбольше\s+(?:\w+\s+){0,2}?не\s+(?:пишите|присылайте|беспокойте|шлите|отправляйте|связывайтесь|пиши)
 \bне\s+(?:хочу|желаю)\s+(?:больше\s+)?(?:получать|чтобы\s+мне\s+писали)
 \b(?:видаліть|приберіть|вилучіть|видалити)\b[^.!?]{0,15}\b(?:мене|мої\s+(?:\w+\s+)?дані|мою\s+адресу)|\b(?:не|
@@ -280,15 +292,33 @@ BARE_STOP = re.compile(
     r"(?:\W+(?:me|please|pls|bitte|thanks|thank you|danke|merci|gracias|grazie|aub|svp|now|immediately))*\W*",
     re.I,
 )
-# Before the words: a denial, a condition, or a report of what somebody does anyhow.
+# Before the words: a denial, a condition.
 _NOT_STOP = re.compile(
     r"(?:don['’]?t|do not|didn['’]?t|did not|not|never|nicht|kein\w*|pas|no quiero|non) (?:want |"
     r"wish |mean |need |going |voglio |möchte )?(?:you )?(?:to )?$|\b(?:if|whether|how|would you|before you|why (?:did|do) "
     r"you|(?:did|have) you|you can|wenn|falls|si)\b[^.\n,]{0,25}$|"
-    r"^\W*(?:you|they|people|(?:most |other )?recruiters)\s+$|"
+    r"^\W*(?:you|they|people|(?:most |other )?recruiters)\s+$",
+    re.I,
+)
+# Or a report of what somebody does anyhow; "I would like to" is a wish.
+_REPORTED = re.compile(
     r"\b(?:i (?:get|got|receive|received|have|had|see|saw|will|['’]ll|would|can|must)|i['’](?:ve|ll)|"
     r"ich (?:habe|hab|bekomme|erhalte|bekam|werde|muss)|(?:reçois|recibo|ricevo|recebo|dostaję|otrzymuję|получаю))\b"
     r"(?!\s+(?:to\s+)?(?:ask|request|like|want|prefer|insist|urge))[^,;.]{0,25}$",
+    re.I,
+)
+_WISH = re.compile(r"(?:want|like|wish|need|choose|prefer|ask|request)\s+to\b", re.I)
+# A list's footer tells its readers how to.
+_PURPOSE = re.compile(
+    r"(?:^|[.,;:–-]\s|\b(?:if|wenn|si) [^.\n]{0,20})\W*(?:to|for|um|zum|zur|pour|para|per|pentru|om|voor|aby|чтобы|для|"
+    r"för|for at)\s[^.!?\n]{0,12}$|^\W*$",
+    re.I,
+)
+_TOLD_HOW = re.compile(
+    r"\W{0,3}(?:\S+\s){0,4}?(?:please |bitte |s['’]il vous plaît )?(?:send|mail|e-mail|write|click|visit|go to|reply|"
+    r"schick\w*|senden|klick\w*|envoye[rz]|écrive[rz]|clique[rz]?|envíe|escriba|haga clic|invia\w*|scriv\w+|clicc\w+|"
+    r"envie|stuur|klik|wyślij|kliknij|trimite\w*|отправ\w+|напишите|нажмите|kattint\w*|skicka|klicka)\b[^\n]{0,60}"
+    r"(?:$|@|https?:|\b(?:here|hier|ici|aquí|qui|aqui|tutaj|ide|link)\b)",
     re.I,
 )
 # In the sentence: another way to the same person, or what they stay in.
@@ -298,7 +328,8 @@ _ANOTHER_WAY = re.compile(
     r"\b(?:use|write to|reach me (?:at|on)|send (?:it|them) to)\b[^.!?\n]{0,40}(?:@|\binstead\b)|"
     r"\band send\b[^.!?\n]{0,40}\binstead\b|"
     r"\bbut\b[^.!?\n]{0,12}\b(?:keep|leave|consider) me\b|\b(?:new one|new (?:number|address)) is\b|"
-    r"\b(?:aber|sondern)\b[^.!?\n]{0,30}\b(?:behalten|lassen sie mich)\b",
+    r"\b(?:aber|sondern)\b[^.!?\n]{0,30}\b(?:behalten|lassen sie mich)\b|"
+    r"\b(?:everything|anything|all) else\b[^.!?\n]{0,10}\b(?:is|are) (?:fine|ok|okay|welcome)\b",
     re.I,
 )
 _LINKED = re.compile(r"[^\n]{0,60}https?://", re.I)
@@ -337,6 +368,10 @@ def _asks(sentence: str) -> bool:
     for found in (m for pattern in _STOP for m in pattern.finditer(sentence)):
         before, after = sentence[max(0, found.start() - 45) : found.start()], sentence[found.end() :]
         if _NOT_STOP.search(before) is not None or _LINKED.match(after) is not None:
+            continue
+        if _PURPOSE.search(before) is not None and _TOLD_HOW.match(after) is not None:
+            continue
+        if _REPORTED.search(before) is not None and _WISH.match(found[0]) is None:
             continue
         if before[-1:] in _QUOTE_MARKS and before and after[:1] in _QUOTE_MARKS and after:
             continue  # words that are talked of

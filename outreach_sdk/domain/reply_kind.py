@@ -12,6 +12,7 @@ from outreach_sdk.domain.reply_words import (
     ADVERSE,
     AGREED,
     COLLEAGUE,
+    IN_CHARGE,
     INTERESTED,
     NEGATION,
     NOT_INTERESTED,
@@ -73,7 +74,8 @@ def reply_kind(words: str, *, known: Iterable[str] = ()) -> ReplyKind:
         )
     if wrong is not None:
         return ReplyKind("wrong_person", 0.85, because=wrong[0])
-    later, no, yes = NOT_NOW.search(words), NOT_INTERESTED.search(words), _affirmed(words)
+    later, no = NOT_NOW.search(words), NOT_INTERESTED.search(words)
+    yes, denied = _interest(words)
     if yes is not None and (later is not None or no is not None):
         return _mixed(words, later, no, yes)
     if referral is not None and yes is None:
@@ -82,7 +84,7 @@ def reply_kind(words: str, *, known: Iterable[str] = ()) -> ReplyKind:
         return ReplyKind("not_now", 0.85 if no is None else 0.75, because=later[0])
     if no is not None:
         return ReplyKind("not_interested", 0.85, because=no[0])
-    if yes is None and (denied := INTERESTED.search(words)) is not None:
+    if yes is None and denied is not None:
         return ReplyKind("not_interested", 0.6, because=denied[0])
     asks = QUESTION.search(words)
     if yes is None and (agreed := AGREED.search(words)) is not None:
@@ -94,13 +96,15 @@ def reply_kind(words: str, *, known: Iterable[str] = ()) -> ReplyKind:
     return ReplyKind("unclear", 0.2)
 
 
-def _affirmed(words: str) -> re.Match[str] | None:
-    """The first sign of interest that isn't denied in its own clause."""
+def _interest(words: str) -> tuple[re.Match[str] | None, re.Match[str] | None]:
+    """The first sign of interest that isn't denied in its own clause, and the first that is."""
+    denied = None
     for found in INTERESTED.finditer(words):
         clause = re.split(r"[.!?\n,;:]", words[max(0, found.start() - 40) : found.start()])[-1]
         if NEGATION.search(clause + " ") is None:
-            return found
-    return None
+            return found, denied
+        denied = denied or found
+    return None, denied
 
 
 def _mixed(
@@ -154,7 +158,34 @@ def _referral(words: str, known: frozenset[str]) -> Referral | None:
         new = [a for a in addresses(sentence) if a not in known]
         if named or new:
             return Referral(named, new[0] if new else "")
-    return _colleague(words, known)
+    return _colleague(words, known) or _in_charge(words, known) or _by_address(words, known)
+
+
+def _in_charge(words: str, known: frozenset[str]) -> Referral | None:
+    """Somebody who is named as the one for it, with an address."""
+    for found in IN_CHARGE.finditer(words):
+        before = words[max(0, found.start() - 60) : found.start()]
+        names = [m for m in _NAME.finditer(before) if m.end() == len(before)]
+        if not names or _NO_NAME.match(names[0][0]) is not None:
+            continue
+        new = [a for a in addresses(words[found.end() : found.end() + 160]) if a not in known]
+        if new:
+            return Referral(names[0][0], new[0])
+    return None
+
+
+def _by_address(words: str, known: frozenset[str]) -> Referral | None:
+    """Somebody whose whole name stands right before an address that is made of it, and is nobody known."""
+    own = {a.partition("@")[0] for a in known}
+    for new in addresses(words):
+        local = new.partition("@")[0]
+        start = words.lower().find(new)
+        names = list(_NAME.finditer(words[max(0, start - 60) : start]))
+        if new in known or local in own or not names or len(names[-1][0].split()) < 2:
+            continue
+        if all(part.lower().strip(".'’-") in local for part in names[-1][0].split()):
+            return Referral(names[-1][0].rstrip(".'’-"), new)
+    return None
 
 
 def _colleague(words: str, known: frozenset[str]) -> Referral | None:

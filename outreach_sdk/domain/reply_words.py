@@ -9,6 +9,7 @@ __all__ = [
     "AGREED",
     "COLLEAGUE",
     "INTERESTED",
+    "IN_CHARGE",
     "NEGATION",
     "NOT_INTERESTED",
     "NOT_NOW",
@@ -20,10 +21,12 @@ __all__ = [
 
 WRONG = re.compile(
     r"wrong (?:person|address|e-?mail|contact|guy|man|woman|number)|not the (?:right|correct) (?:person|contact|one)|"
-    r"mistaken me for|(?:this|that|it) (?:is|was) ?(?:n['’]t| not) (?:me|for me to)\b|i['’]?m not (?:a|an) (?:developer|"
+    r"mistaken me for|(?:this|that|it) (?:is|was) ?(?:n['’]t| not) (?:me|for me to)\b|i['’]?m not (?:a|"
+    r"an) (?:developer|"
     r"engineer|recruiter|candidate)\b|don['’]t know (?:who|why) (?:this|you)|no(?:t| longer) (?:the )?(?:owner|"
     r"holder) of|"
-    r"falsche (?:person|adresse)|nicht (?:der|die) richtige (?:person|ansprechpartner\w*)|falschen (?:person|adressaten)|"
+    r"falsche (?:person|adresse)|nicht (?:der|die) richtige (?:person|ansprechpartner\w*)|falschen (?:person|"
+    r"adressaten)|"
     r"mauvaise (?:personne|adresse)|pas la bonne (?:personne|adresse)|trompez de personne|"
     r"persona (?:equivocada|incorrecta)|se ha equivocado de|no soy la persona|"
     r"persona sbagliata|non sono la persona giusta|ha sbagliato (?:persona|indirizzo)|"
@@ -38,6 +41,9 @@ WRONG = re.compile(
     r"für jemand(?:en)? anderen? (?:bestimmt|gedacht)|nicht (?:der|die) (?-i:[A-Z])\w+,? (?:den|die) sie|"
     r"vous me confondez|destinée? à quelqu['’]un d['’]autre|me (?:está )?confund\w+ con|(?:era|"
     r"es) para otra persona|mi (?:sta )?confond\w+ con|per un['’]altra persona|era para outra pessoa|"
+    r"\b(?:eine|um eine|wohl eine) verwechslung|\b(?:mixed|mistook|confused) me (?:up|for)\b|\b(?:were|"
+    r"are) (?:looking for|after) another (?-i:[A-Z])|"
+    r"\bwant a different (?-i:[A-Z])|falsche adresse|\berreur (?:de personne|sur la personne)|vous vous trompez de|"
     r"voor iemand anders bedoeld|verwart me met|pomylił\w+ (?:mnie|osob\w+)|путаете меня|для кого-то другого",
     re.I,
 )
@@ -46,9 +52,11 @@ NOT_NOW = re.compile(
     r"not (?:really |actively )?(?:looking|interested|searching|open|available|considering|planning)[^.!?\n]{0,40}"
     r"(?:right now|at (?:the|this) (?:moment|time|point|stage)|currently|for now|just now|at present|this year|yet)|"
     r"(?:currently|at the moment|right now),? (?:i['’]?m |i am )?not (?:looking|interested|searching|open|available)|"
-    r"(?:not|isn['’]t|n['’]t) (?:a|the) (?:good|right|best) (?:time|moment)|bad tim(?:e|ing)|timing (?:is|isn|doesn|not)|"
+    r"(?:not|isn['’]t|n['’]t) (?:a|the) (?:good|right|best) (?:time|moment)|bad tim(?:e|ing)|timing (?:is|isn|"
+    r"doesn|not)|"
     r"(?:maybe|perhaps|possibly) (?:later|in (?:a |the )?(?:few|future|couple|next|some)|next|another time)|"
-    r"(?:reach out|get in touch|contact me|ping me|check (?:back|in)|follow up|write (?:to )?me|touch base|try me|circle "
+    r"(?<!hesitate to )(?:reach out|get in touch|contact me|ping me|check (?:back|in)|follow up|write (?:to )?me|touch base|"
+    r"try me|circle "
     r"back|talk|speak|reconnect)[^.!?\n]{0,30}(?:again|later|next (?:year|month|quarter|summer|spring|autumn|fall|"
     r"winter)|in (?:a |the )?(?:few|couple|\d+|two|three|six|some|new)\b)|"
     r"(?:just|only|recently) (?:started|joined|accepted|signed|begun)[^.!?\n]{0,30}(?:job|role|position|company|offer|"
@@ -65,7 +73,8 @@ NOT_NOW = re.compile(
     r"(?:al momento|per ora|per il momento|attualmente|in questo momento) non|non (?:è|e['’]) il momento|più avanti|"
     r"(?:no momento|de momento|por agora|por enquanto|neste momento) não|não (?:é|e) (?:um |o )?(?:bom )?momento|"
     r"mais (?:tarde|para a frente|à frente)|(?:op dit moment|momenteel|nu even|voorlopig) (?:niet|geen)|"
-    r"niet (?:het )?(?:goede|juiste) moment|(?:obecnie|na razie|w tej chwili|aktualnie) nie|nie (?:teraz|w tej chwili)|"
+    r"niet (?:het )?(?:goede|juiste) moment|(?:obecnie|na razie|w tej chwili|aktualnie) nie|nie (?:teraz|"
+    r"w tej chwili)|"
     r"может быть позже|(?:сейчас|пока|в данный момент) не|не сейчас|напишите позже|"
     r"(?:just nu|för tillfället|för närvarande|lige nu|akkurat nå|for øyeblikket) (?:inte|ikke)|"
     r"inte (?:just nu|för tillfället)|ikke (?:lige nu|akkurat nå|nå)|en (?:juuri )?nyt|"
@@ -91,7 +100,51 @@ NOT_NOW = re.compile(
     r"(?:wróćmy|odezw\w+)[^.!?\n]{0,20}(?:za |po |w przyszłym)|(?:недавно|только что) (?:устроил|сменил|перешл|"
     r"перешёл|начал)\w*|через (?:год|полгода|пару|несколько) ?(?:месяц\w*|лет)?|после (?:нового года|лета)|"
     r"şu an(?:da|lık)?[^.!?\n]{0,40}(?:düşünmüyorum|istemiyorum|aramıyorum|değil)|ileride (?:görüş|konuş)\w*|"
-    r"刚(?:换|入职|跳槽)|明年再|过(?:几个月|段时间)",
+    r"刚(?:换|入职|跳槽)|明年再|过(?:几个月|段时间)|"
+    r"(?:not|isn['’]t|n['’]t) (?:a|my|our) (?:top )?priority|"
+    r"(?:try|ping|reach|contact|message|write) (?:out to )?(?:me|us|to me)[^.!?\n]{0,20}\bin (?:the (?:spring|summer|"
+    r"autumn|fall|winter|new year)|q[1-4]\b|jan|feb|mar|apr|may\b|jun|jul|aug|sep|oct|nov|dec)|"
+    r"(?:circle|loop|check|come|get|reach) (?:back|out)[^.!?\n]{0,20}\b(?:after|once|when|in (?:the|q[1-4]|\w+ary|"
+    r"spring))\b|"
+    r"(?:ping|try|contact|call|catch) me[^.!?\n]{0,15}\b(?:after|once)\b(?! (?:\d|\w*day|work|lunch|noon|hours|five|"
+    r"six|seven))|"
+    r"(?:can['’]?t|cannot|won['’]t) (?:take on|start|consider|think about|look at)[^.!?\n]{0,40}\b(?:until|before)\b|"
+    r"(?:happy|glad|keen|like) to hear from you[^.!?\n]{0,15}\b(?:after|then|later|once)\b|"
+    r"in the middle of (?:moving|a|an|buying|having)\b|budget is (?:locked|frozen|gone|spent)|"
+    r"maybe (?:next (?:year|quarter)|q[1-4]\b)|pas (?:pour le moment|pour l['’]instant|maintenant|actuellement)\b|"
+    r"en congé (?:de )?(?:maternité|parental)|"
+    r"\b(?:(?:tied|locked|frozen|committed|contracted|booked)\b[^.!?\n]{0,40}\b(?:until|till|this (?:quarter|year))\b|"
+    r"revisit (?:this |it |that )?(?:then|later|in|next|after)|too (?:soon|early) for (?:me|us)|"
+    r"nothing before (?:then|that)|"
+    r"(?:bin|bin ich) (?:gerade |aktuell |derzeit |noch )?in (?:elternzeit|mutterschutz|der probezeit)|"
+    r"erst (?:ab|im|nach) [^.!?\n]{0,25}\bwieder\b|(?:en reparl\w+|reven(?:ez|ir) vers moi|à la rentrée)\b|"
+    r"ahor(?:a|ita) no\b|después de (?:vacaciones|navidad|las fiestas|verano)|(?:al momento|per ora|adesso) no\b|"
+    r"magari (?:in|tra|fra|più)\b|(?:agora|de momento) não\b|inte rätt (?:läge|tid)|återkom (?:efter|till|i|om)\b|"
+    r"nu niet\b|może później|później\b[^.!?\n]{0,15}\b(?:odezw|wróc)|"
+    r"(?:maybe|perhaps|vielleicht|peut-être|quizás?|tal vez|talvez|forse|misschien|może|kanske|kanskje|måske|ehkä|"
+    r"может быть|belki)\b[^.!?\n]{0,25}\b(?:next (?:year|spring|summer|autumn|fall|winter)|(?:the )?new year|months?|"
+    r"nächstes jahr|(?:im|zum) (?:frühjahr|sommer|herbst|winter)|l['’]an(?:née)? prochaine?|año (?:que viene|próximo)|"
+    r"próximo (?:año|ano)|l['’]anno prossimo|volgend (?:jaar|voorjaar)|za (?:pół )?roku|w przyszłym|till (?:våren|"
+    r"hösten|sommaren)|neste år|næste år|в следующем году)|"
+    r"ask (?:me )?again\b|park this\b|heads[- ]down\b|frühestens (?:nächst|im|ab)|"
+    r"melden sie sich\b[^.!?\n]{0,30}\b(?:im|in|noch ?(?:ein)?mal|später|wieder)\b|"
+    r"(?:rappele[rz]|recontacte[rz]|réécrive[rz])[- ]moi (?:dans|en|après|à)\b|"
+    r"(?:escríba|llám|contáct)[ae]?me (?:en (?:enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|"
+    r"noviembre|diciembre|unos|unas)|después)|"
+    r"ne riparliamo (?:a|in|tra|fra|dopo)\b|too busy (?:right now|until|till|this)\b|"
+    r"after my [^.!?\n]{0,30}\b(?:perhaps|maybe|please|then)\b|passt es (?:gerade |leider )?nicht\b|"
+    r"frag(?:en sie)? mich (?:in|nach|im)\b|"
+    r"(?:en|in) (?:einem halben|\w+ paar) (?:jahr|monaten)\b[^.!?\n]{0,20}\bwieder\b|"
+    r"vuelva a (?:escribirme|preguntar)\b|sentiamoci (?:a|in|tra|fra)\b|odezwij się (?:za|po|w)\b|"
+    r"(?:not (?:before|until)|pas avant|non prima d[ei]|nicht vor|no antes de|não antes d[aeo]|niet voor|nie przed|"
+    r"inte före|ikke før)\b|"
+    r"(?:pas na|erst (?:nach|ab)|först (?:efter|från)|først (?:efter|etter|fra)|dopiero (?:po|od))\b|"
+    r"(?:after|nach|après|después|dopo|depois|na|po|efter|etter|после) (?:the |dem |den |der |les |la |las |el |l['’]|"
+    r"le |de |del |da |do |das |l['’])*(?:summer|autumn|winter|spring|holidays|christmas|new year|easter|sommer|"
+    r"herbst|ferien|urlaub|weihnachten|ostern|été|vacances|noël|rentrée|verano|vacaciones|navidad|estate|ferie|natale|"
+    r"verão|férias|natal|zomer|vakantie|kerst|lecie|wakacjach|świętach|sommaren|semestern|jul|sommerferien|лета|"
+    r"отпуска|праздников)\b|"
+    r"(?:catch|try|ask|ping|call) me again\b|ties? me to\b[^.!?\n]{0,40}\b(?:till|until)\b)",
     re.I,
 )
 NOT_INTERESTED = re.compile(
@@ -99,9 +152,11 @@ NOT_INTERESTED = re.compile(
     r"something i)|(?:isn['’]t|is not|wouldn['’]t be) (?:for me|of interest|a (?:good )?(?:fit|match)|something i)|"
     r"(?:n['’]t|no) (?:be )?interest(?:ed)?\b|no[,.]? (?:thanks|thank you|thx)|(?:i['’]?ll|i will|have to|going to|"
     r"gonna|must|i) (?:politely |respectfully )?(?:pass\b|decline)|(?:very )?happy (?:where i am|in my (?:current|"
-    r"present|job|role)|with my (?:current|job|role))|rather not|not (?:going to|planning to|looking to) (?:move|change|"
+    r"present|job|role)|with my (?:current|job|role))|rather not|not (?:going to|planning to|"
+    r"looking to) (?:move|change|"
     r"leave|switch)|don['’]t (?:want|wish) to (?:change|move|leave)|"
-    r"kein\w* (?:interesse|bedarf)|nicht interessiert|nein,? danke|nicht auf (?:der )?(?:job)?suche|kein thema für mich|"
+    r"kein\w* (?:interesse|bedarf)|nicht interessiert|nein,? danke|nicht auf (?:der )?(?:job)?suche|"
+    r"kein thema für mich|"
     r"(?:pas|plus|guère) (?:du tout )?(?:intéressée?|en recherche|à l['’]écoute)|non,? merci|ne m['’]intéresse pas|"
     r"ne (?:suis|souhaite) pas[^.!?\n]{0,30}(?:changer|intéress)|"
     r"no (?:me interesa|estoy interesad|tengo interés|busco|gracias)|no,? gracias|"
@@ -133,20 +188,47 @@ NOT_INTERESTED = re.compile(
     r"меня (?:всё |все |вполне )?устраивает|не для меня|уже (?:нашёл|нашел|нашла) (?:новую )?работу|"
     r"trivs (?:bra )?(?:där|med|på|här)|(?:inget|ikke noget|ingenting) for? ?(?:för )?mig|redan (?:hittat|"
     r"fått) (?:ett )?(?:nytt )?jobb|(?:işimden|yerimden) memnunum|bana göre değil|iş buldum|見送ら|遠慮(?:させ|し)|"
-    r"已经?(?:找到|有)新?工作|不适合我|이미 (?:취업|이직)",
+    r"已经?(?:找到|有)新?工作|不适合我|이미 (?:취업|이직)|"
+    r"(?:isn['’]t|is not) something we\b|"
+    r"(?:don['’]t|do not|never) (?:work|deal) with (?:agenc\w+|recruiters|headhunters)|değiştirmeyi düşünm|"
+    r"\A\W*(?:no|nope|nein|non|nee|nie|nej|nei|não|нет)\s*[,.!;–](?!\s*(?:problem|worries|aber|but|mais|pero))|"
+    r"\b(?:not (?:for us|something we)\b|sorry,? (?:but )?no\b(?! (?:problem|worries|need))|"
+    r"(?:i['’]?m|we['’]?re) (?:good|all set|fine|sorted),? (?:thanks|thank you|thx|cheers)|"
+    r"happy with (?:what|where|our|(?-i:[A-Z]))|"
+    r"too (?:far|expensive|junior|senior|small|low)\b[^.!?\n]{0,15}\bfor (?:me|us|my|a|this)\b|"
+    r"staying (?:put|where i am)\b|no (?:need|budget)\b|i(?: have|['’]ve)? (?:now |just )?retired\b|"
+    r"only (?:do|take) (?:contract|freelance|part-?time)|leider nein\b|nein,? leider|"
+    r"ne (?:cherche|souhaite|envisage|compte|pense) pas (?:à |de )?(?:changer|bouger|partir|quitter)|"
+    r"nie (?:planuję|szukam|rozważam)\b|zit (?:hier )?(?:goed|prima) op\b|"
+    r"não (?:estou à procura|estou a procurar|penso em mudar)|hayır,? teşekkür|не планирую\b|thanks,? but no\b|"
+    r"(?:it['’]?s|that['’]?s) a (?:firm |polite )?no\b|not my (?:thing|cup of tea)\b|"
+    r"won['’]t be (?:moving|leaving|changing|applying|pursuing)\b|settled (?:here|where i am|in my)\b|"
+    r"(?:zero|no) (?:appetite|desire)\b|(?:just )?signed with (?:someone|somebody|another)\b|nicht wechselwillig|"
+    r"passt (?:leider )?nicht (?:zu mir|für mich)|(?:je )?décline\b|ne me correspond pas\b|no me encaja\b|declino\b|"
+    r"dispenso\b|sla (?:ik )?(?:deze )?over\b|podziękuję\b|inte för mig\b|ikke noget for mig\b|"
+    r"(?:доволен|довольна) (?:своим|своей|текущ)|nemám v plánu\b|turn(?:ing)? (?:this|it|you) down\b|not tempted\b|"
+    r"not in the market\b|wouldn['’]t leave\b|(?:muss|möchte) (?:ich )?(?:leider |dankend )?absagen|"
+    r"sage (?:leider |dankend )?ab\b|no estoy buscando\b|niet op zoek\b|nie skorzystam\b|(?:jag|jeg) avstår\b|"
+    r"jeg takker nej\b|jag tackar nej\b|non cerco\b|lehne (?:ich )?(?:dankend |leider )?ab\b|"
+    r"(?:so|but|aber|mais|pero|ma|mas|maar|ale|men) (?:no|nein|non|nee|nie|nej|nei|não)\W*\Z|not this time\b|"
+    r"not leaving\b|kommt (?:für mich |derzeit |leider )*nicht in ?frage\b|très bien (?:là )?où je\b|pero paso\b|"
+    r"blijf (?:zitten )?waar ik\b|(?:stannar|blir kvar) där\b|zostaję (?:tu )?gdzie\b|come sto\b)",
     re.I,
 )
+_WHEN = r"(?:mon|tues?|wed|thur?s?|fri|satur|sun|today|tomorrow|any ?time|any day|next|this|morning|afternoon|evening|\d)"
 INTERESTED = re.compile(
     r"\b(?:very |quite |definitely |certainly |potentially )?(?:interested|intrigued|keen)\b|"
     r"sounds (?:\w+ )?(?:interesting|great|good|exciting|amazing|like a (?:good|great))|looks (?:\w+ )?(?:interesting|"
     r"great|exciting)|(?:happy|glad|open|keen|delighted|love|like|up|down|free|available) (?:to|for) (?:a |"
     r"an )?(?:quick |"
-    r"brief |short )?(?:chat|talk|call|meet|connect|discuss|hear|learn|know|conversation|speak)|let['’]?s (?:talk|chat|"
+    r"brief |short )?(?:chat|talk|call|meet|connect|discuss|hear|learn|know|find out|conversation|speak)|"
+    r"let['’]?s (?:talk|chat|"
     r"do it|connect|speak|schedule|set|find|meet|have)|(?:schedule|book|set up|arrange|hop on|jump on) (?:a |"
     r"an )?(?:quick )?"
     r"(?:call|chat|meeting|time)|tell me more|(?:send|share|give)[^.!?\n]{0,15}(?:more|further|the) (?:info|details|"
     r"information|job|role|description)|(?:here(?:['’]s| is)|attached|find)[^.!?\n]{0,20}my (?:cv|resume|résumé)|"
-    r"(?<!n['’]t )(?<!not )(?:call|reach) me (?:at|on)|my (?:number|phone|mobile|cell) is|count me in|yes,? (?:please|sure)|"
+    r"(?<!n['’]t )(?<!not )(?:call|reach) me (?:at|on)|my (?:number|phone|mobile|cell) is|count me in|"
+    r"yes,? (?:please|sure)|"
     r"(?:bin|wäre|sehr|grundsätzlich) (?:sehr )?interessiert|klingt (?:\w+ )?(?:gut|spannend|interessant|super)|"
     r"hört sich (?:\w+ )?(?:gut|spannend|interessant)|gerne? (?:mehr|telefonieren|sprechen|austauschen|ein)|"
     r"habe interesse|"
@@ -158,9 +240,11 @@ INTERESTED = re.compile(
     r"parece (?:interessante|ótimo)|(?:ben|zeer|erg) geïnteresseerd|klinkt (?:\w+ )?(?:goed|interessant|leuk)|"
     r"graag (?:een|"
     r"meer)|jestem (?:bardzo )?zainteresowan|brzmi (?:ciekawie|dobrze|interesująco)|chętnie (?:po|dowiem|się)|"
-    r"(?:мне |очень |это )?интересно|заинтересован|давайте (?:поговорим|созвонимся|обсудим)|с удовольствием|расскажите "
+    r"(?:мне |очень |это )?интересно|заинтересован|давайте (?:поговорим|созвонимся|обсудим)|с удовольствием|"
+    r"расскажите "
     r"(?:подробнее|больше)|(?:jag är|jeg er|är|låter|lyder|høres) (?:intresserad|interesseret|interessert|intressant|"
-    r"spændende|spennende)|berätta (?:gärna )?mer|olen kiinnostunut|kuulostaa (?:hyvältä|mielenkiintoiselta)|mám zájem|"
+    r"spændende|spennende)|berätta (?:gärna )?mer|olen kiinnostunut|kuulostaa (?:hyvältä|mielenkiintoiselta)|"
+    r"mám zájem|"
     r"érdekel\b|sunt interesat|ilgileniyorum|興味(?:が|は)?(?:あり|ござい)ます|ぜひ(?:お話|詳しく)|詳しく(?:お聞き|教えて)|"
     r"(?<!不)感兴趣|(?<!没)有兴趣|(?<!沒)有興趣|可以聊|想了解|관심(?:이|은)? ?있|자세히 알고|"
     r"(?:cv|resume|résumé) (?:is )?(?:attached|enclosed)|(?<!n['’]t )(?<!not )\bcall me(?= (?:any|to|this|next|"
@@ -174,19 +258,59 @@ INTERESTED = re.compile(
     r"encaja con lo que|llám[ae]n?me|adjunto mi|appelez[- ]moi|ci-joint mon|me convient|je suis partant|"
     r"chiamami|mi chiami|allego il mio|mi va bene|ligue-me|segue (?:o )?meu (?:cv|currículo)|bel (?:me|"
     r"mij) (?:maar|gerust|op|morgen)|spreekt me aan|past me (?:goed|prima)|proszę o (?:więcej|telefon|"
-    r"szczegóły)|proszę zadzwonić|пришлите (?:подробности|описание)|позвоните мне|резюме (?:во вложении|"
-    r"прикладываю)|beni ara|cv.{0,3}ekte",
+    r"szczegóły|kontakt\b)|proszę zadzwonić|пришлите,? (?:пожалуйста,? )?(?:подробности|описание|предложение|"
+    r"условия|цены)|позвоните мне|резюме (?:во вложении|"
+    r"прикладываю)|beni ara|cv.{0,3}ekte|"
+    r"sounds (?:very |quite )?relevant|"
+    r"send (?:me |over )?(?:an invite|(?:some|a few|your) (?:times|slots|dates|calendar|availability))|"
+    r"(?:would|['’]d) be (?:good|great|nice|lovely) to (?:talk|chat|speak|connect|meet|hear)|"
+    r"(?:happy|glad|open) to have a (?:chat|call|conversation|talk)|open to (?:\d+|a few|some) min|"
+    r"been looking (?:at|for|into) (?:exactly |something like |tools like )?this\b|passt (?:gut|super|prima)\b|"
+    r"m['’]intrigue|serais? ravie? d|tenho (?:\w+ ){1,2}interesse|otwart[ay] na (?:rozmow|propozyc|kontakt)|"
+    r"ilgilenirim|ilgimi çek|тема актуальна|ぜひお願い|お話を(?:伺|お聞き)|würde mich (?:sehr )?(?:reizen|interessieren)|"
+    r"詳細を(?:教え|お送り)|(?:happy|glad|keen|open) to explore\b|"
+    r"\b(?:send (?:me |over )?your calendar|(?:mon|tues|wednes|thurs|fri|satur|sun)day\b[^.!?\n]{0,25}\bworks\b|"
+    rf"i (?:can|could) (?:do|make) (?:\w+ ){{0,2}}?{_WHEN}|(?:can|could) do \d|"
+    rf"i(?:['’]m| am) (?:free|around|available) (?:on )?{_WHEN}|booked a (?:slot|call|time)|"
+    r"i['’]?m (?:in|game)\b(?=\W*(?:$|[.!\n]))|"
+    r"(?:feel free to|please|go ahead and|do) send (?:me )?(?:the |over |along |your )?(?:report|spec|details|info\w*|"
+    r"more|job|it)\b|"
+    r"put me on your list|go on then\b|if (?:that|it) works(?: for you)?\b|ruf (?:mich|gern)|ja,? (?:sehr )?gerne?\b|"
+    r"interesse (?:habe ich|besteht|hätte ich)|(?:mándame|envíame|mándeme|envíeme) (?:la|el|más|información)|"
+    r"me lo mandi\b|mand(?:a|i|ami) pure\b|graag meer\b|zní (?:zajímavě|dobře)|sună (?:interesant|bine)|"
+    r"låter (?:relevant|bra|spännande)|ta ett (?:kort )?möte|up for it\b|caught my eye\b|"
+    r"(?:mon|tues|wednes|thurs|fri|satur|sun)day(?:['’]s| is) (?:good|fine|ok|great|perfect)\b|"
+    r"share the (?:job|details|spec|role|jd|description|ad)\b|"
+    r"lassen sie uns (?:gerne? )?(?:telefonieren|sprechen|reden|austauschen)|dites-m['’]en plus|"
+    r"(?:suis|serais) partante?\b|me gustaría (?:saber|conocer|hablar)|sono curios[oa]\b|mi racconti\b|"
+    r"fiquei interessad|vamos (?:marcar|conversar|falar)\b|lijkt me (?:wat|leuk|interessant)|"
+    r"proszę (?:przesłać|o przesłanie)\b|(?:är|er) nyfiken\b|hör (?:gärna )?av dig\b|gerne høre mere?\b|kiinnostaa\b|"
+    r"jutellaan\b|zajímá mě\b|ozvěte se\b|bilgi almak ister|give me a (?:bell|ring|shout|buzz|call)\b|all ears\b|"
+    r"let me know when (?:you['’]?re|you are|suits|works)\b|worth (?:a|having a) (?:chat|call|conversation)\b|"
+    r"gern\w? (?:können wir|austauschen|tauschen)|(?:wäre ich|bin ich|ich bin) dabei\b|on s['’]appelle\b|"
+    r"curi(?:eux|euse) d['’]en savoir|hablemos\b|llama la atención\b|disponibile per (?:una|un)\b|"
+    r"aceito (?:conversar|falar|o convite)|hoor graag\b|chętnie (?:poznam|usłyszę|porozmawiam)|"
+    r"гот(?:ов|ова) (?:обсудить|поговорить|созвониться)|sign me up\b|fire over\b|drop me (?:a|an|your)\b|"
+    r"could be (?:persuaded|tempted)\b|"
+    r"(?:speak|talk|chat) (?:tomorrow|soon|later today|this week|on (?:mon|tues|wednes|thurs|fri)day)\b|"
+    r"interessiert mich\b|mi farebbe piacere\b|adoraria\b|stuur (?:het |de details )?maar\b|z przyjemnością\b|"
+    r"(?:spännande|spændende|spennende)\b[!.]|vi höras\b|encantad[oa]\b)",
     re.I,
 )
 # A plain yes at the head of a line, or the question when to talk: enough where nothing speaks against it.
 AGREED = re.compile(
     r"(?:(?m:^)|(?<=[.!?] ))\W{0,3}(?:yes|yeah|yep|absolutely|definitely|certainly|of course|gladly|with pleasure|"
     r"by all means|why not|"
-    r"sure(?: thing)?|ja|gerne?|klar|natürlich|oui|bien sûr|sí|claro(?: que sí)?|por supuesto|con gusto|sì|certo|sim|"
-    r"com certeza|com prazer|graag|jazeker|tak|chętnie|oczywiście|да|конечно|gärna|kyllä|はい|ぜひ|好的|네)"
+    r"sure(?: thing)?|ja(?: gärna| bitte| klar| graag)?|va bene|d['’]accordo|evet|gerne?|klar|natürlich|oui|"
+    r"bien sûr|sí|claro(?: que sí)?|por supuesto|con gusto|sì|certo|sim|"
+    r"com certeza|com prazer|graag|jazeker|tak|chętnie|oczywiście|sehr gerne?|да|конечно|gärna|kyllä|はい|ぜひ|好的|네)"
     r"(?=\s*(?:[,!.…、。，！]|$))(?!\W{0,3}(?:but|aber|mais|pero|però|ma|mas|maar|ale|но|men|mutta)\b)|"
     r"\byes,? i\b(?!,? (?:saw|got|read|received|know))|"
     r"\bwhen (?:can|could|shall|should|would) (?:we|you|i)\b[^.!?\n]{0,30}\b(?:talk|speak|chat|meet|call|connect)|"
+    r"\b(?:can|could|shall) we (?:talk|speak|chat|meet|have a call)\b|\b(?:können|könnten) wir\b[^.!?\n]{0,25}\b"
+    r"(?:telefonieren|sprechen)|\bpodemos hablar|\bpossiamo (?:parlarne|sentirci|vederci)|"
+    r"\bpouvons[- ]nous (?:en )?(?:parler|"
+    r"échanger)|\bmůžeme si (?:zavolat|promluvit)|\bputem vorbi|"
     r"\bwann (?:können|könnten|sollen|wollen) wir\b[^.!?\n]{0,30}\b(?:telefonieren|sprechen|reden)|"
     r"\bquand (?:pouvons|pourrions)[- ]nous\b[^.!?\n]{0,30}\b(?:parler|échanger|discuter)|"
     r"\bcuándo (?:hablamos|podemos hablar|podríamos hablar)|\bquando (?:possiamo|ci) (?:parlare|sentirci|sentiamo)|"
@@ -194,13 +318,15 @@ AGREED = re.compile(
     re.I,
 )
 NEGATION = re.compile(
-    r"(?:\bnot|n['’]t|\bno|\bnever|\bnor|\bhardly|\bkein\w*|\bnicht|\bpas|\bplus|\bne|\bno me|\bnon|\bnão|\bniet|\bgeen|"
+    r"(?:\bnot|n['’]t|\bno|\bnever|\bnor|\bhardly|\bkein\w*|\bnicht|\bpas|\bplus|\bne|\bno me|\bnon|\bnão|"
+    r"\bniet|\bgeen|"
     r"\bnie|\bне|\binte|\bikke|\bei|\ben ole|\bnem|\bnu)(?:\s+\S+){0,3}\s*$",
     re.I,
 )
 # A contrast: what follows outweighs what stands before.
 ADVERSE = re.compile(
-    r"[,.;]?\s(?:but|however|though|although|aber|jedoch|mais|cependant|pero|sin embargo|però|ma|tuttavia|mas|porém|maar|"
+    r"[,.;]?\s(?:but|however|though|although|aber|jedoch|mais|cependant|pero|sin embargo|però|ma|tuttavia|mas|"
+    r"porém|maar|"
     r"echter|ale|jednak|но|однако|men|mutta)\b|ですが|但是?|하지만",
     re.I,
 )
@@ -213,16 +339,23 @@ QUESTION = re.compile(
 # Words before the name of somebody else. Letters' case matters in the name alone.
 REFERRING = re.compile(
     r"(?i:\b(?:(?:please |better |best |rather |should |could |can |would )?(?:contact|reach out to|reach|talk to|"
-    r"talk with|speak (?:to|with)|write to|get in touch with|e-?mail|ask|try|ping|message|connect with|check with)|"
+    r"talk with|speak (?:to|with)|(?:have )?a word with|write to|get in touch with|e-?mail|ask|try|ping|message|"
+    r"connect with|check with)|"
     r"(?:recommend|suggest|refer(?:ring)? you to|introduc(?:e|ing) you to|put(?:ting)? you in touch with|"
     r"cc['’]?(?:ing|ed)?|"
-    r"copying(?: in)?|looping in|adding|passed (?:this|it|your \w+) (?:on )?to|forward(?:ed|ing) (?:this|it|your \w+) to|"
+    r"copying(?: in)?|looping in|adding|passed (?:this|it|your \w+) (?:on )?to|forward(?:ed|ing) (?:(?:this|it|"
+    r"your \w+) )?to|loop(?:ing|ed)? in|"
+    r"(?:better off|worth|suggest|recommend) (?:asking|contacting|e-?mailing|(?:speaking|talking) (?:to|with)|"
+    r"writing to)|"
     r"(?:right|best|correct) person (?:is|would be)|person (?:you need|to (?:talk|speak) to) is)|"
     r"(?:fragen sie(?: doch)?(?: mal| bitte)?|versuchen sie es bei|wenden sie sich (?:bitte )?an|kontaktieren sie|"
-    r"schreiben sie|sprechen sie mit|ansprechpartner\w* ist|empfehle|"
+    r"schreiben sie|(?:sprechen|reden) sie (?:(?:doch|bitte|mal|am besten|einfach) ){0,3}mit|"
+    r"ansprechpartner\w* ist|empfehle|"
     r"weitergeleitet an|leite[^.\n]{0,20} an)|"
-    r"(?:contacte[rz]|adresse[rz][- ]vous à|voir avec|parle[rz] (?:à|avec)|écri(?:re|vez) à|transmis à|recommande)|"
-    r"(?:contacta(?:r)?(?: con| a)?|habl[ae](?:r)? con|escrib[ae](?:r)? a|dirigirse a|recomiendo(?: a)?|reenviado a)|"
+    r"(?:contacte[rz]|adresse[rz][- ]vous à|voir avec|essaye[rz](?: plutôt)?|demande[rz] à|parle[rz] (?:à|avec)|"
+    r"écri(?:re|vez) à|transmis à|recommande)|"
+    r"(?:contacta(?:r)?(?: con| a)?|habl[ae](?:r)? con|escrib[ae](?:r)? a|dirigirse a|pregunt[ae](?:le)? a|"
+    r"recomiendo(?: a)?|reenviado a)|"
     r"(?:contatt[ai](?:re)?|parlare con|scriv(?:a|ere|i) a|rivolgersi a|consiglio|inoltrato a)|"
     r"(?:contact[ae](?:r)?|fal[ae](?:r)? com|escrev[ae](?:r)? (?:a|para)|recomendo|encaminhei (?:a|para))|"
     r"(?:probeer|vraag het(?: aan)?|neem contact op met|contacteer|spreek met|mail naar|doorgestuurd naar|raad)|"
@@ -232,7 +365,8 @@ REFERRING = re.compile(
     r"(?i:(?:my|our|the|a|an|to|with|mein\w*|unser\w*|frau|herrn?|mon|ma|notre|à|mi|nuestr[oa]|a|il|la|mio|mia|o|meu|"
     r"minha|"
     r"mijn|onze|mr\.?|mrs\.?|ms\.?|dr\.?)\s+){0,2}"
-    r"(?i:(?:former |ex-?|good )?(?:colleague|friend|boss|manager|partner|wife|husband|brother|sister|cto|ceo|director|"
+    r"(?i:(?:former |ex-?|good )?(?:colleague|friend|boss|manager|partner|wife|husband|brother|sister|cto|ceo|"
+    r"director|"
     r"kolleg\w+|freund\w*|collègue|ami\w?|compañer\w+|amig\w+|collega|amic\w+|colega|vriend\w*)\s*,?\s+)?"
 )
 # Somebody the writer knows, before the name.
@@ -248,5 +382,14 @@ SUITABLE = re.compile(
     r"sucht|"
     r"passt|serait|cherche|sería|estaría|busca|sarebbe|cerca|seria|procura|zou|zoekt|byłb\w+|szuka|подойд\w+|ищет|"
     r"skulle|söker|søger|ser etter)\b",
+    re.I,
+)
+# Behind somebody's name: that the matter is theirs.
+IN_CHARGE = re.compile(
+    r" (?:runs|leads|heads|handles|owns|manages|looks after|takes care of|deals with|"
+    r"is (?:responsible|in charge|the right|the one|looking)|leitet|verantwortet|kümmert sich|ist (?:zuständig|"
+    r"verantwortlich)|sucht|gère|dirige|s['’]occupe|cherche|lleva|se encarga|busca|gestisce|si occupa|cerca|"
+    r"lidera|cuida|procura|"
+    r"regelt|doet|zoekt|zajmuje się|szuka|отвечает|занимается|ищет|ansvarar|söker)\b",
     re.I,
 )

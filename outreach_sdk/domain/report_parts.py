@@ -40,7 +40,7 @@ _MAX_TEXT = 12_000
 _MAX_NOTICE = 6_000
 _MAX_PARTS = 60
 _MAX_GROUPS = 200
-_NO_NOTICE = ("text/rfc822-headers", STATUS_PART)
+_NO_NOTICE = ("text/rfc822-headers", "text/calendar", STATUS_PART)
 
 Fields = dict[str, str]
 

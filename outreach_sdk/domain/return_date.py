@@ -108,6 +108,12 @@ _END_OF = re.compile(
     rf"slutningen av|konce)\s+({_M})(?!\w)(?:\s+(?:de |del )?([12]\d\d\d))?",
     re.I,
 )
+# "Monday 7": the day that is both.
+_WEEKDAY_NTH = re.compile(
+    rf"\b({_D}),?\s+(?:(?:the|den|der|dem|le|el|il|o|dia|día)\s+)?(\d{{1,2}})(?:st|nd|rd|th|er|º|°|ª|\.)?"
+    rf"(?![\d:/-]|\.\d|\s*(?:h|am|pm|uhr|o['’]clock)\b)",
+    re.I,
+)
 _THE_NTH = re.compile(r"\bthe (\d{1,2})(?:st|nd|rd|th)\b", re.I)
 _TOMORROW = re.compile(
     r"\b(?:tomorrow|(?<!guten )morgen(?!s)|demain|mañana|domani|amanhã|jutro|завтра|imorgen|imorgon|zítra|zajtra|yarın|"
@@ -152,6 +158,16 @@ _INCLUSIVE_AFTER = re.compile(
     r"inclu[ií]d[oa]s?|włącznie|включительно|включно|vrátane|včetně|inkluderat|inclusief)",
     re.I,
 )
+# Two numbers with a point are a day only behind such a word; what stands behind the others is none.
+_UP_TO = re.compile(
+    r"\b(?:bis|bis zum|ab|am|do|od|until|till?|from|on|au|le|hasta el|el|fino al|dal|il|até|tot|tot en met|op|vanaf|den|до|"
+    r"по|с)\s$",
+    re.I,
+)
+_NUMBERED = re.compile(
+    r"\b(?:ext(?:ension)?|ref(?:erence)?|tel|phone|fax|room|ticket|case|nr|no|durchwahl|dw|zimmer|poste)\W{0,3}$|#$",
+    re.I,
+)
 # Days of other things than the sender's absence.
 _EVENT = re.compile(
     r"\b(?:webinar\w*|conference|summit|workshop|event|fair|meetup|seminar\w*|launch|konferenz|messe|veranstaltung|"
@@ -191,8 +207,10 @@ def find_return_date(text: str, today: dt.date) -> dt.date | None:
         clause = re.split(r"[!?\n。;]|\.\s", before)[-1]
         returning = _RETURNING.search(clause[-45:]) is not None
         until = _UNTIL.search(clause[-28:]) is not None
-        if _OFF.search(clause) is not None or (
-            _EVENT.search(clause) is not None and not (returning or until)
+        if (
+            _OFF.search(clause) is not None
+            or _NUMBERED.search(before) is not None
+            or (_EVENT.search(clause) is not None and not (returning or until))
         ):
             continue
         others = _OTHERS.search(clause)
@@ -258,11 +276,19 @@ def _dates(text: str, today: dt.date) -> Iterator[tuple[int, int, dt.date]]:
     for found in _NUMBERS.finditer(text):
         if free(found) and found.group() != "24/7" and (found.group(4) or found.group(2) != "-"):
             one, two, year_text = int(found.group(1)), int(found.group(3)), found.group(4)
-            if year_text is None and found.group(2) == "." and not found.group().endswith("."):
+            bare = year_text is None and found.group(2) == "." and not found.group().endswith(".")
+            if bare and _UP_TO.search(text[max(0, found.start() - 12) : found.start()]) is None:
                 continue  # 2.5 is a number
             first = _near(today, year_text, two, one)
             second = _near(today, year_text, one, two) if found.group(2) != "." else None
             yield from offer(found, first, second)
+    for found in _WEEKDAY_NTH.finditer(text):
+        if free(found):
+            quarter = (today + dt.timedelta(days=n) for n in range(92))
+            weekday, number = _DAYS[found.group(1).lower()], int(found.group(2))
+            yield from offer(
+                found, next((d for d in quarter if (d.weekday(), d.day) == (weekday, number)), None)
+            )
     if taken:
         return
     for found in _WEEKDAY.finditer(text):

@@ -18,7 +18,7 @@ from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.soft_bounce import soft_bounced
-from outreach_sdk.engine.speaking import THEM, own_words, speaker
+from outreach_sdk.engine.speaking import THEM, addresses_of, own_words, speaker
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.storage import notes
 from outreach_sdk.storage.store import Store, in_marks
@@ -88,8 +88,11 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         words = own_words(store, found["id"], message.text)
         if verdict.opt_out and not classify.asks(words, message.subject):
             verdict = dataclasses.replace(verdict, opt_out=False, reason="a reply")
-    elif found and kind == "auto_reply":
+    elif found and verdict is not None and (kind == "auto_reply" or verdict.by_responder):
         whose = speaker(store, found, message)
+        if verdict.by_responder and not addresses_of(store, found) & set(verdict.recipients):
+            verdict = _of_another(verdict, whose, message)
+            kind = verdict.kind
     stored = store.write(
         "INSERT INTO inbound (workspace_id, owner_id, mailbox_id, provider_message_id, provider_thread_id, "
         "rfc_message_id, journey_id, candidate_id, sender, subject, body_text, visible_text, kind, matched_by, "
@@ -114,6 +117,15 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bo
         None if found else now,
     )
     return stored == 1
+
+
+def _of_another(verdict: classify.Verdict, whose: str, message: IncomingMessage) -> classify.Verdict:
+    """An automatic answer that an address is given up which nobody here wrote to: what somebody else's machine says.
+    It is as good as "left" only where the one that answers may be the candidate's own by another name."""
+    own = message.sender is not None and message.sender.email.lower() in verdict.recipients
+    return dataclasses.replace(
+        verdict, kind="auto_reply", hard=None, recipients=(), dead=(), left_company=whose != THEM and own
+    )
 
 
 def _verdict_json(verdict: classify.Verdict, whose: str | None) -> str:

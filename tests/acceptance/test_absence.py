@@ -194,6 +194,53 @@ def test_that_somebody_left_is_believed_of_their_own_address_alone(one: Answered
     assert (one.journey["reason"], one.invalid) == ("bounced", [address(0)])
 
 
+CLOSED = "This e-mail address is no longer in use. Please write to office@candidate0.example."
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize("text", [CLOSED, "Das Postfach wurde geschlossen, Ihre Nachricht wird nicht gelesen.",
+                                  "La cuenta p0@candidate0.example ha sido desactivada."])  # fmt: skip
+def test_an_automatic_notice_that_the_address_is_given_up_is_a_hard_bounce(one: Answered, text: str) -> None:
+    one.house.engine.store.write(
+        "INSERT INTO candidate_emails (workspace_id, owner_id, candidate_id, address, kind, source, verified, invalid, "
+        "created_at) SELECT workspace_id, owner_id, id, 'p0@home.example', 'personal', 'ats', ?, ?, created_at "
+        "FROM candidates",
+        True,
+        False,
+    )
+    one.automatic(text)
+    assert (one.journey["status"], one.journey["reason"]) == ("cancelled", "bounced")
+    assert one.invalid == [address(0)]
+    assert "this address is no longer in use, says its automatic reply" in one.told
+    assert 'p0@home.example is another verified address: journey.use_email("p0@home.example")' in one.told
+    one.live(11)
+    assert one.left == 1
+    one.seq.journey(address(0)).use_email("p0@home.example")
+    one.live(1)
+    assert min(provider_of(one.house).ledger()[1].recipients) == "p0@home.example"
+
+
+@pytest.mark.rule(15)
+def test_a_person_who_says_so_by_hand_has_answered(one: Answered) -> None:
+    one.answer("I don't use this inbox any more, it is no longer in use. Write to p0@home.example!")
+    assert (one.journey["reason"], one.invalid) == ("replied", [])
+
+
+@pytest.mark.rule(18)
+def test_that_an_address_is_given_up_is_believed_of_ones_own_alone(house: House) -> None:
+    one = begun(house, cc=["tom@candidate0.example"])
+    one.automatic(CLOSED, sender="tom@candidate0.example")
+    one.automatic(CLOSED, sender="tickets@desk.example")
+    one.automatic(
+        "The address jobs@candidate0.example is no longer in use.", sender="desk@candidate0.example"
+    )
+    assert one.invalid == []
+    assert one.journey["status"] != "cancelled"
+    assert "tom@candidate0.example answered by itself" in one.told
+    one.automatic("p0@candidate0.example is no longer active.", sender="p.li@candidate0.example")
+    assert (one.journey["reason"], one.invalid) == ("bounced", [address(0)])
+
+
 @pytest.mark.rule(17)
 @pytest.mark.parametrize(
     "text", ["We have received your request, ticket 4711. We will get back to you within two days.",

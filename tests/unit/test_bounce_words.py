@@ -69,6 +69,7 @@ NOBODY_THERE = [
     # RFC 5321 3.4
     "551 User not local; please try <ana@new.example>",
     "551 ana@home.example has been replaced by ana@new.example",
+    "551 this mailbox is deactivated",
     "550 not our user",
     # gone for good
     "550 This account has been deleted",
@@ -83,6 +84,11 @@ NOBODY_THERE = [
     "550 Recipient unknown",
     "550 Illegal user",
     "550 Bad mailbox",
+    "550 This address no longer accepts mail",
+    "550 Mailbox unavailable or access denied",
+    "The recipient 'ana' is unknown",
+    "550 BAD_RECIPIENT",
+    "554 Rcpt <ana@home.example> does not exist",
     "550 Mailbox not present in directory",
     "550 ana is not an active account at this host",
     "550 recipient is not local",
@@ -142,6 +148,7 @@ def test_a_directory_or_a_table_of_routes_knows_nobody(said: str) -> None:
         "Name service error for name=home.example type=MX: Host not found, try again",
         "450 4.1.1 <ana@home.example>: Recipient address rejected: unverified address: in progress",
         "connect to mx.home.example[192.0.2.7]:25: No route to host",
+        "550 5.1.1 Mailbox is currently suspended, please contact its owner",
         # of the message, not of the mailbox
         "554 The mailbox is full. Your message was deleted.",
         "550 Message to this user was removed by our filter",
@@ -212,3 +219,40 @@ def test_quotes_about_an_address_are_none_of_it() -> None:
     said = "550 No such user 'o'hara@home.example'"
     raw = _notice(said).replace("  <ana@home.example>\n\n", "").replace("delivered to", "delivered:")
     assert _verdict(raw).recipients == ("o'hara@home.example",)
+
+
+@pytest.mark.rule(18)
+def test_a_subject_that_says_delayed_outweighs_a_witness() -> None:
+    raw = _notice("The addresses to which it has not yet been delivered: Delay reason: 452 4.2.2 over quota")
+    raw = raw.replace("Subject: Mail delivery failed", "Subject: Warning: message 1KO9CD delayed 24 hours")
+    assert _verdict(raw).kind == "delivery_notice"
+    assert _verdict(raw + "This is a permanent error.\n").kind == "bounce"
+
+
+@pytest.mark.rule(18)
+def test_fields_that_a_gateway_prints_into_its_notice_name_who_failed() -> None:
+    printed = (
+        "Your message\n From: Rita <rita@acme.example>\n To: <ana@home.example>\n\nwasn't delivered.\n\n"
+        "Delivery status:\nFinal-Recipient: rfc822; ana@home.example\nAction: failed\nStatus: 5.9.8\n"
+    )
+    raw = _notice(printed).replace("  <ana@home.example>\n\n", "").replace("delivered to", "delivered:")
+    assert _verdict(raw).recipients == ("ana@home.example",)
+
+
+@pytest.mark.rule(18)
+def test_the_null_address_is_a_mail_systems() -> None:
+    raw = (
+        "Return-Path: <>\nFrom: <>\nTo: rita@acme.example\nAuto-Submitted: auto-replied\n\n"
+        "You wrote to ana@home.example. That is not a valid user here.\n"
+    )
+    verdict = _verdict(raw)
+    assert (verdict.kind, verdict.hard, verdict.dead) == ("bounce", True, ("ana@home.example",))
+
+
+def test_a_calendar_without_a_sender_is_no_bounce() -> None:
+    raw = (
+        "Return-Path: <ana@home.example>\nMIME-Version: 1.0\nContent-Type: text/calendar; method=CANCEL\n\n"
+        "BEGIN:VCALENDAR\nPRODID:-//Acme//Calendar 4.1.3//EN\nMETHOD:CANCEL\nATTENDEE:mailto:ana@home.example\n"
+        "END:VCALENDAR\n"
+    )
+    assert _verdict(raw).kind == "human"

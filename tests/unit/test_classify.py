@@ -270,12 +270,39 @@ def test_gone_for_good(text: str) -> None:
         ("Re: Role", "Sure", {"X_Auto_Response_Suppress": "All", "Precedence": "bulk"}),
         ("Re: Role", "Sure", {"X_MS_Exchange_Inbox_Rules_Loop": "ana@home.example"}),
         ("Vacation", "We run a vacation start-up, is that relevant?", {}),
+        ("Ben is out of the office.", "I will be out of the office too, starting Monday. Call me today?", {}),
+        ("Re: Role", "Your mail was waitlisted by my filter, but I'm reading it now.", {}),
+        ("Thank you", "I will reply as soon as I can.", {"Return_Path": "<>"}),
+        ("Thank you", "I will reply as soon as I can.", {"Precedence": "bulk"}),
         ("", "", {}),
     ],
 )
 def test_no_person_is_taken_for_a_machine(subject: str, text: str, headers: dict[str, str]) -> None:
     verdict = _judge(_mail(text, subject, **headers))
     assert (verdict.kind, verdict.opt_out) == ("human", False)
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "sender", "headers"),
+    [
+        ("Re: Role", "Your message has been waitlisted.", "noreply@guard.example", {}),
+        (
+            "Thank you",
+            "I will reply as soon as I can.",
+            "ana@home.example",
+            {"Return_Path": "<>", "Precedence": "bulk"},
+        ),
+        (
+            "Ana Diaz is out of the office.",
+            "I will be out of the office starting 03/02/2026 and will not return until\n03/09/2026.",
+            "ana@home.example",
+            {},
+        ),
+        ("Autoodpowiedź: Role", "Dziękuję.", "ana@home.example", {"X_Auto_Response_Suppress": "All"}),
+    ],
+)
+def test_older_machines(subject: str, text: str, sender: str, headers: dict[str, str]) -> None:
+    assert _judge(_mail(text, subject, sender, **headers)).kind == "auto_reply"
 
 
 @pytest.mark.rule(19)
