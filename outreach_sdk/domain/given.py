@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,22 @@ from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.message import check_header_value
 from outreach_sdk.errors import InvalidInput
 
-__all__ = ["check_copied", "check_line", "check_text", "several", "without_controls"]
+__all__ = [
+    "FURTHEST",
+    "LONGEST",
+    "check_copied",
+    "check_line",
+    "check_moment",
+    "check_seconds",
+    "check_text",
+    "several",
+    "without_controls",
+]
+
+LONGEST = dt.timedelta(days=3_660)
+"""The longest time a person can ask for."""
+FURTHEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+"""No moment that a person sets lies beyond this, so that one can always be reckoned on from."""
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NEVER = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
@@ -37,6 +53,21 @@ def check_line(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidInput(field, value, "Give it as text.")
     return check_header_value(field, value)
+
+
+def check_seconds(field: str, given: Any, seconds: float, remedy: str, *, least: float = 0) -> float:
+    """`seconds`, which `given` comes to, if they are from `least` to ten years. InvalidInput, with a `remedy` that says
+    how to write it."""
+    if not least <= seconds <= LONGEST.total_seconds():  # so not a number is refused too
+        raise InvalidInput(field, given, remedy)
+    return float(seconds)
+
+
+def check_moment(field: str, moment: dt.datetime) -> dt.datetime:
+    """An aware `moment`, if it can be meant. InvalidInput."""
+    if moment >= FURTHEST:
+        raise InvalidInput(field, moment, f"Give a moment before the year {FURTHEST.year}.")
+    return moment
 
 
 def without_controls(text: str) -> str:

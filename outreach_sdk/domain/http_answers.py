@@ -7,6 +7,9 @@ import email.utils
 import re
 from collections.abc import Mapping
 
+LONGEST = 30 * 86_400.0
+"""Seconds: what a vendor asks for beyond that can't be meant."""
+
 __all__ = ["retry_after", "seconds_until", "without_secrets"]
 
 _SECRET = re.compile(
@@ -17,8 +20,8 @@ _SECRET = re.compile(
 def retry_after(headers: Mapping[str, str], now: dt.datetime) -> float | None:
     """Seconds to wait by the Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
-    if value.isdigit():
-        return float(value)
+    if value.isdecimal():
+        return min(float(value), LONGEST)
     try:
         return seconds_until(email.utils.parsedate_to_datetime(value), now)
     except (ValueError, TypeError):
@@ -28,7 +31,7 @@ def retry_after(headers: Mapping[str, str], now: dt.datetime) -> float | None:
 def seconds_until(moment: dt.datetime, now: dt.datetime) -> float:
     """At least one. A time without a zone is UTC, as in HTTP dates."""
     aware = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
-    return max(1.0, (aware - now).total_seconds())
+    return min(max(1.0, (aware - now).total_seconds()), LONGEST)
 
 
 def without_secrets(text: str) -> str:

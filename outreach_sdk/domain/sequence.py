@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import zoneinfo
 from collections.abc import Collection
 from collections.abc import Sequence as Seq
@@ -12,7 +13,13 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from outreach_sdk.domain import template
-from outreach_sdk.domain.given import check_copied, check_line, check_text
+from outreach_sdk.domain.given import (
+    check_copied,
+    check_line,
+    check_moment,
+    check_seconds,
+    check_text,
+)
 from outreach_sdk.domain.message import check_header_value
 from outreach_sdk.domain.snippets import snippet_names
 from outreach_sdk.domain.variants import FIRST, Variant
@@ -113,7 +120,7 @@ class SpecificTime:
             utc = moment.astimezone(dt.UTC)
         except OverflowError:
             raise InvalidInput("at", at, "Give a moment within the years 1 to 9999, in UTC too.") from None
-        object.__setattr__(self, "at", utc)
+        object.__setattr__(self, "at", check_moment("at", utc))
         object.__setattr__(self, "timezone", None if known is None else known.key)
 
 
@@ -146,10 +153,12 @@ class Later:
         for unit, count in (("days", days), ("hours", hours), ("minutes", minutes), ("seconds", seconds)):
             if isinstance(count, bool) or not isinstance(count, int | float):
                 raise InvalidInput(unit, count, "Give a number.")
-        total = days * 86_400 + hours * 3_600 + minutes * 60 + seconds
-        if not 0 <= total <= 3_660 * 86_400:
-            raise InvalidInput("delay", total, "Give a delay from 0 seconds to ten years.")
-        object.__setattr__(self, "seconds", float(total))
+        try:
+            total = days * 86_400 + hours * 3_600 + minutes * 60 + seconds
+        except OverflowError:  # a whole number too large to be added to a fraction
+            total = math.inf
+        remedy = "Give a delay from 0 seconds to ten years."
+        object.__setattr__(self, "seconds", check_seconds("delay", total, total, remedy))
 
 
 Schedule = Instant | SpecificTime | NextBusinessDay | Later
@@ -244,8 +253,9 @@ def check_step(plan: StepPlan) -> None:
         template.parse(check_text("body" if plan.kind is StepKind.EMAIL else "note", plan.body))
     if plan.thread not in ("new", "reply"):
         raise InvalidInput("thread", plan.thread, 'Use "new" or "reply".')
-    if plan.skip_after is not None and plan.skip_after < 0:
-        raise InvalidInput("skip_after", plan.skip_after, "Give a positive duration, or False for never.")
+    if plan.skip_after is not None:
+        remedy = "Give a time from 0 seconds to ten years, or False for never."
+        check_seconds("skip_after", plan.skip_after, plan.skip_after, remedy)
     if plan.mailbox_id is not None and plan.thread != "new":
         raise InvalidInput("mailbox", plan.mailbox_id, 'Another sender starts its own thread: thread="new".')
     for name, values in (("cc", plan.cc), ("bcc", plan.bcc)):

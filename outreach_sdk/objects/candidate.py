@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import clean_name, email_kind, normalise_email, normalise_linkedin
 from outreach_sdk.domain.events import InterviewScheduled
-from outreach_sdk.domain.given import check_text
+from outreach_sdk.domain.given import check_moment, check_text
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.engine import bookings, contact_points, erasing, holding
@@ -278,6 +278,7 @@ class Candidate(Shown):
             raise InvalidInput("starts_at", starts_at, "Give a datetime with a time zone.")
         if starts_at.tzinfo is None:
             raise NaiveDatetime("starts_at", starts_at, "Give it a time zone.")
+        check_moment("starts_at", starts_at)
         self._row()
         session, now = self._session, self._session.now()
         told = InterviewScheduled(

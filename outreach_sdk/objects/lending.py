@@ -62,8 +62,12 @@ class MailboxCare:
         after. What is over waits in order, nothing fails. Replaces the limits set before."""
         given = {"per_day": per_day, "per_hour": per_hour, "ramp_from": ramp_from, "ramp_by": ramp_by}
         for name, value in given.items():
-            if value is not None and not 0 < value <= 100_000:
-                raise InvalidInput(name, value, "Give a whole number from 1, or None for no limit.")
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 100_000
+            ):
+                raise InvalidInput(
+                    name, value, "Give a whole number from 1 to 100,000, or None for no limit."
+                )
         if ramp_by is not None and ramp_from is None:
             raise InvalidInput("ramp_by", ramp_by, "Say how many on the first day too: ramp_from=.")
         self._row()

@@ -408,8 +408,8 @@ class Mailbox(SendingAs, MailboxCare, Shown):
 
     def load(self, days: int = 14) -> Any:
         """Chart: what it sent each of the last `days` days, against its limit."""
-        if not 1 <= days <= 366:
-            raise InvalidInput("days", days, "Give a number of days from 1 to 366.")
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
+            raise InvalidInput("days", days, "Give a whole number of days from 1 to 366.")
         return load_chart(self._session, usable_mailbox(self._session, self.id), days)
 
     def _card(self) -> Card:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from outreach_sdk.domain.companies import company_key
+from outreach_sdk.domain.given import LONGEST, check_moment, check_seconds
 from outreach_sdk.domain.outside import check_address
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.domain.waterfall import EMAIL_ORDER, PHONE_ORDER, VERIFIERS
@@ -99,11 +101,13 @@ def _count(name: str, value: Any) -> int | None:
 
 def _duration(name: str, value: Any) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([dhms])\s*", value) if isinstance(value, str) else None
+    seconds = math.nan
     if match is not None:
-        value = dt.timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
-    if not isinstance(value, dt.timedelta) or value < dt.timedelta(minutes=1):
-        raise InvalidInput(name, value, 'Give a time of at least a minute, like "7d", "12h" or a timedelta.')
-    return value.total_seconds()
+        seconds = float(match.group(1)) * _UNITS[match.group(2)]
+    elif isinstance(value, dt.timedelta):
+        seconds = value.total_seconds()
+    remedy = 'Give a time from a minute to ten years, like "7d", "12h" or a timedelta.'
+    return check_seconds(name, value, seconds, remedy, least=60)
 
 
 def moment_after(name: str, value: dt.timedelta | dt.datetime | str, now: dt.datetime) -> dt.datetime:
@@ -111,14 +115,14 @@ def moment_after(name: str, value: dt.timedelta | dt.datetime | str, now: dt.dat
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
             raise InvalidInput(name, value, "Give an aware datetime, with its time zone.")
-        at = value.astimezone(dt.UTC)
-    elif isinstance(value, dt.timedelta):
-        at = now + value
+        at = check_moment(name, value)
+    elif isinstance(value, dt.timedelta) and value <= LONGEST:
+        at = now + max(value, -LONGEST)
     else:
         at = now + dt.timedelta(seconds=_duration(name, value))
     if at < now:
         raise InvalidInput(name, value, "That is past. Give a time to come.")
-    return at
+    return at.astimezone(dt.UTC)
 
 
 def preferred(name: str, value: Any) -> str | None:

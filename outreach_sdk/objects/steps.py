@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -248,11 +247,11 @@ def seconds_of(value: SkipAfter) -> float | None:
         return None
     if isinstance(value, dt.timedelta):
         return value.total_seconds()
-    if value is True or not isinstance(value, int | float) or not math.isfinite(value):
+    if value is True or not isinstance(value, int | float):
         raise InvalidInput(
             "skip_after", value, "Give a timedelta or seconds, None for 3 days, False for never."
         )
-    return float(value)
+    return value
 
 
 def columns_of(plan: StepPlan) -> dict[str, Any]:

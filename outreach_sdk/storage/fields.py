@@ -14,6 +14,10 @@ __all__ = ["JsonField", "UtcField", "from_us", "storable", "to_us"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _US = dt.timedelta(microseconds=1)
+# A year from either end, for the time zones.
+_FIRST, _LAST = (
+    (dt.datetime(year, 1, 1, tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1) for year in (2, 9999)
+)
 
 
 def to_us(moment: dt.datetime) -> int:
@@ -24,8 +28,9 @@ def to_us(moment: dt.datetime) -> int:
 
 
 def from_us(value: int) -> dt.datetime:
-    """The aware UTC datetime that `to_us` stored."""
-    return _EPOCH + dt.timedelta(microseconds=value)
+    """The aware UTC datetime that `to_us` stored; a number that no calendar has is the last (or first) it has, so that
+    one odd row can be read among others."""
+    return _EPOCH + dt.timedelta(microseconds=min(max(value, _FIRST), _LAST))
 
 
 def storable(value: object) -> bool:

@@ -35,6 +35,7 @@ from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.frames import written
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.settings import moment_after
 from outreach_sdk.objects.workspace import Workspace, connect
 from tests.harness import House, sent_files
 
@@ -148,6 +149,28 @@ CASES: list[Case] = [
     ("note", lambda s, b: s.add_phone("a\0b"), InvalidInput),
     ("skip_after", lambda s, b: s.add_email("x", "y", manual=True, skip_after="x"), InvalidInput),
     ("skip_after", lambda s, b: s.add_email("x", "y", manual=True, skip_after=float("nan")), InvalidInput),
+    ("skip_after", lambda s, b: s.add_phone("Call", skip_after=dt.timedelta.max), InvalidInput),
+    ("skip_after", lambda s, b: s.add_phone("Call", skip_after=1e18), InvalidInput),
+    ("skip_after", lambda s, b: s.add_phone("Call", skip_after=10**400), InvalidInput),
+    ("skip_after", lambda s, b: s.add_phone("Call", skip_after=-1), InvalidInput),
+    ("skip_after", lambda s, b: s.edit_step(1, manual=True, skip_after=dt.timedelta.max), InvalidInput),
+    ("delay", lambda s, b: Later(days=1e18), InvalidInput),
+    ("delay", lambda s, b: Later(days=10**400, hours=0.5), InvalidInput),
+    ("at", lambda s, b: SpecificTime("9999-12-30 09:00", timezone="UTC"), InvalidInput),
+    ("overdue_after", lambda s, b: current_workspace().set(overdue_after=dt.timedelta.max), InvalidInput),
+    ("overdue_after", lambda s, b: current_workspace().set(overdue_after="99999999999d"), InvalidInput),
+    ("overdue_after", lambda s, b: current_workspace().set(overdue_after="9" * 400 + "d"), InvalidInput),
+    ("colleague_days", lambda s, b: current_workspace().set(colleague_days=10**400), InvalidInput),
+    ("rejected_days", lambda s, b: current_workspace().set(rejected_days=1e18), InvalidInput),
+    ("after", lambda s, b: moment_after("after", dt.timedelta.max, NOON), InvalidInput),
+    ("after", lambda s, b: moment_after("after", dt.timedelta.min, NOON), InvalidInput),
+    ("after", lambda s, b: moment_after("after", "99999999999d", NOON), InvalidInput),
+    ("after", lambda s, b: moment_after("after", FAR, NOON), InvalidInput),
+    ("per_day", lambda s, b: b.set_limits(per_day="5"), InvalidInput),
+    ("ramp_from", lambda s, b: b.set_limits(ramp_from=2.5), InvalidInput),
+    ("days", lambda s, b: b.load(days="5"), InvalidInput),
+    ("spacing", lambda s, b: setattr(b, "spacing", 1e18), InvalidInput),
+    ("starts_at", lambda s, b: Candidate.get(KNOWN).record_interview(FAR), InvalidInput),
     ("n", lambda s, b: s.edit_step("a", subject="x"), InvalidInput),
     ("to", lambda s, b: s.move_step(1, "a"), InvalidInput),
     ("cc", lambda s, b: s.add_email("x", "y", cc=3), InvalidInput),
@@ -177,6 +200,9 @@ CASES: list[Case] = [
     ("", lambda s, b: Candidate.get(10**30), NotFound),
 ]  # fmt: skip
 KNOWN = "known@c.example"
+NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+WEST = dt.timezone(dt.timedelta(hours=-8))
+FAR = dt.datetime.max.replace(tzinfo=WEST)
 
 
 def current_workspace() -> Workspace:
