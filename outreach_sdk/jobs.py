@@ -4,6 +4,7 @@ is to do, the database says, so a job that runs twice finds nothing to do."""
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import deliveries, dispatch, kinds, looking, telling
+from outreach_sdk.engine import deliveries, dispatch, kinds, looking, set_back, telling
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.queues import Queues
@@ -41,6 +42,8 @@ __all__ = [
     "process_name",
     "run_clock",
 ]
+
+logger = logging.getLogger(__name__)
 
 QUEUES = ("send", "read", "bulk", "requests")
 
@@ -242,7 +245,7 @@ def run_clock(
                 polls.ensure(engine)
                 if why:
                     log(f"{why} Nothing leaves until it is armed: `outreach arm`.")
-            if began - marked > 30:
+            if set_back.put_right(engine) is not None or began - marked > 30:
                 note_seen(engine, settings.home)
                 marked = began
             if any(telling.waiting(engine.store, c, engine.now()) for c in channels(settings)):
@@ -263,6 +266,8 @@ def run_clock(
         except (OutreachError, OSError) as exc:
             with contextlib.suppress(OSError):  # the log's disk may be full
                 log(f"tick: {exc}")
+        except Exception:  # a fault of the program's own costs a tick, not the clock
+            logger.exception("tick")
         _until(began + every, engine, wake, stop, log)
 
 
@@ -292,6 +297,9 @@ def _until(
         except (OutreachError, OSError) as exc:
             more = False
             log(f"hurry: {exc}")
+        except Exception:  # as in a tick
+            more = False
+            logger.exception("hurry")
 
 
 def _left(engine: Engine) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-__all__ = ["PARALLEL", "Limit", "Priority", "mailbox_limits", "next_slot", "wait_for_slot"]
+__all__ = ["PARALLEL", "Limit", "Priority", "mailbox_limits", "next_slot", "spacing_of", "wait_for_slot"]
 
 
 class Priority(IntEnum):
@@ -67,6 +67,11 @@ def mailbox_limits(box: Mapping[str, Any], now: dt.datetime) -> list[Limit]:
         if per_day is None or today < per_day:
             found.append(Limit(_DAY, today, f"{today:,} a day while this mailbox warms up"))
     return found
+
+
+def spacing_of(microseconds: int) -> dt.timedelta:
+    """What a mailbox leaves between its e-mails; a day is the most."""
+    return min(dt.timedelta(microseconds=microseconds), _DAY)
 
 
 def next_slot(last_call: dt.datetime, answered: dt.datetime | None, spacing: dt.timedelta) -> dt.datetime:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine import (
+    apart,
     calendars,
     deliveries,
     enrich,
     passages,
     selftest,
+    set_back,
     sync,
     tasks,
 )
@@ -24,6 +27,8 @@ from outreach_sdk.storage.claims import claim_mailbox_polls, due_soon
 from outreach_sdk.storage.transitions import move_journey
 
 __all__ = ["alive", "beat", "drain_polls", "drain_sends", "hurry", "start_clock", "tick", "upkeep_due"]
+
+logger = logging.getLogger(__name__)
 
 OUTAGE = dt.timedelta(seconds=60)
 """A clock silent for longer than this was an outage, which counts as lateness."""
@@ -52,8 +57,11 @@ def beat(engine: Engine, role: str, name: str, started: dt.datetime) -> None:
 
 def alive(engine: Engine) -> dict[str, int]:
     """How many processes of each role are alive: {"clock": 1, "send": 2, …}."""
+    now = engine.now()
     rows = engine.store.rows(
-        "SELECT role, COUNT(*) AS n FROM heartbeats WHERE seen_at > ? GROUP BY role", engine.now() - ALIVE
+        "SELECT role, COUNT(*) AS n FROM heartbeats WHERE seen_at > ? AND seen_at <= ? GROUP BY role",
+        now - ALIVE,
+        now + ALIVE,  # further ahead it is from a clock that was wrong
     )
     return {r["role"]: r["n"] for r in rows}
 
@@ -76,16 +84,17 @@ def tick(engine: Engine, wake: Wake, *, workers: int = 1) -> dict[str, int]:
     """One pass: open and skip tasks, end pauses, act on what came in, wake workers for what is due.
     Its work follows what is due, not what is stored."""
     store, now = engine.store, engine.now()
+    set_back.put_right(engine)
     start_clock(engine)
     done = {
-        "tasks_opened": tasks.open_due(engine),
-        "tasks_skipped": tasks.auto_skip(engine),
-        "resumed": _end_pauses(engine),
-        "inbound": sync.process_open(engine),
+        "tasks_opened": apart.part(lambda: tasks.open_due(engine), "opening tasks"),
+        "tasks_skipped": apart.part(lambda: tasks.auto_skip(engine), "skipping tasks"),
+        "resumed": apart.part(lambda: _end_pauses(engine), "ending pauses"),
+        "inbound": apart.part(lambda: sync.process_open(engine), "acting on what came in"),
         "deliveries": 0,
         "drains": 0,
     }
-    passages.give_up(engine)
+    apart.part(lambda: passages.give_up(engine), "giving up passages")
     if passages.waiting(engine):
         done["drains"] += wake.enqueue("bulk", "drain_passages", int(now.timestamp() // 2))
     due = due_soon(store, now)
@@ -158,12 +167,16 @@ def _end_pauses(engine: Engine) -> int:
         "WHERE j.resume_at <= ? AND j.status = 'paused' ORDER BY j.resume_at LIMIT 200",
         now,
     ):
-        with store.tx():
+
+        def work(row: dict[str, Any] = row) -> bool:
             if not row["active"]:
                 move_journey(store, row["id"], JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)
             elif move_journey(store, row["id"], JourneyStatus.ACTIVE, None, now):
                 plan_next(store, row["id"], now)
-                count += 1
+                return True
+            return False
+
+        count += apart.each(engine, row["id"], work, "it was to go on, but can't be planned")
     return count
 
 
@@ -175,6 +188,9 @@ def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:
         try:
             return sync.poll_mailbox(engine, mailbox_id)
         except OutreachError:
+            return None
+        except Exception:  # one mailbox's trouble, of whatever kind, must not end everybody's checks
+            logger.exception("mailbox %d", mailbox_id)
             return None
         finally:
             engine.store.idle()

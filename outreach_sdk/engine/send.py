@@ -19,7 +19,7 @@ from outreach_sdk.domain.journey import (
     StepStatus,
 )
 from outreach_sdk.domain.message import OutgoingMessage
-from outreach_sdk.domain.pacing import Priority, next_slot, wait_for_slot
+from outreach_sdk.domain.pacing import Priority, next_slot, spacing_of, wait_for_slot
 from outreach_sdk.domain.windows import sending_rules
 from outreach_sdk.engine import compose, failpoints, limits, look, review
 from outreach_sdk.engine.context import Engine
@@ -286,7 +286,7 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             return "suppressed", None
         if unapproved(entry, gate["review"], gate["approved_hash"]):
             return "unapproved", None
-        spacing = dt.timedelta(microseconds=gate["spacing_us"])
+        spacing = spacing_of(gate["spacing_us"])
         free_at = gate["last_call_at"] + spacing
         if spacing and free_at > now:
             return "wait", free_at
@@ -331,7 +331,7 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
 
 
 def _slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> None:
-    spacing = dt.timedelta(microseconds=entry["spacing_us"])
+    spacing = spacing_of(entry["spacing_us"])
     if not spacing:
         return
     # The call's own time counts from its answer, so that acceptances are spaced as well as calls.
@@ -407,6 +407,7 @@ def accepted(
         raise
     except (
         OutreachError,
+        ArithmeticError,
         LookupError,
         TypeError,
         ValueError,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.domain import threading
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.message import IncomingMessage
-from outreach_sdk.engine import kinds
+from outreach_sdk.engine import apart, kinds
 from outreach_sdk.engine.absence import answered_by_itself
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.hard_bounce import hard_bounced
@@ -235,7 +235,7 @@ def process_open(engine: Engine) -> int:
                 _act(engine, row, json.loads(row["verdict"] or "{}"), now)
             return taken == 1
 
-        done += store.run(work)
+        done += apart.each(engine, row["journey_id"], work, "what came in for it can't be dealt with")
     return done
 
 

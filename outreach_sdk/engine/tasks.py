@@ -9,6 +9,7 @@ from outreach_sdk.domain import template
 from outreach_sdk.domain.given import check_line, check_text
 from outreach_sdk.domain.journey import JourneyStatus, StepStatus
 from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.engine import apart
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import handled, person_name
@@ -33,7 +34,7 @@ def open_due(engine: Engine, limit: int = 200) -> int:
         def work(row: dict[str, Any] = row) -> bool:
             return _open(engine, row)
 
-        opened += store.run(work)
+        opened += apart.each(engine, row["id"], work, "its task couldn't be opened")
     return opened
 
 
@@ -105,7 +106,7 @@ def auto_skip(engine: Engine, limit: int = 200) -> int:
                 engine, row["journey_id"], row["step_id"], StepStatus.SKIPPED, "nobody acted in time", None
             )
 
-        skipped += store.run(work)
+        skipped += apart.each(engine, row["journey_id"], work, "what follows its task can't be planned")
     return skipped
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from outreach_sdk.domain.pacing import spacing_of
 from outreach_sdk.domain.sequence import SequenceStatus, describe_schedule
 from outreach_sdk.domain.variants import live
 from outreach_sdk.engine import lifecycle, stats
@@ -32,7 +33,7 @@ def next_sends(session: Session, sequence_id: int, most: int = 5) -> list[tuple[
         at = row["next_due_at"]
         if row["lane"] is not None:
             at = max(at, row["next_slot_at"], slot)
-            slot = at + dt.timedelta(microseconds=row["spacing_us"])
+            slot = at + spacing_of(row["spacing_us"])
         name = f"{row['first_name']} {row['last_name']}".strip()
         out.append((name or row["email"] or "somebody", at, row["kind"] or ""))
     return out

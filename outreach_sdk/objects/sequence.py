@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from outreach_sdk.domain.contact import normalise_email
-from outreach_sdk.domain.given import check_text
+from outreach_sdk.domain.given import FURTHEST, check_text
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
@@ -351,6 +351,10 @@ class Sequence(
             if at is not None and plan.automatic:
                 tz = first_zone(data["timezone"], row["timezone"])
                 at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
+            if (
+                at is not None and at >= FURTHEST
+            ):  # ten years after ten years: nothing is reckoned on from there
+                at = None
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
             line["candidate"] = data.get("id")
             subject = compose.with_snippets(words.subject, known, rich=False) or subject

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from outreach_sdk.domain.journey import OutboxState, StepStatus
-from outreach_sdk.domain.pacing import PARALLEL, Priority, mailbox_limits
+from outreach_sdk.domain.pacing import PARALLEL, Priority, mailbox_limits, spacing_of
 from outreach_sdk.storage.entries import load_entries
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.holds import APPROVED
@@ -123,7 +123,7 @@ def claim_sends(
         for box in store.rows(_READY, now, now, now, now, now) if len(items) < most and may_send else ():
             if len(items) >= most:
                 break
-            spacing = dt.timedelta(microseconds=box["spacing_us"])
+            spacing = spacing_of(box["spacing_us"])
             got = _claim_lane(
                 store, box, hand, min(1 if spacing else most - len(items), _room(store, box, now))
             )

@@ -349,14 +349,17 @@ class Store:
         return _Transaction(self, durable)
 
     def run(self, work: Callable[[], T], *, durable: bool = True) -> T:
-        """`work` in one transaction, again when PostgreSQL chose it as a deadlock's victim."""
+        """`work` in one transaction, again when PostgreSQL chose it as a deadlock's victim; DatabaseUnavailable where
+        it does so time after time."""
         for attempt in range(6):
             try:
                 with self.tx(durable=durable):
                     return work()
             except pw.OperationalError as exc:
-                if self.depth or attempt == 5 or not _is_deadlock(exc):
+                if self.depth or not _is_deadlock(exc):
                     raise
+                if attempt == 5:
+                    raise DatabaseUnavailable(f"The database is too busy: {_first_line(exc)}.") from exc
                 time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
 
