@@ -203,8 +203,15 @@ def process_name(role: str) -> str:
 class Beating:
     """Keeps saying in the database that this process lives, from a thread, until `end`."""
 
-    def __init__(self, engine: Engine, role: str, every: float = 4.0) -> None:
-        self._engine, self._role, self._every = engine, role, every
+    def __init__(
+        self,
+        engine: Engine,
+        role: str,
+        every: float = 4.0,
+        *,
+        trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._engine, self._role, self._every, self._trouble = engine, role, every, trouble
         self._name, self._started = process_name(role), engine.now()
         self._stop = threading.Event()
         with contextlib.suppress(OutreachError):  # before anything is claimed under this name
@@ -217,7 +224,7 @@ class Beating:
         while not self._stop.wait(self._every):
             # With the database away, being silent is what a heartbeat says.
             with contextlib.suppress(OutreachError):
-                dispatch.beat(self._engine, self._role, self._name, self._started)
+                dispatch.beat(self._engine, self._role, self._name, self._started, trouble=self._trouble())
         self._engine.store.idle()
 
     def end(self) -> None:

@@ -155,7 +155,7 @@ def clock(once: bool, as_json: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    beating = jobs.Beating(engine, "clock")
+    beating = jobs.Beating(engine, "clock", trouble=wake.trouble)
     jobs.run_clock(engine, wake, stop, settings.tick_seconds, lambda text: click.echo(text, err=True))
     beating.end()
 

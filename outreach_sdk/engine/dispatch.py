@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -26,7 +27,17 @@ from outreach_sdk.errors import OutreachError
 from outreach_sdk.storage.claims import claim_mailbox_polls, due_soon
 from outreach_sdk.storage.transitions import move_journey
 
-__all__ = ["alive", "beat", "drain_polls", "drain_sends", "hurry", "start_clock", "tick", "upkeep_due"]
+__all__ = [
+    "alive",
+    "beat",
+    "drain_polls",
+    "drain_sends",
+    "hurry",
+    "start_clock",
+    "tick",
+    "trouble",
+    "upkeep_due",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -43,27 +54,37 @@ class Wake(Protocol):
     def enqueue(self, queue: str, function: str, bucket: int) -> bool: ...
 
 
-def beat(engine: Engine, role: str, name: str, started: dt.datetime) -> None:
-    """Say in the database that this process is alive."""
+def beat(engine: Engine, role: str, name: str, started: dt.datetime, *, trouble: str | None = None) -> None:
+    """Say in the database that this process is alive, and what `trouble` keeps it from its work."""
     engine.store.write(
-        "INSERT INTO heartbeats (role, name, seen_at, started_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at",
+        "INSERT INTO heartbeats (role, name, seen_at, started_at, trouble) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, trouble = excluded.trouble",
         role,
         name,
         engine.now(),
         started,
+        trouble,
     )
 
 
 def alive(engine: Engine) -> dict[str, int]:
     """How many processes of each role are alive: {"clock": 1, "send": 2, …}."""
+    return dict(Counter(str(row["role"]) for row in _living(engine)))
+
+
+def trouble(engine: Engine) -> str | None:
+    """What keeps every clock that is alive from waking workers; None where one can, or none is alive."""
+    told = [row["trouble"] for row in _living(engine) if row["role"] == "clock"]
+    return None if None in told else next(iter(told), None)
+
+
+def _living(engine: Engine) -> list[dict[str, Any]]:
     now = engine.now()
-    rows = engine.store.rows(
-        "SELECT role, COUNT(*) AS n FROM heartbeats WHERE seen_at > ? AND seen_at <= ? GROUP BY role",
+    return engine.store.rows(
+        "SELECT role, trouble FROM heartbeats WHERE seen_at > ? AND seen_at <= ? ORDER BY id",
         now - ALIVE,
         now + ALIVE,  # further ahead it is from a clock that was wrong
     )
-    return {r["role"]: r["n"] for r in rows}
 
 
 def start_clock(engine: Engine) -> dt.timedelta | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from outreach_sdk.errors import InvalidInput
 
@@ -55,6 +57,24 @@ def enqueue(redis: Redis, queue: str, name: str, *, bucket: int, timeout: int = 
     return True
 
 
+def _in_words(url: str, error: Exception) -> str:
+    """Where it should be, without any password, and what it does."""
+    from redis.exceptions import AuthenticationError, ResponseError, TimeoutError
+
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        where = unquote(parts.path)
+    else:
+        where = f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    if isinstance(error, AuthenticationError):
+        return f"{where} refuses the password"
+    if isinstance(error, ResponseError):
+        return f"{where} says {str(error).splitlines()[0][:200].rstrip('.')!r}"
+    if isinstance(error, TimeoutError):
+        return f"{where} is silent"
+    return f"{where} can't be reached"
+
+
 class Queues:
     """A connection that comes back by itself. Nothing here raises when Redis is away: False, and one line in
     the log when it goes and one when it returns. Safe to share between threads."""
@@ -63,6 +83,7 @@ class Queues:
         self._url = redis_url
         self._redis: Redis | None = None
         self._away = False
+        self._since, self._why = 0.0, ""
         self._guard = threading.Lock()
 
     def enqueue(self, queue: str, function_name: str, bucket: int) -> bool:
@@ -80,6 +101,13 @@ class Queues:
     def away(self) -> bool:
         """Whether Redis didn't answer when it was asked last."""
         return self._away
+
+    def trouble(self, patience: float = 5.0) -> str | None:
+        """A sentence, once Redis has been away for so many seconds."""
+        with self._guard:
+            if not self._away or time.monotonic() - self._since < patience:
+                return None
+            return f"Redis doesn't answer: {self._why}."
 
     def ping(self) -> bool:
         """Whether Redis answers within two seconds."""
@@ -133,7 +161,9 @@ class Queues:
 
     def _lost(self, error: Exception) -> bool:
         with self._guard:
+            self._why = _in_words(self._url, error)
             if not self._away:
+                self._since = time.monotonic()
                 logger.warning("Redis is away (%s); work waits in the database until it is back", error)
             self._away = True
         return False

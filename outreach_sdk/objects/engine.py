@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 
 from outreach_sdk import runtime
+from outreach_sdk.engine import dispatch
 from outreach_sdk.errors import EngineError
 from outreach_sdk.objects.session import Session, current
 
@@ -31,7 +32,8 @@ def down() -> bool:
 def missing(session: Session, alive: Mapping[str, int]) -> str | None:
     """Why nothing leaves as far as clock and workers go, given who is alive, or None."""
     if alive.get("clock") and alive.get("send"):
-        return None
+        away = dispatch.trouble(session.engine)
+        return away and f"{away} Nothing leaves until it does; what is due waits and nothing is lost."
     here = runtime.status(session.settings)
     if not here.running or here.since is None:
         return "No engine is running: nothing leaves until `outreach up`."

@@ -10,6 +10,7 @@ The calling process may import any library and die in any way: it holds a connec
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -80,11 +81,26 @@ def up(
                     _held[settings.home] = link
                 if old is not None:
                     old.close()
-                return status(settings)
+                return dataclasses.replace(status(settings), redis_trouble=_redis_trouble(settings))
             if error:
                 _bury(settings.home)
                 break
     raise EngineError(f"The engine didn't start. {error or _last_words(settings)}")
+
+
+def _redis_trouble(settings: Settings) -> str | None:
+    """What is wrong with a Redis that isn't ours to start."""
+    if settings.redis_url is None:
+        return None
+    from outreach_sdk.engine.queues import Queues
+
+    queues = Queues(settings.redis_url)
+    if queues.ping():
+        return None
+    return (
+        f"{queues.trouble(patience=0)} Nothing leaves until it does: start it, or correct REDIS_URL, then "
+        "`outreach down` and `outreach up`."
+    )
 
 
 def down(settings: Settings) -> bool:

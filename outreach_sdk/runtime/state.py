@@ -42,6 +42,8 @@ class Status:
     redis_socket: Path | None
     web_port: int | None
     children: tuple[ChildStatus, ...]
+    redis_trouble: str | None = None
+    """Why REDIS_URL's server can't be used; only `up` asks it."""
 
     @property
     def problems(self) -> list[str]:
@@ -53,7 +55,8 @@ class Status:
     @property
     def blocked(self) -> list[str]:
         """What waits for a person, as a port that is in use; one sentence each."""
-        return [f"{c.name}: {c.note}." for c in self.children if c.state == "blocked"]
+        found = [f"{c.name}: {c.note}." for c in self.children if c.state == "blocked"]
+        return [*([self.redis_trouble] if self.redis_trouble else []), *found]
 
     def __repr__(self) -> str:
         if not self.running:

@@ -429,6 +429,7 @@ class Heartbeat(Row):
     name = pw.TextField(unique=True)
     seen_at = UtcField(index=True)
     started_at = UtcField()
+    trouble = pw.TextField(null=True)  # what keeps it from its work while it lives
 
     class Meta:
         table_name = "heartbeats"

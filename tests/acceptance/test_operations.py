@@ -9,16 +9,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 from outreach_sdk import runtime
+from outreach_sdk.cli import main
 from outreach_sdk.config import Secret, Settings
 from outreach_sdk.domain.sequence import SpecificTime
 from outreach_sdk.engine import dispatch
 from outreach_sdk.engine.identity import check_identity, note_seen
+from outreach_sdk.engine.queues import Queues
 from outreach_sdk.errors import (
     ConfigError,
     DatabaseUnavailable,
@@ -29,13 +32,14 @@ from outreach_sdk.errors import (
     OutreachError,
     TemplateError,
 )
+from outreach_sdk.jobs import Beating
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import key_hash, open_session, use
 from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.store import open_store
 from outreach_sdk.wiring import Vault, open_engine
-from tests.harness import ROOT, House
+from tests.harness import ROOT, House, wait_until
 
 
 @pytest.fixture
@@ -280,3 +284,43 @@ def test_an_engine_that_is_starting_or_lacks_a_part_is_told_apart_from_none(plai
     finally:
         runtime.down(plain.settings)
     assert seq.notice is None, "workers elsewhere count"
+
+
+def test_a_redis_that_is_away_is_said_wherever_one_looks_and_no_longer_than_that(
+    plain: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seq = plain.two_steps(plain.local())
+    seq.activate()
+    workspace, password = Workspace(plain.session), "s3cret"
+    queues = Queues(f"redis://:{password}@127.0.0.1:1/0")
+    assert queues.enqueue("send", "drain_sends", 1) is False
+    assert queues.trouble() is None, "a restart of a second is nothing to worry about"
+    told = queues.trouble(patience=0)
+    assert told == "Redis doesn't answer: 127.0.0.1:1 can't be reached."
+    with ExitStack() as ends:
+        for role in ("send", "clock"):
+            beating = Beating(plain.engine, role, 0.05, trouble=lambda: told)
+            beating._name = role  # both run in this process
+            ends.callback(beating.end)
+        away = f"{told} Nothing leaves until it does; what is due waits and nothing is lost."
+        wait_until(lambda: seq.notice == away)
+        assert workspace.status()["notice"] == away
+        assert away in repr(seq)
+        for name, value in plain.env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["outreach", "status"])
+        main()
+        assert away in capsys.readouterr().out
+        told = None
+        wait_until(lambda: seq.notice is None)
+        assert workspace.status()["notice"] is None
+
+
+def test_up_says_that_its_redis_does_not_answer_and_no_password(plain: House) -> None:
+    theirs = Settings.from_env({**plain.env, "REDIS_URL": "redis://:s3cret@127.0.0.1:1"})
+    try:
+        shown = repr(runtime.up(theirs, children=[]))
+    finally:
+        runtime.down(theirs)
+    assert "Redis doesn't answer: 127.0.0.1:1 can't be reached. Nothing leaves until it does" in shown
+    assert "s3cret" not in shown
