@@ -16,7 +16,8 @@
     │   ├── TaskTaken             somebody acted on the task, or its time ran out (`.by`, `.status`)
     │   └── TaskChanged           somebody else edited the draft meanwhile: read it again
     ├── StorageError              the database can't be used
-    │   └── DatabaseUnavailable   it can't be reached right now (try again)
+    │   ├── DatabaseUnavailable   it can't be reached right now (try again)
+    │   └── NotMigrated           it lacks tables that this version needs: `outreach migrate`
     ├── EngineError               the runtime can't start or isn't running
     ├── NotReady                  it is still under way (look again later)
     ├── MailError                 a mailbox said no, or said nothing
@@ -88,6 +89,7 @@ __all__ = [
     "MissingField",
     "NaiveDatetime",
     "NotFound",
+    "NotMigrated",
     "NotReady",
     "OutreachError",
     "ProviderBusy",
@@ -216,6 +218,10 @@ class DatabaseUnavailable(StorageError):
 
     permanent = False
     retry_after = 5.0
+
+
+class NotMigrated(StorageError):
+    """The database has no tables yet, or those of an older version."""
 
 
 class EngineError(OutreachError):

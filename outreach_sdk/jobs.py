@@ -17,7 +17,7 @@ from outreach_sdk.engine import deliveries, dispatch, kinds, looking, set_back, 
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.queues import Queues
-from outreach_sdk.errors import OutreachError
+from outreach_sdk.errors import DatabaseUnavailable, OutreachError
 from outreach_sdk.storage import requests
 from outreach_sdk.wiring import channels, notices, open_engine, revoke_pending
 
@@ -25,6 +25,7 @@ __all__ = [
     "ALLOWED",
     "QUEUES",
     "Beating",
+    "check_tables",
     "drain_ats",
     "drain_calendars",
     "drain_checks",
@@ -61,6 +62,12 @@ def shared_engine() -> Engine:
         if _engine is None:
             _engine = open_engine(Settings.from_env())
         return _engine
+
+
+def check_tables(engine: Engine) -> None:
+    """NotMigrated where the database lacks the tables; one that is away may come back with them."""
+    with contextlib.suppress(DatabaseUnavailable):
+        engine.store.one("SELECT clock_seen_at FROM installation")
 
 
 def _sending_engine() -> Engine:

@@ -122,6 +122,7 @@ def worker(queue: str, as_json: bool) -> None:
     from outreach_sdk.engine.queues import JOBS_MODULE
     from outreach_sdk.runtime.worker import make_worker
 
+    jobs.check_tables(jobs.shared_engine())
     beating = jobs.Beating(jobs.shared_engine(), queue)
     redis = Redis.from_url(Settings.from_env().broker_url)
     allowed = dict(jobs.ALLOWED)
@@ -152,6 +153,7 @@ def clock(once: bool, as_json: bool) -> None:
     if once:
         say(dispatch.tick(engine, wake), as_json, lambda d: ", ".join(f"{k} {v}" for k, v in d.items()))
         return
+    jobs.check_tables(engine)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

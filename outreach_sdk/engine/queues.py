@@ -14,7 +14,7 @@ from outreach_sdk.errors import InvalidInput
 if TYPE_CHECKING:
     from redis import Redis
 
-__all__ = ["JOBS_MODULE", "Queues", "enqueue"]
+__all__ = ["JOBS_MODULE", "Queues", "enqueue", "trouble_at"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,19 @@ def _in_words(url: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"{where} is silent"
     return f"{where} can't be reached"
+
+
+def trouble_at(url: str) -> str | None:
+    """A sentence where the Redis at `url` doesn't answer within two seconds."""
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        with Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2) as redis:
+            redis.ping()
+    except (RedisError, OSError) as error:
+        return f"Redis doesn't answer: {_in_words(url, error)}."
+    return None
 
 
 class Queues:

@@ -92,13 +92,11 @@ def _redis_trouble(settings: Settings) -> str | None:
     """What is wrong with a Redis that isn't ours to start."""
     if settings.redis_url is None:
         return None
-    from outreach_sdk.engine.queues import Queues
+    from outreach_sdk.engine.queues import trouble_at
 
-    queues = Queues(settings.redis_url)
-    if queues.ping():
-        return None
-    return (
-        f"{queues.trouble(patience=0)} Nothing leaves until it does: start it, or correct REDIS_URL, then "
+    found = trouble_at(settings.redis_url)
+    return found and (
+        f"{found} Nothing leaves until it does: start it, or correct REDIS_URL, then "
         "`outreach down` and `outreach up`."
     )
 

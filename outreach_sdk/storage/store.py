@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import peewee as pw
 
-from outreach_sdk.errors import ConfigError, DatabaseUnavailable, StorageError
+from outreach_sdk.errors import ConfigError, DatabaseUnavailable, NotMigrated, StorageError
 from outreach_sdk.storage.fields import from_us, to_us
 
 if TYPE_CHECKING:
@@ -183,6 +183,8 @@ class Store:
                 connection = self._local.inside or self.connection()
                 return connection.execute(text, bound)
         except pw.ProgrammingError as exc:
+            if _lacks(exc):
+                raise self._older(exc) from exc
             if "permission denied" not in str(exc):
                 raise
             raise StorageError(f"The database doesn't let you: {str(exc).splitlines()[0]}.") from exc
@@ -197,6 +199,8 @@ class Store:
                 ) from exc
             if _is_deadlock(exc):
                 raise
+            if self._sqlite and _lacks(exc):
+                raise self._older(exc) from exc
             raise DatabaseUnavailable(
                 f"The database can't be used right now ({self.shown_url}): {str(exc).splitlines()[0]}"
             ) from exc
@@ -213,6 +217,12 @@ class Store:
         return StorageError(
             f"The database can't keep a value of that, and nothing was changed: {_first_line(exc)}. Take out "
             "characters that nobody can read, and numbers beyond 64 bits."
+        )
+
+    def _older(self, exc: BaseException) -> NotMigrated:
+        return NotMigrated(
+            f"The database {self.shown_url} has no tables yet, or is older than this version of outreach-sdk "
+            f"({_first_line(exc)}): run `outreach migrate`."
         )
 
     def _unreadable(self, exc: BaseException) -> StorageError:
@@ -394,6 +404,14 @@ class Store:
 def _is_deadlock(exc: BaseException) -> bool:
     text = str(exc).lower()
     return "deadlock detected" in text or "could not serialize" in text
+
+
+def _lacks(exc: BaseException) -> bool:
+    """Whether a table or a column isn't there."""
+    text = str(exc).lower()
+    return any(
+        says in text for says in ("does not exist", "no such table", "no such column", "has no column")
+    )
 
 
 def _first_line(exc: BaseException) -> str:

@@ -37,9 +37,10 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import key_hash, open_session, use
 from outreach_sdk.objects.workspace import Workspace
+from outreach_sdk.storage.migrations import migrate
 from outreach_sdk.storage.store import open_store
 from outreach_sdk.wiring import Vault, open_engine
-from tests.harness import ROOT, House, wait_until
+from tests.harness import ROOT, SECRET_KEY, House, wait_until
 
 
 @pytest.fixture
@@ -127,6 +128,44 @@ def test_a_clock_killed_before_its_first_tick_leaves_a_database_that_sends(plain
     )
     note_seen(plain.engine, plain.home)  # killed again, before the tick after an outage
     assert check_identity(plain.engine, plain.home) is None
+
+
+OF_USERS = ("status --json", "sequence list", "user list", "status", "doctor", "up", "user add ana", "clock")
+EVERYDAY = (*OF_USERS, "clock --once", "worker send", "key rotate", "webhooks list")
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_database_without_its_tables_says_which_command_makes_them(
+    tmp_path: Path, postgres_url: str, older: bool
+) -> None:
+    given = {"OUTREACH_HOME": str(tmp_path / "home"), "DATABASE_URL": postgres_url, "OUTREACH_API_KEY": "k"}
+    given["OUTREACH_SECRET_KEYS"] = SECRET_KEY
+    settings = Settings.from_env(given)
+    store = open_store(settings.database_url)
+    if older:
+        migrate(store, dt.datetime.now(dt.UTC))
+        store.write("ALTER TABLE users DROP COLUMN db_role")
+        store.write("ALTER TABLE installation DROP COLUMN clock_seen_at")
+    asked = {words: asking(given, words) for words in (OF_USERS[-4:] if older else EVERYDAY)}
+    wrong = {}
+    for words, process in asked.items():
+        out, err = process.communicate(timeout=120)
+        good = err.endswith("run `outreach migrate`.\n") and err.count("\n") == 1
+        if process.returncode != 1 or out or not good:
+            wrong[words] = (process.returncode, out, err)
+    assert wrong == {}
+    store.close()
+
+
+def asking(given: dict[str, str], words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "outreach_sdk.cli", *words.split()],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith("OUTREACH_")} | given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_postgresql_knows_itself(tmp_path: Path, postgres_url: str) -> None:
