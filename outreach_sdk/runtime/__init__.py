@@ -105,7 +105,10 @@ def down(settings: Settings) -> bool:
     """Stop this home's engine and whatever an earlier one left; False if there was nothing to stop. Running
     work gets five seconds."""
     home = settings.home
-    if not home.is_dir():
+    if not home.is_dir():  # its engine finds that out by itself
+        _bury(home)
+        if (held := _held.pop(home, None)) is not None:
+            held.close()
         return False
     with locks.exclusive(home / "up.lock", wait=2 * START_LIMIT):
         try:
@@ -193,11 +196,18 @@ _started: dict[Path, subprocess.Popen[bytes]] = {}
 """Supervisors started here. Kept so that their end is noticed and none stays a zombie."""
 
 
+_ending: list[subprocess.Popen[bytes]] = []
+"""Those of them that were told to end and hadn't yet."""
+
+
 def _bury(home: Path) -> None:
+    _ending[:] = [process for process in _ending if process.poll() is None]
     process = _started.pop(home, None)
     if process is not None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(2)
+        except subprocess.TimeoutExpired:
+            _ending.append(process)
 
 
 def _connect(settings: Settings, *, wait: float) -> socket.socket:

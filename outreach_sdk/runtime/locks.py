@@ -12,7 +12,7 @@ from pathlib import Path
 
 from outreach_sdk.errors import EngineError
 
-__all__ = ["acquire", "evict", "exclusive", "is_held"]
+__all__ = ["acquire", "evict", "exclusive", "is_held", "is_there"]
 
 
 def acquire(path: Path, *, wait: float = 0.0) -> int | None:
@@ -44,6 +44,16 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def is_there(path: Path, fd: int) -> bool:
+    """Whether the file that was opened as `fd` is still the one at `path`."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # it can't be seen for the moment: a disk that hiccups
+        return True
 
 
 @contextlib.contextmanager

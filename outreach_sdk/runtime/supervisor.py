@@ -3,7 +3,7 @@
 It holds `supervisor.lock` while it lives. Its children hold `run.lock` with it, so that a lock still held
 after its death means a survivor. Programs talk to it over `control.sock`, one JSON object a line: `hold`
 (run while this connection is open), `detach` (run until told otherwise), `down`. The first two are answered
-once Redis answers.
+once Redis answers. It ends by itself when its home is deleted or replaced.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ TRIM_EVERY = 10.0
 class Supervisor:
     """See the module. `plan` is made by `runtime.up`."""
 
-    def __init__(self, plan: dict[str, Any], run_lock: int) -> None:
+    def __init__(self, plan: dict[str, Any], own_lock: int, run_lock: int) -> None:
         self.home = Path(plan["home"])
         self.sockets = Path(plan["socket_dir"])
-        self.plan, self.run_lock = plan, run_lock
+        self.plan, self.own_lock, self.run_lock = plan, own_lock, run_lock
         self.redis = Keeper(Child.from_dict(plan["redis"]), self.home) if plan["redis"] else None
         self.others = [Keeper(Child.from_dict(child), self.home) for child in plan["children"]]
         self.since = dt.datetime.now(dt.UTC)
-        self.ready = self.detached = self.stopping = False
+        self.ready = self.detached = self.stopping = self.homeless = False
         self.error = ""
         self.owners: set[socket.socket] = set()
         self.waiting: set[socket.socket] = set()
@@ -72,6 +72,9 @@ class Supervisor:
                 else:
                     self._hear(key.fileobj)  # type: ignore[arg-type]
             now = time.monotonic()
+            if not locks.is_there(self.home / "supervisor.lock", self.own_lock):
+                self.homeless = self.stopping = True  # nobody could find this engine to end it
+                break
             self._keep(now)
             if not self.ready and now - began > self.plan["ready_limit"]:
                 last = self.redis.note or self.redis.last_words() if self.redis else ""
@@ -201,6 +204,8 @@ class Supervisor:
     def _stop(self) -> None:
         """TERM to all but Redis, so that they can still note what they did; then Redis; then KILL."""
         began = time.monotonic()
+        if self.homeless and self.redis and self.redis.process:
+            self.redis.process.kill()  # told to end, it would take away the socket at its place
         self._end([k for k in self.others if k.process], began + STOP_LIMIT - REDIS_LAST)
         self._end([k for k in self.keepers if k.process], began + STOP_LIMIT)
         # Also what the children started; the reaper is a member and goes with them.
@@ -211,14 +216,19 @@ class Supervisor:
                 keeper.process.wait()
             keeper.stopped()
         self.reaper.wait()
+        if not self.homeless:
+            self._tidy()
+        for link in list(self.waiting):
+            self._answer(link, {"error": self.error})
+
+    def _tidy(self) -> None:
+        """Take away what another engine at this place would have too."""
         for name in ("control.sock", "redis.sock"):
             (self.sockets / name).unlink(missing_ok=True)
         (self.home / "run.json").unlink(missing_ok=True)
         if self.sockets != self.home:
             with contextlib.suppress(OSError):
                 self.sockets.rmdir()
-        for link in list(self.waiting):
-            self._answer(link, {"error": self.error})
 
     def _end(self, keepers: list[Keeper], until: float) -> None:
         for keeper in keepers:
@@ -263,7 +273,7 @@ def main(plan_text: str) -> int:
     run_lock = locks.acquire(home / "run.lock", wait=3)
     if own is None or run_lock is None:
         return 1
-    return Supervisor(plan, run_lock).run()
+    return Supervisor(plan, own, run_lock).run()
 
 
 if __name__ == "__main__":

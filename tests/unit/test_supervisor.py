@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -269,6 +270,22 @@ def test_a_fork_of_the_caller_doesn_t_hold_the_engine(settings: Settings) -> Non
         supervisor = supervisor_told_by(program)
         eventually(lambda: gone(supervisor), 4)
         assert gone(supervisor)
+
+
+def test_a_home_that_is_deleted_takes_its_engine_with_it(settings: Settings) -> None:
+    first = runtime.up(settings, children=[SLEEPER, STUBBORN], detach=True)
+    pids = everyone(settings, first)
+    shutil.rmtree(settings.home)
+    second = runtime.up(settings, children=[SLEEPER], detach=True)
+    eventually(lambda: all(gone(pid) for pid in pids))
+    now = runtime.status(settings)
+    assert (now.running, now.supervisor, now.ready) == (True, second.supervisor, True)
+    with Redis.from_url(now.redis_url) as redis:
+        assert redis.ping(), "the first took nothing of the second's away"
+    settings.home.rename(settings.home.with_name("moved"))
+    assert second.supervisor is not None
+    eventually(lambda: gone(second.supervisor or 0))
+    assert runtime.down(settings) is False
 
 
 def test_sigterm_is_a_clean_stop(settings: Settings) -> None:
