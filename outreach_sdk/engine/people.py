@@ -13,7 +13,7 @@ from outreach_sdk.domain import columns, sheet
 from outreach_sdk.engine import files
 from outreach_sdk.engine.confined import check_path
 from outreach_sdk.engine.headers import Mapper
-from outreach_sdk.engine.staging import as_text, merge_field_columns, prepare
+from outreach_sdk.engine.staging import as_text, merge_field_columns, plain, prepare
 from outreach_sdk.errors import ImportRefused
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ __all__ = [
     "Table",
     "check_file",
     "file_parts",
+    "framed",
     "open_parts",
     "open_table",
     "open_text",
     "plain_rows",
+    "records",
 ]
 
 CHUNK = 25_000
@@ -75,6 +77,7 @@ def open_table(
     dicts. `mapper` looks at what the rules make of the headers; without `anybody` a table that nobody could be found by
     is shown all the same. ImportRefused where it can't be a list of people, saying why."""
     how = _How(mapping, mapper, anybody)
+    people = framed(people)
     if isinstance(people, (str, Path)):
         path = Path(people)
         return _open_parts(lambda: file_parts(path), check_file(path), path.name, how)
@@ -82,7 +85,7 @@ def open_table(
         headers = [str(c) for c in people.columns]
         sample = people.head(_SAMPLE).rows()
         return _mapped(headers, sample, _polars_frames(people), how, total=people.height)
-    if hasattr(people, "to_dict") and hasattr(people, "iloc"):  # pandas
+    if _of_pandas(people):
         headers = [str(c) for c in people.columns]
         return _of_rows(headers, people.itertuples(index=False, name=None), how, total=len(people))
     if isinstance(people, Mapping):
@@ -95,6 +98,27 @@ def open_table(
     headers = list(dict.fromkeys(str(k) for d in dicts for k in d))
     rows = ([d.get(h) for h in headers] for d in dicts)
     return _of_rows(headers, rows, how, total=len(dicts))
+
+
+def framed(people: Any) -> Any:
+    """A column of a frame (polars or pandas) that has a name, as a frame of its own; anything else as it is."""
+    column = hasattr(people, "to_frame") and not hasattr(people, "columns")
+    return people.to_frame() if column and isinstance(people.name, str) and people.name else people
+
+
+def records(people: Any) -> list[dict[str, Any]] | None:
+    """The rows of a polars or pandas frame as dicts of plain values; None where it is no frame."""
+    if hasattr(people, "iter_rows"):
+        rows = people.iter_rows(named=True)
+    elif _of_pandas(people):
+        rows = people.to_dict("records")
+    else:
+        return None
+    return [{name: plain(value) for name, value in row.items()} for row in rows]
+
+
+def _of_pandas(people: Any) -> bool:
+    return hasattr(people, "to_dict") and hasattr(people, "iloc") and hasattr(people, "columns")
 
 
 def plain_rows(path: Path) -> list[dict[str, str]]:

@@ -8,6 +8,8 @@ the same answer, which a property test holds them to.
 from __future__ import annotations
 
 import json
+import math
+import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +30,13 @@ from outreach_sdk.errors import InvalidInput, UnknownTimezone
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["CANDIDATE", "as_text", "merge_field_columns", "prepare"]
+__all__ = ["CANDIDATE", "as_text", "merge_field_columns", "plain", "prepare"]
 
 CANDIDATE = ("first_name", "last_name", "company", "title", "linkedin", "phone", "timezone", "fields")
 """Columns of a prepared frame that describe the candidate."""
 
+_EXACT = 2**53
+"""Whole numbers below this are what a float holds."""
 _LOCAL = r"[A-Za-z0-9_][A-Za-z0-9!#$%&'*+/=?^_`{|}~-]*(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
 _PLAIN_EMAIL = rf"^{_LOCAL}@{_DOMAIN}$"
@@ -68,7 +72,8 @@ def prepare(
     raw_email, raw_profile = cell("email"), cell("linkedin_url")
     email, bad_email = _emails(raw_email)
     linkedin, bad_profile = _profiles(raw_profile)
-    phone, _ = _by_hand(cell("phone"), pl.repeat(False, table.height, eager=True), normalise_phone)
+    undone = pl.repeat(False, table.height, eager=True)
+    phone, bad_phone = _by_hand(cell("phone"), undone, normalise_phone, "bad_phone")
     table, bad_fields = _without_garbled(table, extra)
     fields, columns = _merge_fields(table, extra)
     timezone, bad_zone = _timezones(columns, phone)
@@ -89,7 +94,7 @@ def prepare(
     )
     useless = email.is_null() & (linkedin.is_null() | (raw_email != ""))
     outcome = _all(None, table.height)
-    reason = _reasons(bad_email, bad_profile, bad_zone, bad_fields)
+    reason = _reasons(bad_email, bad_profile, bad_phone, bad_zone, bad_fields)
     if useless.any():
         empty = table.select(
             pl.all_horizontal(pl.all().is_null() | (pl.all().str.strip_chars() == ""))
@@ -306,8 +311,26 @@ def merge_field_columns(headers: list[str], extra: list[str]) -> list[tuple[str,
     return [(name, index) for name, index in named if name]
 
 
+def plain(value: Any) -> Any:
+    """A cell as it was meant: None for all that says nothing (not a number, pandas' NA and NaT), a whole number where a
+    column of fractions holds one, bytes as text."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
+        number = float(value)
+        if math.isnan(number):
+            return None
+        return int(number) if number.is_integer() and abs(number) < _EXACT else value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "replace")  # what is lost in it is found as in a file
+    try:
+        nothing = bool(value != value)
+    except (TypeError, ValueError):  # NA says neither yes nor no, an array several times
+        nothing = type(value).__name__ == "NAType"
+    return None if nothing else value
+
+
 def as_text(value: Any) -> str | None:
-    """A cell as text; null for nothing and for not-a-number."""
-    if value is None or value != value:
-        return None
-    return value if isinstance(value, str) else str(value)
+    """A cell as text; null for nothing."""
+    found = plain(value)
+    return None if found is None else str(found)

@@ -11,7 +11,9 @@ from outreach_sdk.domain.contact import normalise_email, normalise_linkedin
 from outreach_sdk.domain.waterfall import most
 from outreach_sdk.engine import credits as ledger_book
 from outreach_sdk.engine import dispatch, enrich, gates
+from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.credits import Balance
+from outreach_sdk.engine.staging import plain
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.notebook.card import Banner, Bar, Card, Shown, Table
 from outreach_sdk.objects.candidate import Candidate
@@ -391,10 +393,8 @@ def _people(session: Session, given: Any, *, create: bool) -> tuple[list[int], i
         return [int(r["candidate_id"]) for r in rows], 0
     if isinstance(given, (Candidate, str, int, Mapping)):
         given = [given]
-    elif hasattr(given, "iter_rows"):
-        given = list(given.iter_rows(named=True))
-    elif hasattr(given, "to_dict") and hasattr(given, "iloc"):
-        given = given.to_dict("records")
+    elif (listed := people_rows.records(given)) is not None:
+        given = listed
     found: dict[int, None] = {}
     unknown = 0
     for one in given:
@@ -415,7 +415,8 @@ def _one(session: Session, one: Any, *, create: bool) -> int | None:
         raise InvalidInput(
             "people", one, "Give a Sequence, Candidates, ids, addresses, a frame or a list of dicts."
         )
-    row = {str(k).strip().lower().replace(" ", "_"): v for k, v in one.items() if v not in (None, "")}
+    cells = {str(k).strip().lower().replace(" ", "_"): plain(v) for k, v in one.items()}
+    row = {name: value for name, value in cells.items() if value not in (None, "")}
     if isinstance(number := row.get("candidate_id", row.get("id")), int):
         return Candidate.get(number).id
     email, profile = row.get("email"), row.get("linkedin_url", row.get("linkedin"))

@@ -19,6 +19,8 @@ from outreach_sdk import errors
 from outreach_sdk.domain.sequence import Instant, Later, NextBusinessDay, SpecificTime
 from outreach_sdk.domain.windows import SendingWindow
 from outreach_sdk.engine.credits import Balance
+from outreach_sdk.engine.people import framed
+from outreach_sdk.engine.staging import plain
 from outreach_sdk.errors import InvalidInput, OutreachError
 from outreach_sdk.objects.cards import with_card
 
@@ -95,11 +97,14 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _frame(value: Any) -> dict[str, Any] | None:
+    value = framed(value)
     if not hasattr(value, "columns") or not (hasattr(value, "iter_rows") or hasattr(value, "iloc")):
         return None
     import polars as pl
 
-    table = value if isinstance(value, pl.DataFrame) else pl.DataFrame(value.to_dict("list"), strict=False)
+    columns = {} if isinstance(value, pl.DataFrame) else value.to_dict("list")
+    cells = {str(name): [plain(v) for v in column] for name, column in columns.items()}
+    table = value if isinstance(value, pl.DataFrame) else pl.DataFrame(cells, strict=False)
     out = io.BytesIO()
     pl.DataFrame(table).write_ipc(out, compression="zstd")
     card = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.engine import approving, drafting, passages, review
+from outreach_sdk.engine.staging import plain
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
@@ -160,8 +161,8 @@ def as_rows(table: Any) -> list[dict[str, Any]]:
 
 def _read(row: dict[str, Any]) -> approving.Read:
     def text(name: str) -> str | None:
-        value = row[name]
-        if value is None or (isinstance(value, float) and value != value):  # pandas' way to say nothing
+        value = plain(row[name])
+        if value is None:
             return None
         if not isinstance(value, str):
             raise InvalidInput(name, value, "Give text.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.domain.given import check_text
 from outreach_sdk.engine import holding, people
 from outreach_sdk.engine.confined import confined_to
+from outreach_sdk.engine.staging import plain
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
@@ -62,10 +63,8 @@ def _listed(values: Any, reason: str) -> list[tuple[str, str]]:
     rows: list[dict[str, Any]] | None = None
     if isinstance(values, (str, Path)):
         rows = people.plain_rows(Path(values))
-    elif hasattr(values, "to_dicts"):
-        rows = values.to_dicts()
-    elif hasattr(values, "to_dict"):
-        rows = values.to_dict("records")
+    else:
+        rows = people.records(values)
     if rows is not None:
         named = {str(c).strip().lower(): c for c in (rows[0] if rows else {})}
         column = next((named[c] for c in _COLUMNS if c in named), None)
@@ -75,4 +74,4 @@ def _listed(values: Any, reason: str) -> list[tuple[str, str]]:
             raise InvalidInput("values", sorted(named), f"Give a column called {', '.join(_COLUMNS)}.")
         why = named.get("reason")
         return [(str(r[column]), str((r[why] if why else None) or reason)) for r in rows if r[column]]
-    return [(str(v), reason) for v in values]
+    return [(str(v), reason) for v in map(plain, values) if v is not None]
