@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import email
 import email.policy
+import importlib.util
 import os
+import shlex
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,7 +32,7 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import current, open_session, use
 
-__all__ = ["run"]
+__all__ = ["look_further", "run", "whole"]
 
 ADDRESS = "ana@agency.example"
 NUMBERS = {
@@ -227,10 +230,29 @@ def _verdict(
                 f"{who}: expected {reason}, found {seq.journey(who).status} {seq.journey(who).reason}"
             )
     for row in store.rows("SELECT text FROM notifications WHERE kind IN ('replied', 'bounced')"):
-        out.print(Text(f"told: {row['text']}"))
-    out.print(Text(f"{len(sent)} e-mails left, in {time.monotonic() - began:.0f} s, each once by the mailbox's own count."
-                   if not wrong else "The mailbox disagrees:\n  " + "\n  ".join(wrong)))  # fmt: skip
-    out.print(Text(f"The .eml files: {root / '.Sent' / 'cur'}\nThe database:   {home / 'outreach.db'}"))
-    out.print(Text(f"Look further:   OUTREACH_HOME={home} .venv/bin/outreach sequence show 'Backend engineers'\n"
-                   "                .venv/bin/jupyter lab  (pip install -e '.[notebook]' first)"))  # fmt: skip
+        whole(out, f"told: {row['text']}")
+    whole(out, f"{len(sent)} e-mails left, in {time.monotonic() - began:.0f} s, each once by the mailbox's own count."
+          if not wrong else "The mailbox disagrees:\n  " + "\n  ".join(wrong))  # fmt: skip
+    whole(out, f"The .eml files: {root / '.Sent' / 'cur'}\nThe database:   {home / 'outreach.db'}")
+    whole(out, "\n  ".join(["Look further:", *look_further(home)]))
     return 1 if wrong else 0
+
+
+def whole(out: Console, text: str) -> None:
+    """Print without breaking lines: what is pasted from there has to work."""
+    out.print(Text(text), soft_wrap=True)
+
+
+def look_further(home: Path) -> list[str]:
+    """Commands to paste into a shell, whatever folder it is in."""
+    python, package = shlex.quote(sys.executable), Path(__file__).parents[1]
+    beside = Path(sys.executable).with_name("outreach")
+    outreach = shlex.quote(str(beside)) if beside.exists() else f"{python} -m outreach_sdk.cli"
+    there = f"OUTREACH_HOME={shlex.quote(str(home))}"
+    commands = [f"{there} {outreach} sequence show 'Backend engineers'", f"{there} {python} -m jupyter lab"]
+    if importlib.util.find_spec("jupyterlab") is None:
+        source = f"-e {shlex.quote(f'{package}[notebook]')}"
+        if not (package / "setup.cfg").exists():
+            source = "'outreach-sdk[notebook]'"
+        commands.insert(1, f"{python} -m pip install {source}")
+    return commands

@@ -6,11 +6,13 @@ import datetime as dt
 import getpass
 import hashlib
 import json
+import os
 import secrets
 import threading
 import zoneinfo
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, cast
 
 from outreach_sdk.config import Settings
@@ -123,17 +125,20 @@ def key_hash(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
-def local_zone() -> str:
-    """This machine's zone by name, or UTC."""
-    from pathlib import Path
-
-    try:
-        target = str(Path("/etc/localtime").resolve())
-        name = target.split("zoneinfo/", 1)[1] if "zoneinfo/" in target else "UTC"
-        zoneinfo.ZoneInfo(name)
-    except (OSError, zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return "UTC"
-    return "UTC" if name in ("Etc/UTC", "posix/UTC") else name
+def local_zone(etc: Path = Path("/etc")) -> str:
+    """This machine's zone by name, or UTC: what TZ says, as programs of the system read it, else where
+    /etc/localtime leads, else what /etc/timezone says, as in containers that have but a copy."""
+    told: tuple[Callable[[], str], ...] = (
+        lambda: os.environ.get("TZ", "").removeprefix(":"),
+        lambda: str((etc / "localtime").resolve()),
+        lambda: (etc / "timezone").read_text(encoding="utf-8"),
+    )
+    for says in told:
+        with suppress(OSError, zoneinfo.ZoneInfoNotFoundError, ValueError):
+            name = says().strip().rpartition("zoneinfo/")[2].removeprefix("posix/")
+            if name and zoneinfo.ZoneInfo(name):
+                return "UTC" if name == "Etc/UTC" else name
+    return "UTC"
 
 
 def open_session(settings: Settings) -> Session:

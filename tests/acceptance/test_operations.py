@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import shutil
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from rich.console import Console
 
 from outreach_sdk import runtime
 from outreach_sdk.cli import main
 from outreach_sdk.config import Secret, Settings
+from outreach_sdk.demo import look_further, whole
 from outreach_sdk.domain.sequence import SpecificTime
 from outreach_sdk.engine import dispatch
 from outreach_sdk.engine.identity import check_identity, note_seen
@@ -35,9 +38,8 @@ from outreach_sdk.errors import (
 from outreach_sdk.jobs import Beating
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
-from outreach_sdk.objects.session import key_hash, open_session, use
+from outreach_sdk.objects.session import key_hash, local_zone, open_session, use
 from outreach_sdk.objects.workspace import Workspace
-from outreach_sdk.storage.migrations import migrate
 from outreach_sdk.storage.store import open_store
 from outreach_sdk.wiring import Vault, open_engine
 from tests.harness import ROOT, SECRET_KEY, House, wait_until
@@ -142,8 +144,11 @@ def test_a_database_without_its_tables_says_which_command_makes_them(
     given["OUTREACH_SECRET_KEYS"] = SECRET_KEY
     settings = Settings.from_env(given)
     store = open_store(settings.database_url)
-    if older:
-        migrate(store, dt.datetime.now(dt.UTC))
+    if not older:
+        with store.tx():
+            store.write("DROP SCHEMA public CASCADE")
+            store.write("CREATE SCHEMA public")
+    else:
         store.write("ALTER TABLE users DROP COLUMN db_role")
         store.write("ALTER TABLE installation DROP COLUMN clock_seen_at")
     asked = {words: asking(given, words) for words in (OF_USERS[-4:] if older else EVERYDAY)}
@@ -363,3 +368,54 @@ def test_up_says_that_its_redis_does_not_answer_and_no_password(plain: House) ->
         runtime.down(theirs)
     assert "Redis doesn't answer: 127.0.0.1:1 can't be reached. Nothing leaves until it does" in shown
     assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("says", "link", "written", "zone"),
+    [
+        ("Europe/Madrid", "Asia/Tokyo", "", "Europe/Madrid"),
+        (":Europe/Madrid", None, "", "Europe/Madrid"),
+        ("/usr/share/zoneinfo/Europe/Madrid", None, "", "Europe/Madrid"),
+        ("Nowhere/There", "Asia/Tokyo", "", "Asia/Tokyo"),
+        ("", "Asia/Tokyo", "Europe/Paris", "Asia/Tokyo"),
+        ("", None, "Europe/Paris\n", "Europe/Paris"),
+        ("", "Etc/UTC", "", "UTC"),
+        ("", None, "", "UTC"),
+    ],
+)
+def test_the_zone_of_a_machine_is_what_it_says_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, link: str | None, written: str, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", says)
+    if link is not None:
+        (tmp_path / "localtime").symlink_to(f"/usr/share/zoneinfo/{link}")
+    else:
+        (tmp_path / "localtime").write_bytes(b"TZif2 a copy")
+    if written:
+        (tmp_path / "timezone").write_text(written)
+    assert local_zone(tmp_path) == zone
+
+
+def test_a_sequence_without_a_zone_has_that_of_its_machine(
+    plain: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/Lima")
+    Sequence.create("Here")
+    assert plain.engine.store.value("SELECT timezone FROM sequences") == "America/Lima"
+
+
+def test_what_the_demo_says_to_paste_works_from_anywhere(tmp_path: Path) -> None:
+    home = tmp_path / "a home's"
+    home.mkdir()
+    house = House(home, f"sqlite:///{home / 'outreach.db'}")
+    Sequence.create("Backend engineers", mailbox=house.local())
+    house.close()
+    out = io.StringIO()
+    whole(Console(file=out, width=80), "\n".join(look_further(home)))
+    first, *_, last = out.getvalue().splitlines()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    env = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(first, shell=True, cwd=elsewhere, env=env, capture_output=True, text=True)
+    assert "Backend engineers" in done.stdout, done.stderr
+    assert last.endswith("-m jupyter lab")
