@@ -9,7 +9,7 @@ from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
-from outreach_sdk.errors import DatabaseUnavailable, OutreachError
+from outreach_sdk.errors import DatabaseUnavailable, OutreachError, StorageError
 from outreach_sdk.storage.transitions import move_journey
 
 __all__ = ["each", "part"]
@@ -25,21 +25,21 @@ def each(engine: Engine, journey_id: int, work: Callable[[], bool], failed: str)
     except DatabaseUnavailable:
         raise
     except Exception as exc:
-        logger.exception("journey %d: %s", journey_id, failed)
         why = f"{failed}: {_in_words(exc)}"
-        engine.store.run(lambda: _pause(engine, journey_id, why))
+        engine.store.run(lambda: _pause(engine, journey_id, why))  # raises where nothing can be written
+        logger.exception("journey %d: %s", journey_id, failed)
         return False
 
 
 def part(work: Callable[[], int], name: str) -> int:
-    """What `work` gives; 0 where it raises for a reason of its own, which is logged, so that the rest of a tick is
-    done. What the database or the disk refuses raises."""
+    """What `work` gives; 0 where it raises for a reason of its own, which is logged, so that the rest of a tick or a
+    drain is done. What the database or the disk refuses raises."""
     try:
         return work()
-    except (OutreachError, OSError):
+    except (StorageError, OSError):
         raise
     except Exception:
-        logger.exception("the clock: %s", name)
+        logger.exception("%s", name)
         return 0
 
 

@@ -60,6 +60,9 @@ def drain(engine: Engine, *, threads: int = 4) -> dict[str, int]:
             raise
         except OutreachError:
             return None
+        except Exception:  # one calendar's trouble, of whatever kind, must not end everybody's reading
+            logger.exception("calendar %d", row["id"])
+            return None
         finally:
             engine.store.idle()
 

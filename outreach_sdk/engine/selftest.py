@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ from outreach_sdk.errors import (
 from outreach_sdk.mail.port import Fingerprint, HasIdentities, HasPeculiarities, MailTransport, SentMessage
 
 __all__ = ["FACTS", "OK", "run_test", "run_waiting", "waiting"]
+
+logger = logging.getLogger(__name__)
 
 OK = "ok"
 FACTS = {
@@ -77,6 +80,8 @@ def run_waiting(engine: Engine, log: Callable[[str], None] = lambda _: None) -> 
             facts = run_test(engine, mailbox_id)
         except OutreachError as exc:
             log(f"self-test: {exc}")
+        except Exception:  # one mailbox's trouble, of whatever kind, must not end everybody's tests
+            logger.exception("self-test of mailbox %d", mailbox_id)
         else:
             passed += all(v == OK for v in facts.values())
         finally:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.engine import bookings, erasing, imports, roster
+from outreach_sdk.engine import apart, bookings, erasing, imports, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.enroll import (
     add_people,
@@ -163,8 +164,10 @@ def waiting(store: Store) -> bool:
 
 def drain(engine: Engine) -> int:
     """Let everybody flow on who waits: what a killed process left; how many rows were enrolled from."""
+    rows = engine.store.rows(f"SELECT l.id {_WAITING} ORDER BY l.id")
     return sum(
-        flow_of(engine, row["id"]) for row in engine.store.rows(f"SELECT l.id {_WAITING} ORDER BY l.id")
+        apart.part(functools.partial(flow_of, engine, row["id"]), f"link {row['id']} of a shortlist")
+        for row in rows
     )
 
 

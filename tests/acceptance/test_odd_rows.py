@@ -7,9 +7,10 @@ import json
 import pytest
 
 from outreach_sdk.domain.sequence import Later, NextBusinessDay, SpecificTime
-from outreach_sdk.engine import dispatch, sync
+from outreach_sdk.engine import dispatch, shortlists, sync
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.task import Task
 from outreach_sdk.objects.workspace import notifications
 from tests.acceptance.scenarios import Clock, NoWake, address
@@ -168,6 +169,28 @@ def test_a_spacing_no_calendar_has_holds_up_its_own_mailbox_alone(house: House, 
     house.engine.store.write("UPDATE mailboxes SET spacing_us = ? WHERE id = ?", BEYOND, other.id)
     seq.activate()
     assert mail_leaves(house, box)
+
+
+def test_a_list_that_cannot_flow_on_holds_no_other_back(
+    house: House, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for n, name in enumerate(("Odd", "Fine")):
+        seq = Sequence.create(name, mailbox=box, timezone="UTC")
+        seq.add_email("Hello", "Hi")
+        found = Shortlist.create(name)
+        found.link(seq)
+        with monkeypatch.context() as patch:
+            patch.setattr(shortlists.imports, "enroll", killed)
+            with pytest.raises(KeyboardInterrupt):
+                found.add(house.people(1, n))
+    store = house.engine.store
+    first = store.value("SELECT MIN(id) FROM shortlist_links")
+    store.write("UPDATE shortlist_links SET sequence_id = ? WHERE id = ?", BEYOND, first)
+    shortlists.drain(house.engine)
+    assert Sequence.get("Fine").candidates()["email"].to_list() == [address(1)]
 
 
 def test_a_plan_far_beyond_is_shown_without_a_time(house: House, box: Mailbox) -> None:
