@@ -153,11 +153,16 @@ def test_a_database_without_its_tables_says_which_command_makes_them(
         store.write("ALTER TABLE installation DROP COLUMN clock_seen_at")
     asked = {words: asking(given, words) for words in (OF_USERS[-4:] if older else EVERYDAY)}
     wrong = {}
-    for words, process in asked.items():
-        out, err = process.communicate(timeout=120)
-        good = err.endswith("run `outreach migrate`.\n") and err.count("\n") == 1
-        if process.returncode != 1 or out or not good:
-            wrong[words] = (process.returncode, out, err)
+    try:
+        for words, process in asked.items():
+            out, err = process.communicate(timeout=120)
+            good = err.endswith("run `outreach migrate`.\n") and err.count("\n") == 1
+            if process.returncode != 1 or out or not good:
+                wrong[words] = (process.returncode, out, err)
+    finally:
+        for process in asked.values():
+            process.kill()
+            process.communicate()
     assert wrong == {}
     store.close()
 
