@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -18,58 +19,8 @@ from outreach_sdk.objects.workspace import Workspace
 from tests.harness import House
 
 
-class NAType:
-    """pandas.NA: compared with anything it is itself, and asked for a truth it raises."""
-
-    def __eq__(self, other: object) -> NAType:  # type: ignore[override]
-        return self
-
-    __ne__ = __eq__  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
-
-    def __bool__(self) -> bool:
-        raise TypeError("boolean value of NA is ambiguous")
-
-
-NA, NAN = NAType(), float("nan")
-
-
-class Column:
-    """As a pandas Series looks from outside."""
-
-    iloc = None
-
-    def __init__(self, name: str | None, cells: list[Any]) -> None:
-        self.name, self.cells = name, cells
-
-    def __iter__(self) -> Any:
-        return iter(self.cells)
-
-    def to_dict(self) -> dict[int, Any]:
-        return dict(enumerate(self.cells))
-
-    def to_frame(self) -> Pandas:
-        return Pandas({self.name: self.cells})
-
-
-class Pandas:
-    """As a pandas DataFrame looks from outside."""
-
-    iloc = None
-
-    def __init__(self, data: dict[Any, list[Any]]) -> None:
-        self.data, self.columns = data, list(data)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.data.values())))
-
-    def itertuples(self, *, index: bool, name: None) -> Any:
-        return zip(*self.data.values(), strict=True)
-
-    def to_dict(self, how: str) -> Any:
-        if how == "list":
-            return self.data
-        return [dict(zip(self.columns, row, strict=True)) for row in zip(*self.data.values(), strict=True)]
+def _column(name: str, cells: list[Any]) -> pd.Series[Any]:
+    return pd.Series(cells, name=name)
 
 
 def enrolled(house: House, people: Any) -> tuple[Sequence, EnrollmentReport]:
@@ -82,19 +33,27 @@ def written(seq: Sequence, who: str) -> str:
     return str(seq.preview(who)["text"][0])
 
 
-@pytest.mark.parametrize("nothing", [NA, NAN, None])
-def test_a_cell_that_says_nothing_is_empty_however_it_says_so(house: House, nothing: Any) -> None:
-    table = Pandas({"Email": ["a@c.example", "b@c.example", nothing], "Years": [nothing, 7, nothing]})
+@pytest.mark.parametrize("dtype", [object, "string", "float64", "Int64"])
+@pytest.mark.parametrize("nothing", [pd.NA, float("nan"), None, pd.NaT])
+def test_a_cell_that_says_nothing_is_empty_however_it_says_so(house: House, nothing: Any, dtype: Any) -> None:
+    years = ["7" if dtype == "string" else 7]
+    blank = {"float64": float("nan"), "Int64": pd.NA}.get(dtype, nothing)
+    table = pd.DataFrame(
+        {
+            "Email": ["a@c.example", "b@c.example", nothing],
+            "Years": pd.Series([blank, *years, blank], dtype=dtype),
+        }
+    )
     seq, report = enrolled(house, table)
     assert report.rows["outcome"].to_list() == ["enrolled", "enrolled", "rejected"]
     assert report.rows["reason"][2] == "empty_row"
     assert (written(seq, "a@c.example"), written(seq, "b@c.example")) == ("- -", "7 -")
-    assert Enrichment.estimate(Pandas({"id": [nothing], "Email": ["a@c.example"]})) == 0
-    assert Workspace(house.session).suppress(Pandas({"email": [nothing, "x@c.example"]})) == 1
+    assert Enrichment.estimate(pd.DataFrame({"id": [nothing], "Email": ["a@c.example"]})) == 0
+    assert Workspace(house.session).suppress(pd.DataFrame({"email": [nothing, "x@c.example"]})) == 1
     assert unpack(pack(table), house.session)["Email"].to_list() == ["a@c.example", "b@c.example", None]
 
 
-@pytest.mark.parametrize("kind", [Pandas, pl.DataFrame])
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
 def test_whole_numbers_stay_whole_in_a_column_that_a_blank_made_one_of_fractions(
     house: House, kind: Any
 ) -> None:
@@ -108,13 +67,13 @@ def test_whole_numbers_stay_whole_in_a_column_that_a_blank_made_one_of_fractions
     ], "left out, and said"
 
 
-@pytest.mark.parametrize("column", [Column, pl.Series])
+@pytest.mark.parametrize("column", [_column, pl.Series])
 def test_a_column_of_addresses_is_a_table_of_its_own(house: House, column: Any) -> None:
     _, report = enrolled(house, column("Email", ["a@c.example", None]))
     assert report.enrolled == 1
     assert Candidate.find("a@c.example").height == 1
     assert Workspace(house.session).suppress(column("email", ["x@c.example", None])) == 1
-    for wrong in (column("Remark", ["hello"]), column("", ["a@c.example"]), Column(None, ["a@c.example"])):
+    for wrong in (column("Remark", ["hello"]), column("", ["a@c.example"]), pd.Series(["a@c.example"])):
         with pytest.raises(ImportRefused):
             enrolled(house, wrong)
 
