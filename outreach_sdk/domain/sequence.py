@@ -264,6 +264,9 @@ def check_step(plan: StepPlan) -> None:
             template.parse(value)
 
 
+NO_SENDER = "Connect a mailbox to send from."
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One cause that keeps a sequence incomplete. `step` counts from 1."""
@@ -317,5 +320,5 @@ def problems(
     if sender_problem is not None:
         found.append(Problem("sender", sender_problem))
     elif sender is None:
-        found.append(Problem("sender", "Connect a mailbox to send from."))
+        found.append(Problem("sender", NO_SENDER))
     return found

@@ -12,6 +12,7 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus, OutboxState
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
+    NO_SENDER,
     Later,
     NextBusinessDay,
     Problem,
@@ -61,6 +62,7 @@ __all__ = [
     "statuses",
     "step_plan",
     "unhalt",
+    "written_problems",
 ]
 
 
@@ -92,14 +94,17 @@ def live_steps(store: Store, sequence_id: int) -> list[dict[str, Any]]:
 def sequence_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
     """What keeps a sequence incomplete."""
     box = store.one("SELECT address FROM mailboxes WHERE id = ?", sequence["mailbox_id"])
+    found = written_problems(store, sequence)
+    if trouble := sender_trouble(store, sequence) or (None if box else NO_SENDER):
+        found.append(Problem("sender", trouble))
+    return found
+
+
+def written_problems(store: Store, sequence: dict[str, Any]) -> list[Problem]:
+    """What is wrong with how a sequence is written, whatever it is sent from."""
     steps = [step_plan(s) for s in live_steps(store, sequence["id"])]
-    return problems(
-        sequence["name"],
-        steps,
-        snippets=_snippets(sequence, steps, _all_snippets(store)),
-        sender=box["address"] if box else None,
-        sender_problem=sender_trouble(store, sequence),
-    )
+    called = _snippets(sequence, steps, _all_snippets(store))
+    return problems(sequence["name"], steps, snippets=called, sender="")
 
 
 def _snippets(
@@ -159,7 +164,13 @@ def activate(engine: Engine, sequence_id: int) -> int:
             raise IncompleteSequence(sequence["name"] or "This sequence", [p.text for p in found])
         if sequence["active"]:
             return 0
-        store.write("UPDATE sequences SET active = ?, activated_at = ? WHERE id = ?", True, now, sequence_id)
+        store.write(
+            "UPDATE sequences SET active = ?, broken = ?, activated_at = ? WHERE id = ?",
+            True,
+            False,
+            now,
+            sequence_id,
+        )
         fresh = move_journeys(
             store, "sequence_id = ? AND status = 'pending'", (sequence_id,), JourneyStatus.ACTIVE, None, now
         )
@@ -282,8 +293,8 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
 
 
 def _hold_first(store: Store, sequence: dict[str, Any], step: dict[str, Any]) -> None:
-    """First steps that were just planned wait for approval."""
-    if sequence["review"]:
+    """First steps that were just planned wait for approval, or for their sequence to be repaired."""
+    if sequence["review"] or sequence["broken"]:
         where = "sequence_id = ? AND next_step_id = ? AND last_rank = ?"
         hold(store, where, sequence["id"], step["id"], NEVER)
 

@@ -15,7 +15,7 @@ from outreach_sdk.domain.sequence import Schedule, first_zone, schedule_from_dic
 from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
-from outreach_sdk.storage.holds import hold
+from outreach_sdk.storage.holds import hold, sound
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import events, move_journey, move_journeys
 
@@ -75,7 +75,8 @@ _STEP = ("id", "kind", "manual", "schedule", "mailbox_id", "subject", "body", "v
 _PLAN = (
     "SELECT j.id, j.workspace_id, j.owner_id, j.sequence_id, j.candidate_id, j.status, j.generation, j.last_rank, "
     "j.anchor_at, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
-    "s.sending_window AS sequence_window, s.review, w.settings, "
+    "s.sending_window AS sequence_window, s.review, s.broken, w.settings, "
+    "NOT EXISTS (SELECT 1 FROM steps e WHERE e.sequence_id = j.sequence_id AND e.removed_at IS NULL) AS stepless, "
     "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.answers_id IS NULL "
     f"AND o.state IN ({_UNSETTLED})) AS unsettled, "
     "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.state = 'planned') AS planned, "
@@ -100,11 +101,15 @@ PASSED = "its date and time had passed when the step came up"
 def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3) -> None:
     """Schedule an active journey's next step by its own timing, or complete it. Does nothing while an
     outbox entry is open (its outcome will call this) or a task is open (a person or its timer will). Where the journey
-    moved on in between, it is looked at `again`."""
-    row = store.one(f"{_PLAN} WHERE j.id = ?", journey_id)
-    if row is None or row["status"] != JourneyStatus.ACTIVE or row["unsettled"]:
+    moved on in between, it is looked at `again`. In a transaction."""
+    row = next(iter(_rows(store, [journey_id])), None)
+    if row is None:
         return
     if row["planned"] and _plan_retry(store, row, now):
+        _hold(store, [row])
+        return
+    if row["step_id"] is None and row["stepless"]:
+        _unschedule(store, [journey_id])
         return
     if row["step_id"] is None:
         move_journey(store, journey_id, JourneyStatus.COMPLETED, None, now, bump=False)
@@ -121,8 +126,7 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3
         return
     if _asks(row):
         hold(store, "id = ?", journey_id, passages_at=now)
-    if row["review"]:
-        hold(store, "id = ?", journey_id)
+    _hold(store, [row])
 
 
 def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime) -> None:
@@ -130,15 +134,13 @@ def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime) -> None:
     overdue: list[dict[str, Any]] = []
     for start in range(0, len(journeys), 500):
         ids = journeys[start : start + 500]
-        rows = [
-            row
-            for row in store.rows(f"{_PLAN} WHERE j.id IN {in_marks(ids)} ORDER BY j.id", *ids)
-            if row["status"] == JourneyStatus.ACTIVE and not row["unsettled"]
-        ]
-        rows = [row for row in rows if not (row["planned"] and _plan_retry(store, row, now))]
-        _complete(store, [row["id"] for row in rows if row["step_id"] is None], now)
+        found = _rows(store, ids)
+        retried = [row for row in found if row["planned"] and _plan_retry(store, row, now)]
+        rows = [row for row in found if row not in retried] if retried else found
+        _unschedule(store, [row["id"] for row in rows if row["step_id"] is None and row["stepless"]])
+        _complete(store, [row["id"] for row in rows if row["step_id"] is None and not row["stepless"]], now)
         _thaw(store, [row["task_id"] for row in rows if _timed(row)], now)
-        planned, asking, reviewed = [], [], []
+        planned, asking = [], []
         for row in rows:
             if row["step_id"] is None or _timed(row):
                 continue
@@ -151,16 +153,44 @@ def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime) -> None:
             planned.append(_scheduled(row, due))
             if _asks(row):
                 asking.append(row["id"])
-            if row["review"]:
-                reviewed.append(row["id"])
         if _schedule_all(store, planned) < len(planned):  # some moved on in between, by steps as they were
             for *_, journey_id, _, _ in planned:
                 plan_next(store, journey_id, now)
         if asking:
             hold(store, f"id IN {in_marks(asking)}", *asking, passages_at=now)
-        if reviewed:
-            hold(store, f"id IN {in_marks(reviewed)}", *reviewed)
+        _hold(store, found)
     pause_all_overdue(store, overdue, now, PASSED)
+
+
+def _rows(store: Store, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """The `_PLAN` rows of those among these journeys that something is to be planned for."""
+    query = f"{_PLAN} WHERE j.id IN {in_marks(ids)} ORDER BY j.id"
+    rows = store.rows(query, *ids)
+    if [row for row in _one_each(rows) if not sound(store, row["id"])]:
+        rows = store.rows(query, *ids)  # as it is now that nobody can repair it before this ends
+    return [row for row in rows if row["status"] == JourneyStatus.ACTIVE and not row["unsettled"]]
+
+
+def _one_each(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A journey of each broken sequence."""
+    return list({row["sequence_id"]: row for row in rows if row["broken"]}.values())
+
+
+def _hold(store: Store, rows: list[dict[str, Any]]) -> None:
+    """What was just planned waits for approval, or for its sequence to be repaired."""
+    ids = [row["id"] for row in rows if row["review"] or row["broken"]]
+    if ids:
+        hold(store, f"id IN {in_marks(ids)}", *ids)
+
+
+def _unschedule(store: Store, ids: list[int]) -> None:
+    """Their sequence has no steps at all: nothing comes next until it has."""
+    if ids:
+        store.write(
+            "UPDATE journeys SET next_due_at = NULL, held_due_at = NULL, passages_at = NULL "
+            f"WHERE id IN {in_marks(ids)}",
+            *ids,
+        )
 
 
 def _schedule_all(store: Store, planned: list[tuple[Any, ...]]) -> int:
@@ -260,7 +290,8 @@ def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool
     if retry is None:
         return False
     store.write(
-        "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ? WHERE id = ? AND status = ?",
+        "UPDATE journeys SET next_step_id = ?, next_due_at = ?, lane = ?, priority = ?, held_due_at = NULL, "
+        "passages_at = NULL WHERE id = ? AND status = ?",
         retry["step_id"],
         max(now, retry["due_at"]),
         retry["mailbox_id"] or journey["sequence_mailbox"] or retry["first_mailbox"],
@@ -273,7 +304,7 @@ def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool
 
 def _resume_task(store: Store, row: dict[str, Any], now: dt.datetime) -> bool:
     """Thaw the task that is open at the next step, its timer going on with the time it had left; a Send now
-    that was waiting goes out. False: no task is open."""
+    that was waiting goes out, unless the sequence is broken. False: no task is open."""
     if _timed(row):
         if row["skip_left_us"] is not None:
             _thaw(store, [row["task_id"]], now)
@@ -282,7 +313,7 @@ def _resume_task(store: Store, row: dict[str, Any], now: dt.datetime) -> bool:
         store.write(
             "UPDATE outbox SET lease_until = ? WHERE journey_id = ? AND step_id = ? AND state = 'planned' "
             "AND priority = ?",
-            now,
+            None if row["broken"] else now,
             row["id"],
             row["step_id"],
             int(Priority.PERSON),
@@ -373,9 +404,10 @@ def handled(
 
 
 def reschedule(store: Store, journey_id: int, at: dt.datetime) -> None:
-    """Let an active journey's current step come up again at `at`."""
+    """Let an active journey's current step come up again at `at`, or once its sequence is repaired."""
+    column = "next_due_at" if sound(store, journey_id) else "held_due_at"
     store.write(
-        "UPDATE journeys SET next_due_at = ? WHERE id = ? AND status = 'active' AND next_step_id IS NOT NULL",
+        f"UPDATE journeys SET {column} = ? WHERE id = ? AND status = 'active' AND next_step_id IS NOT NULL",
         at,
         journey_id,
     )

@@ -12,6 +12,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name, plan_next, reschedule
 from outreach_sdk.errors import MailError, MailRateLimited, MailTemporary
+from outreach_sdk.storage.holds import sound
 from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step, open_attempt
 
 __all__ = [
@@ -63,6 +64,8 @@ def release(
             move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
             if reschedule_it:
                 if entry["priority"] == Priority.PERSON:  # its step waits for no clock: the entry itself does
+                    if entry["answers_id"] is None and not sound(store, entry["journey_id"]):
+                        return moved
                     store.write(
                         "UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'planned' AND (answers_id IS NOT "
                         "NULL OR EXISTS (SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active'))",

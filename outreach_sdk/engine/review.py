@@ -12,7 +12,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.release import release
-from outreach_sdk.storage.holds import hold, let_go
+from outreach_sdk.storage.holds import hold, let_go, sound
 
 __all__ = ["hold_back", "switch", "waiting"]
 
@@ -48,6 +48,7 @@ def hold_back(engine: Engine, entry: dict[str, Any]) -> str:
 
     def work() -> None:
         release(engine, entry, reschedule_it=False)
+        sound(store, entry["journey_id"])  # a repair lets go of what is held below
         void = store.write(
             "UPDATE journey_steps SET approved_hash = NULL, approved_at = NULL WHERE journey_id = ? AND step_id = ? "
             "AND approved_hash <> ?",

@@ -87,7 +87,7 @@ def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
 
 
 def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
-    if _stale(entry):
+    if _stale(entry) or entry["broken"]:
         return _let_go(engine, entry, transport)
     if not entry["current_email"]:
         return pause(engine, entry, PauseReason.NO_EMAIL, "there is no e-mail address to write to")
@@ -256,8 +256,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
     def work() -> tuple[str, dt.datetime | None]:
         lowered = str(entry["recipient"]).lower()
         gate = store.one(
-            "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, m.status, m.last_call_at, "
-            "m.next_slot_at, m.spacing_us, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
+            "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, s.broken, m.status, "
+            "m.last_call_at, m.next_slot_at, m.spacing_us, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
             f"m.created_at AS connected_at, m.wait_until, {lent_to('m', 'j.owner_id')} AS lent, "
             "w.settings, s.sending_window, s.review, (SELECT x.approved_hash FROM journey_steps x WHERE x.journey_id = j.id "
             "AND x.step_id = ?) AS approved_hash, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
@@ -278,7 +278,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             return "generation", None
         if not gate["armed"] or gate["halted_at"] is not None:
             return "halted", None
-        if not (gate["active"] or answers) or gate["status"] != "connected":
+        going = gate["active"] and not gate["broken"]
+        if not (going or answers) or gate["status"] != "connected":
             return "inactive", None
         if not gate["lent"]:
             return "not_lent", None

@@ -14,6 +14,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import handled, person_name
 from outreach_sdk.errors import InvalidInput, NotFound, TaskChanged, TaskTaken, TransitionRefused
+from outreach_sdk.storage.holds import sound
 from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import move_step
 
@@ -208,8 +209,8 @@ def edit(
 
 
 def send_now(engine: Engine, journey_id: int, step_id: int, *, user_id: int) -> None:
-    """Let a manual e-mail go, ahead of everything automatic: the same outbox, fence and thread. TaskTaken if somebody
-    else was first."""
+    """Let a manual e-mail go, ahead of everything automatic: the same outbox, fence and thread. Where its sequence is
+    broken it waits for the repair. TaskTaken if somebody else was first."""
     store, now = engine.store, engine.now()
 
     def work() -> None:
@@ -249,7 +250,7 @@ def send_now(engine: Engine, journey_id: int, step_id: int, *, user_id: int) -> 
             journey["candidate_id"],
             engine.new_key(),
             journey["generation"],
-            now,
+            now if sound(store, journey_id) else None,
             int(Priority.PERSON),
             step["mailbox_id"] or journey["sequence_mailbox"],
             journey["email"] or "",

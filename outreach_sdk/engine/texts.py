@@ -10,6 +10,7 @@ from outreach_sdk.domain import template
 from outreach_sdk.domain.given import check_text
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.variants import live, stored_form
+from outreach_sdk.engine import soundness
 from outreach_sdk.engine.compose import snippets, with_snippets
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.lifecycle import live_steps
@@ -32,7 +33,29 @@ def checked_name(value: str) -> str:
 def keep_snippet(
     engine: Engine, workspace_id: int, user_id: int, name: str, text: str | None, *, shared: bool
 ) -> None:
-    """Keep it, in place of one's own of that name; None forgets it. NotFound where there is none to forget."""
+    """Keep it, in place of one's own of that name; None forgets it. Active sequences that lack it then are broken.
+    NotFound where there is none to forget."""
+    if text is not None:
+        _check_snippet(name, text)
+
+    def work() -> None:
+        _keep(engine, workspace_id, user_id, name, text, shared=shared)
+        soundness.check_callers(engine, workspace_id)
+
+    engine.store.run(work)
+
+
+def _check_snippet(name: str, text: str) -> None:
+    if not check_text("text", text).strip():
+        raise InvalidInput("text", text, "Write something, or give None to forget the snippet.")
+    template.parse(text, field=f"snippet {name}")
+    if template.calls(text):
+        raise InvalidInput("text", text, "A snippet may hold merge fields, but no snippet and no AI passage.")
+
+
+def _keep(
+    engine: Engine, workspace_id: int, user_id: int, name: str, text: str | None, *, shared: bool
+) -> None:
     store = engine.store
     if text is None:
         if not store.write(
@@ -43,11 +66,6 @@ def keep_snippet(
         ):
             raise NotFound(f"You have no snippet {name!r}.")
         return
-    if not check_text("text", text).strip():
-        raise InvalidInput("text", text, "Write something, or give None to forget the snippet.")
-    template.parse(text, field=f"snippet {name}")
-    if template.calls(text):
-        raise InvalidInput("text", text, "A snippet may hold merge fields, but no snippet and no AI passage.")
     store.write(
         "INSERT INTO snippets (workspace_id, owner_id, name, text, shared, updated_at) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (workspace_id, owner_id, name) DO UPDATE SET text = excluded.text, shared = excluded.shared, "

@@ -77,6 +77,7 @@ class Journey(Shown):
             self.id,
             row["sequence_id"],
         )
+        broken = self._session.store.value("SELECT broken FROM sequences WHERE id = ?", row["sequence_id"])
         for number, step in enumerate(rows, 1):
             step["step"] = number
             if step["id"] != row["next_step_id"]:
@@ -86,7 +87,9 @@ class Journey(Shown):
                 step["status"] = StepStatus.DUE
             elif row["held_due_at"] is not None:
                 step["due_at"] = row["held_due_at"]
-                step["status"] = StepStatus.PLANNED if row["passages_at"] is not None else StepStatus.REVIEW
+                step["status"] = (
+                    StepStatus.PLANNED if row["passages_at"] is not None or broken else StepStatus.REVIEW
+                )
         return frame(
             rows,
             step="int",

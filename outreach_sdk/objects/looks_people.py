@@ -82,6 +82,7 @@ def _to_come(session: Session, row: dict[str, Any]) -> list[Part]:
         row["sequence_id"],
         row["last_rank"],
     )
+    broken = session.store.value("SELECT broken FROM sequences WHERE id = ?", row["sequence_id"])
     out: list[Part] = []
     for step in steps:
         if step["status"] in ("sent", "done", "skipped"):
@@ -90,7 +91,9 @@ def _to_come(session: Session, row: dict[str, Any]) -> list[Part]:
         if step["id"] == row["next_step_id"] and step["status"] != "waiting":
             due = row["next_due_at"] or row["held_due_at"]
             note = "due" if row["next_due_at"] else note
-            if row["held_due_at"] and not row["passages_at"]:
+            if row["held_due_at"] and broken:
+                note = "waits until its sequence is repaired"
+            elif row["held_due_at"] and not row["passages_at"]:
                 note = "waits for your approval"
             elif row["held_due_at"]:
                 note = "its passages are being written"

@@ -18,7 +18,7 @@ from outreach_sdk.domain.sequence import (
 )
 from outreach_sdk.domain.variants import live, words_of
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, drafting, lifecycle, review
+from outreach_sdk.engine import compose, dispatch, drafting, lifecycle, review, soundness
 from outreach_sdk.engine.mailboxes import sender_repaired
 from outreach_sdk.errors import MissingField, NotFound
 from outreach_sdk.notebook.card import Card, Shown
@@ -154,7 +154,12 @@ class Sequence(
     def name(self, value: str) -> None:
         named = check_text("name", value).strip()
         self._row()
-        self._session.store.write("UPDATE sequences SET name = ? WHERE id = ?", named, self.id)
+        store = self._session.store
+
+        def work() -> None:
+            store.write("UPDATE sequences SET name = ? WHERE id = ?", named, self.id)
+
+        self._change(work)
 
     def set_mailbox(self, mailbox: Mailbox | str) -> None:
         """Send from this mailbox; what isn't `sending` yet follows."""
@@ -250,6 +255,8 @@ class Sequence(
             told = "This sequence isn't active: nobody is written to until you call activate()."
             lacks = drafting.lacking(self._session.engine, row)
             return f"{told} {lacks}" if lacks else told
+        if row["broken"]:
+            return soundness.sentence(self._session.store, row)
         gate = self._session.store.one("SELECT armed, disarmed_why, halted_at, halted_by FROM installation")
         if gate and gate["halted_at"] is not None:
             return f"All sending was halted by {gate['halted_by']}: nothing leaves until ws.resume()."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from outreach_sdk.domain.given import several
@@ -18,7 +18,7 @@ from outreach_sdk.domain.sequence import (
     describe_schedule,
     schedule_to_dict,
 )
-from outreach_sdk.engine import lifecycle, ordering
+from outreach_sdk.engine import lifecycle, ordering, soundness
 from outreach_sdk.engine.progress import plan_many
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
@@ -129,17 +129,33 @@ class StepWriting:
         row = self._row()
         live = self._live()
         store = self._session.store
-        store.insert(
-            "steps",
-            {
-                "workspace_id": row["workspace_id"],
-                "owner_id": row["owner_id"],
-                "sequence_id": self.id,
-                "rank": ordering.end_rank(store, self.id),
-                **columns_of(plan),
-            },
-        )
+
+        def work() -> None:
+            store.insert(
+                "steps",
+                {
+                    "workspace_id": row["workspace_id"],
+                    "owner_id": row["owner_id"],
+                    "sequence_id": self.id,
+                    "rank": ordering.end_rank(store, self.id),
+                    **columns_of(plan),
+                },
+            )
+
+        self._change(work)
         return Step(len(live) + 1, plan)
+
+    def _change(self, work: Callable[[], None]) -> None:
+        """`work` in a transaction that other changes of this sequence wait for. An active one that it breaks is held,
+        one that it repairs goes on."""
+        store = self._session.store
+
+        def whole() -> None:
+            store.one(f"SELECT id FROM sequences WHERE id = ?{store.for_update}", self.id)
+            work()
+            soundness.check(self._session.engine, self.id)
+
+        store.run(whole)
 
     def edit_step(self, n: int, **changes: Any) -> None:
         """Change subject, body, when, thread, manual, skip_after, cc, bcc, mailbox or alias of step `n` (from 1). It
@@ -181,7 +197,7 @@ class StepWriting:
             if asks or {"when", "manual", "mailbox"} & set(changes):
                 self._replan(step["id"])
 
-        self._session.store.run(work)
+        self._change(work)
 
     def move_step(self, n: int, to: int) -> None:
         """Move step `n` to place `to` (both from 1). Journeys that are past either place don't go back."""
@@ -195,7 +211,7 @@ class StepWriting:
             ordering.place(store, self.id, step["id"], to)
             self._replan(None)
 
-        store.run(work)
+        self._change(work)
 
     def remove_step(self, n: int) -> None:
         """Take step `n` (from 1) out; what was sent of it stays on record."""
@@ -205,7 +221,7 @@ class StepWriting:
             store.write("UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"])
             self._replan(step["id"])
 
-        store.run(work)
+        self._change(work)
 
     def _replan(self, step_id: int | None) -> None:
         """Let scheduled journeys (of one step, or all) look again at what comes next."""

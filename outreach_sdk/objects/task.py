@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.journey import StepStatus
 from outreach_sdk.domain.snippets import literal
-from outreach_sdk.engine import drafting, tasks
+from outreach_sdk.engine import drafting, soundness, tasks
 from outreach_sdk.errors import NotFound, TransitionRefused
 from outreach_sdk.notebook.card import Banner, Card, Mail, Note, Shown, Table
 from outreach_sdk.objects.carrying import carried
@@ -133,9 +133,14 @@ class Task(Shown):
 
     @property
     def problem(self) -> str | None:
-        """What keeps the e-mail from being rendered, or None."""
+        """What keeps the e-mail from leaving, sent now or not, or None."""
         self._mine()
-        return self._rendered().problem if self.kind == "email" else None
+        return self._problem(self._rendered()) if self.kind == "email" else None
+
+    def _problem(self, made: drafting.Draft) -> str | None:
+        store = self._session.store
+        row = store.one("SELECT * FROM sequences WHERE id = ? AND broken", self._row["sequence_id"])
+        return made.problem if row is None else soundness.sentence(store, row, "Its sequence")
 
     def _rendered(self) -> drafting.Draft:
         engine, store = self._session.engine, self._session.store
@@ -220,7 +225,7 @@ class Task(Shown):
             status,
             [
                 Note(" · ".join(x for x in (self.sequence, left) if x)),
-                Banner(made.problem if self.kind == "email" else None),
+                Banner(self._problem(made) if self.kind == "email" else None),
                 mail,
                 Note(f"It waits for you: {how}." if status == "waiting" else self.note),
             ],

@@ -30,6 +30,8 @@ class SequenceVariants:
 
         def _nth(self, n: int) -> dict[str, Any]: ...
 
+        def _change(self, work: Callable[[], None]) -> None: ...
+
         def _replan(self, step_id: int | None) -> None: ...
 
     def add_variant(self, n: int, subject: str | None = None, body: str | None = None) -> str:
@@ -99,7 +101,7 @@ class SequenceVariants:
         if step["kind"] != StepKind.EMAIL:
             raise InvalidInput("n", n, "Only an e-mail has variants.")
 
-        def work() -> str | None:
+        def work() -> None:
             # Two who change them at once: the second sees what the first made.
             row = store.one(f"SELECT * FROM steps WHERE id = ?{store.for_update}", step["id"]) or step
             new = stored_form(change(row, known(row["variants"])))
@@ -109,13 +111,12 @@ class SequenceVariants:
                 step["id"],
                 row["variants"],
             )
-            if done and "ai(" in new.replace(" ", ""):
+            if not done:
+                raise NotFound(f"Step {n} was removed or changed meanwhile.")
+            if "ai(" in new.replace(" ", ""):
                 self._replan(step["id"])
-            return new if done else None
 
-        found = store.run(work)
-        if found is None:
-            raise NotFound(f"Step {n} was removed or changed meanwhile.")
+        self._change(work)
 
 
 def _found(variants: Many, letter: str) -> Variant:

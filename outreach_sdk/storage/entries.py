@@ -12,7 +12,7 @@ __all__ = ["load_entries"]
 _WHOLE = (
     "SELECT o.*, j.status AS journey_status, j.generation AS current_generation, j.email AS current_email, "
     "j.provider_thread_id AS journey_thread, j.thread_mailbox_id, j.thread_subject, j.thread_refs, "
-    "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.review, s.name AS sequence_name, "
+    "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.broken, s.review, s.name AS sequence_name, "
     "t.rank, t.kind, t.manual, t.thread, t.subject AS step_subject, t.body AS step_body, t.variants AS step_variants, "
     "t.cc AS step_cc, t.bcc AS step_bcc, t.removed_at, t.alias, js.draft_subject, js.draft_body, js.approved_hash, "
     "c.first_name, c.last_name, c.company, c.title, c.linkedin, c.phone, c.fields, "

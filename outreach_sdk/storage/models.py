@@ -183,6 +183,9 @@ class Sequence(Owned):
     review = pw.BooleanField(
         default=False, constraints=[pw.SQL("DEFAULT FALSE")]
     )  # nothing leaves unapproved
+    broken = pw.BooleanField(
+        default=False, constraints=[pw.SQL("DEFAULT FALSE")]
+    )  # an active one that isn't complete any more (engine/soundness.py)
     created_at = UtcField()
     activated_at = UtcField(null=True)
 
@@ -218,7 +221,8 @@ class Step(Owned):
 class Journey(Owned):
     """`next_due_at` is set only while active with nothing in the outbox open for it.
     `lane` is the mailbox the next step leaves from; null for a task. `held_due_at` stands in for `next_due_at`
-    while the step waits for approval, or for its passages to be written (`passages_at`: when, or a lease)."""
+    while the step waits for approval, for its passages to be written (`passages_at`: when, or a lease), or for its
+    sequence to be repaired."""
 
     sequence = pw.BigIntegerField(column_name="sequence_id")
     candidate = pw.BigIntegerField(column_name="candidate_id")

@@ -49,7 +49,7 @@ def test_all_at_once_is_as_each_alone(house: House) -> None:
         "gone": SpecificTime(now - dt.timedelta(days=3)),
         "set": SpecificTime(now + dt.timedelta(days=3)),
     }.items():
-        for kind in ("plain", "windowed", "reviewed", "written", "by hand", "ended"):
+        for kind in ("plain", "windowed", "reviewed", "written", "by hand", "broken", "emptied", "ended"):
             seq = Sequence.create(f"{name}, {kind}", mailbox=box, timezone="Europe/Berlin")
             seq.add_email("Hello {{ first_name }}", "Hi")
             seq.enroll(house.people(5, start=5 * seq.id))
@@ -65,6 +65,11 @@ def test_all_at_once_is_as_each_alone(house: House) -> None:
                 seq.add_phone("Call", when=when, skip_after=dt.timedelta(days=1))
             elif kind != "ended":
                 seq.add_email(body="Again", when=when)
+            if kind == "broken":
+                seq.name = ""
+            elif kind == "emptied":
+                seq.remove_step(2)
+                seq.remove_step(1)
     store = house.engine.store
     for number, tz in enumerate(ZONES):
         store.write("UPDATE candidates SET timezone = ? WHERE id % 5 = ?", tz, number)
@@ -109,8 +114,17 @@ def test_planning_three_hundred_again_asks_no_more_than_planning_two(house: Hous
             change()
             spent[name] = store.statements - before
         assert set(seq.candidates()["status"]) == {"active"}
+        seq.add_email("The last", "Hi")
+        live = "SELECT id FROM steps WHERE removed_at IS NULL AND sequence_id = ? ORDER BY rank"
+        first, last = (row["id"] for row in store.rows(live, seq.id))
+        store.write(
+            "UPDATE journeys SET last_rank = (SELECT rank FROM steps WHERE id = ?), next_step_id = ? WHERE sequence_id = ?",
+            first,
+            last,
+            seq.id,
+        )
         before = store.statements
-        seq.remove_step(1)
+        seq.remove_step(2)
         spent["end"] = store.statements - before
         assert set(seq.candidates()["status"]) == {"completed"}
         counts.append(spent)
