@@ -148,7 +148,7 @@ _STEP: dict[StepStatus, frozenset[StepStatus]] = {
     _S.PLANNED: frozenset({_S.DUE, _S.SENDING, _S.WAITING, _S.SKIPPED, _S.CANCELLED}),
     _S.REVIEW: frozenset(),
     _S.DUE: frozenset({_S.PLANNED, _S.SENDING, _S.WAITING, _S.SKIPPED, _S.FAILED, _S.CANCELLED}),
-    _S.WAITING: frozenset({_S.DUE, _S.SENDING, _S.DONE, _S.SKIPPED, _S.CANCELLED}),
+    _S.WAITING: frozenset({_S.PLANNED, _S.DUE, _S.SENDING, _S.DONE, _S.SKIPPED, _S.CANCELLED}),
     _S.SENDING: frozenset({_S.DUE, _S.SENT, _S.UNKNOWN, _S.FAILED, _S.NEEDS_PERSON, _S.CANCELLED}),
     _S.UNKNOWN: frozenset({_S.DUE, _S.SENDING, _S.SENT, _S.FAILED, _S.NEEDS_PERSON, _S.CANCELLED}),
     _S.NEEDS_PERSON: frozenset({_S.DUE, _S.SENT, _S.FAILED, _S.SKIPPED, _S.CANCELLED}),

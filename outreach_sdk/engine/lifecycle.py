@@ -407,13 +407,15 @@ def cancel(engine: Engine, journey_id: int, reason: CancelReason = CancelReason.
 
 
 def resolve(engine: Engine, journey_id: int, step_id: int, *, sent: bool) -> None:
-    """A person settles a send nobody could: True records it as sent; False permits one new attempt."""
+    """A person settles a send nobody could: True records it as sent; False permits one new attempt, unless its step was
+    taken out meanwhile."""
     store, now = engine.store, engine.now()
 
     def work() -> None:
         entry = store.one(
-            "SELECT o.*, t.rank FROM outbox o JOIN steps t ON t.id = o.step_id WHERE o.journey_id = ? AND "
-            "o.step_id = ? ORDER BY o.attempt DESC LIMIT 1",
+            "SELECT o.*, COALESCE(x.rank, t.rank) AS rank, t.removed_at FROM outbox o JOIN steps t ON t.id = o.step_id "
+            "LEFT JOIN journey_steps x ON x.journey_id = o.journey_id AND x.step_id = o.step_id WHERE o.journey_id = ? "
+            "AND o.step_id = ? ORDER BY o.attempt DESC LIMIT 1",
             journey_id,
             step_id,
         )
@@ -423,11 +425,12 @@ def resolve(engine: Engine, journey_id: int, step_id: int, *, sent: bool) -> Non
         to = OutboxState.SENT if sent else OutboxState.FAILED
         at = entry["sending_at"]
         move_outbox(store, entry["id"], entry["generation"], to, **({"sent_at": at} if sent else {}))
-        if not sent:
+        status = StepStatus.SENT if sent else StepStatus.DUE
+        if not sent and entry["removed_at"] is not None:
+            status = StepStatus.CANCELLED
+        elif not sent:
             open_attempt(store, entry["id"], engine.new_key())
-        move_step(
-            store, journey_id, step_id, StepStatus.SENT if sent else StepStatus.DUE, at if sent else now
-        )
+        move_step(store, journey_id, step_id, status, at if sent else now)
         if row["status"] == JourneyStatus.PAUSED and row["reason"] == PauseReason.UNKNOWN_SEND:
             if row["active"]:
                 move_journey(store, journey_id, JourneyStatus.ACTIVE, None, now)

@@ -21,6 +21,7 @@ from outreach_sdk.storage.transitions import events, move_journey, move_journeys
 
 __all__ = [
     "NEVER",
+    "NEXT_STEP",
     "PASSED",
     "handled",
     "has_prompts",
@@ -37,7 +38,7 @@ NEVER = -1e300
 """`last_rank` of a journey that has handled no step."""
 
 
-_NEXT_STEP = (
+NEXT_STEP = (
     "(SELECT f.id FROM steps f WHERE f.sequence_id = j.sequence_id AND f.removed_at IS NULL AND f.rank > j.last_rank "
     "AND NOT EXISTS (SELECT 1 FROM journey_steps h WHERE h.journey_id = j.id AND h.step_id = f.id "
     "AND h.status IN ('sent', 'done', 'skipped')) ORDER BY f.rank LIMIT 1)"
@@ -48,7 +49,7 @@ moved before the last handled one doesn't run; one moved behind it after it ran 
 
 def next_step(store: Store, journey_id: int) -> int | None:
     """The step that a journey comes to next."""
-    found = store.value(f"SELECT {_NEXT_STEP} FROM journeys j WHERE j.id = ?", journey_id)
+    found = store.value(f"SELECT {NEXT_STEP} FROM journeys j WHERE j.id = ?", journey_id)
     return None if found is None else int(found)
 
 
@@ -74,6 +75,7 @@ _UNSETTLED = ", ".join(f"'{state}'" for state in (*OPEN_OUTBOX, OutboxState.NEED
 _STEP = ("id", "kind", "manual", "schedule", "mailbox_id", "subject", "body", "variants")
 _PLAN = (
     "SELECT j.id, j.workspace_id, j.owner_id, j.sequence_id, j.candidate_id, j.status, j.generation, j.last_rank, "
+    "j.next_step_id, j.next_due_at, j.held_due_at, "
     "j.anchor_at, s.timezone AS sequence_zone, s.mailbox_id AS sequence_mailbox, c.timezone AS candidate_zone, "
     "s.sending_window AS sequence_window, s.review, s.broken, w.settings, "
     "NOT EXISTS (SELECT 1 FROM steps e WHERE e.sequence_id = j.sequence_id AND e.removed_at IS NULL) AS stepless, "
@@ -83,7 +85,7 @@ _PLAN = (
     f"{', '.join(f'n.{name} AS step_{name}' for name in _STEP)}, "
     "x.id AS task_id, x.status AS task_status, x.skip_left_us "
     "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN candidates c ON c.id = j.candidate_id "
-    f"JOIN workspace w ON w.id = j.workspace_id LEFT JOIN steps n ON n.id = {_NEXT_STEP} "
+    f"JOIN workspace w ON w.id = j.workspace_id LEFT JOIN steps n ON n.id = {NEXT_STEP} "
     "LEFT JOIN journey_steps x ON x.journey_id = j.id AND x.step_id = n.id"
 )
 """All that decides what a journey does next, in one row."""
@@ -129,8 +131,9 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3
     _hold(store, [row])
 
 
-def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime) -> None:
-    """`plan_next` for each of them, in a few statements for every five hundred. In a transaction."""
+def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime, *, keep: bool = False) -> None:
+    """`plan_next` for each of them, in a few statements for every five hundred. With `keep` those that go on with the
+    step that is scheduled keep its time. In a transaction."""
     overdue: list[dict[str, Any]] = []
     for start in range(0, len(journeys), 500):
         ids = journeys[start : start + 500]
@@ -146,7 +149,7 @@ def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime) -> None:
                 continue
             if row["task_id"] is not None and _resume_task(store, row, now):
                 continue
-            due = _due(row, now)
+            due = (_known_due(row) if keep else None) or _due(row, now)
             if due is None:
                 overdue.append(row)
                 continue
@@ -226,6 +229,12 @@ def _due(row: dict[str, Any], now: dt.datetime) -> dt.datetime | None:
         return due
     tz = first_zone(row["candidate_zone"], row["sequence_zone"])
     return rules.due(schedule, due, tz, share(row["id"], row["step_id"]))
+
+
+def _known_due(row: dict[str, Any]) -> dt.datetime | None:
+    """When the next step is scheduled already."""
+    known: dt.datetime | None = row["next_due_at"] or row["held_due_at"]
+    return known if row["next_step_id"] == row["step_id"] else None
 
 
 @functools.lru_cache(maxsize=512)

@@ -44,10 +44,12 @@ def release(
     reschedule_it: bool = True,
 ) -> bool:
     """Put the entry back as `planned`: not sent, and to be sent by a later claim if its journey goes on; `after`
-    some time or when `due`, else by its step's own timing."""
+    some time or when `due`, else by its step's own timing. That of a step which was taken out is closed instead."""
     store, now = engine.store, engine.now()
 
     def work() -> bool:
+        if store.value("SELECT 1 FROM steps WHERE id = ? AND removed_at IS NOT NULL", entry["step_id"]):
+            return _close(engine, entry, plan=reschedule_it)
         if entry["state"] == OutboxState.SENDING:
             move_outbox(store, entry["id"], entry["generation"], OutboxState.DRAFTED)
         moved = move_outbox(
@@ -67,8 +69,9 @@ def release(
                     if entry["answers_id"] is None and not sound(store, entry["journey_id"]):
                         return moved
                     store.write(
-                        "UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'planned' AND (answers_id IS NOT "
-                        "NULL OR EXISTS (SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active'))",
+                        f"UPDATE outbox SET lease_until = ?, mailbox_id = {_SENDER} WHERE id = ? AND state = 'planned' "
+                        "AND (answers_id IS NOT NULL OR EXISTS "
+                        "(SELECT 1 FROM journeys j WHERE j.id = outbox.journey_id AND j.status = 'active'))",
                         due or now + after,
                         entry["id"],
                     )
@@ -82,6 +85,41 @@ def release(
 
     entry["state"] = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
     return store.run(work)
+
+
+_SENDER = (
+    "CASE WHEN answers_id IS NULL THEN COALESCE((SELECT COALESCE(t.mailbox_id, s.mailbox_id) FROM steps t JOIN sequences s "
+    "ON s.id = t.sequence_id WHERE t.id = outbox.step_id), mailbox_id) ELSE mailbox_id END"
+)
+"""SQL: the mailbox that an entry leaves from as its step and sequence are now."""
+
+
+def _close(engine: Engine, entry: dict[str, Any], *, plan: bool) -> bool:
+    """An entry of a step that was taken out never leaves: its journey goes on with the next."""
+    if entry["state"] == OutboxState.SENDING:
+        move_outbox(engine.store, entry["id"], entry["generation"], OutboxState.DRAFTED)
+    closed = move_outbox(
+        engine.store,
+        entry["id"],
+        entry["generation"],
+        OutboxState.CANCELLED,
+        lease_until=None,
+        claimed_at=None,
+        ahead=False,
+        provider_draft_id=None,
+    )
+    if closed:
+        move_step(
+            engine.store,
+            entry["journey_id"],
+            entry["step_id"],
+            StepStatus.CANCELLED,
+            engine.now(),
+            skip_at=None,
+        )
+        if plan:
+            plan_next(engine.store, entry["journey_id"], engine.now())
+    return closed
 
 
 def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> str:

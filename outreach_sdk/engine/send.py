@@ -69,6 +69,7 @@ def _stale(entry: dict[str, Any]) -> bool:
         or entry["current_generation"] != entry["journey_generation"]
         or not entry["sequence_active"]
         or entry["removed_at"] is not None
+        or (entry["manual"] and entry["priority"] != Priority.PERSON)
     )
 
 
@@ -79,10 +80,15 @@ def unapproved(entry: dict[str, Any], review: bool, approved_hash: str | None) -
     return approved_hash is None or approved_hash != entry["review_hash"]
 
 
-def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
-    """It may not leave now: take its draft away and give the entry back."""
+def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport, verdict: str = "") -> str:
+    """It may not leave now: take its draft away and give the entry back. Where its step or its sender is another one by
+    now, what comes next is planned afresh."""
     _clear_drafts(entry, transport)
-    release(engine, entry, after=dt.timedelta(seconds=5) if not _stale(entry) else dt.timedelta(0))
+    person = (
+        entry["priority"] == Priority.PERSON
+    )  # which waits for no plan: not at once, lest it come again and again
+    afresh = verdict == "changed" or _stale(entry)
+    release(engine, entry, after=dt.timedelta(seconds=5) if person or not afresh else dt.timedelta(0))
     return "released"
 
 
@@ -213,7 +219,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         if entry["answers_id"] is not None and verdict in _NEVER:
             _clear_drafts(entry, transport)
             return refused(engine, entry, _NEVER[verdict])
-        return _let_go(engine, entry, transport)
+        return _let_go(engine, entry, transport, verdict)
     _on_record(entry)
     failpoints.hit("after_sending")
     engine.store.idle()
@@ -259,16 +265,19 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
             "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, s.broken, m.status, "
             "m.last_call_at, m.next_slot_at, m.spacing_us, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
             f"m.created_at AS connected_at, m.wait_until, {lent_to('m', 'j.owner_id')} AS lent, "
+            "t.removed_at, t.manual, COALESCE(t.mailbox_id, s.mailbox_id) AS sender, "
             "w.settings, s.sending_window, s.review, (SELECT x.approved_hash FROM journey_steps x WHERE x.journey_id = j.id "
             "AND x.step_id = ?) AS approved_hash, EXISTS (SELECT 1 FROM suppressions x WHERE x.workspace_id = j.workspace_id "
             "AND ((x.kind = 'address' AND x.value = ?) OR (x.kind = 'domain' AND x.value = ?))) AS suppressed "
             "FROM journeys j JOIN sequences s ON s.id = j.sequence_id JOIN mailboxes m ON m.id = ? "
+            "LEFT JOIN steps t ON t.id = ? "
             "JOIN candidates c ON c.id = j.candidate_id JOIN workspace w ON w.id = j.workspace_id "
             f"CROSS JOIN installation i WHERE j.id = ?{' FOR UPDATE OF j, m, c' if store.for_update else ''}",
             entry["step_id"],
             lowered,
             lowered.rpartition("@")[2],
             entry["mailbox_id"],
+            entry["step_id"],
             entry["journey_id"],
         )
         answers = entry["answers_id"] is not None  # a person's own words: whatever became of the journey
@@ -281,6 +290,8 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         going = gate["active"] and not gate["broken"]
         if not (going or answers) or gate["status"] != "connected":
             return "inactive", None
+        if not answers and _changed(entry, gate):
+            return "changed", None
         if not gate["lent"]:
             return "not_lent", None
         if gate["suppressed"]:
@@ -329,6 +340,14 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
                 store, entry["journey_id"], JourneyStatus.CANCELLED, CancelReason.SUPPRESSED, engine.now()
             )
     return result
+
+
+def _changed(entry: dict[str, Any], gate: dict[str, Any]) -> bool:
+    """Whether its step was taken out, waits for a person, or has another sender since it was claimed."""
+    if gate["removed_at"] is not None or (gate["manual"] and entry["priority"] != Priority.PERSON):
+        return True
+    # Of what was `sending` before, the draft that stands is the only one there will be.
+    return entry["sending_at"] is None and gate["sender"] not in (None, entry["mailbox_id"])
 
 
 def _slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> None:
@@ -390,7 +409,14 @@ def accepted(
         if entry["answers_id"] is None:
             known = _thread(entry, sent)
             handled(
-                store, entry["journey_id"], entry["rank"], at, now, plan=trouble is None, detail=None, **known
+                store,
+                entry["journey_id"],
+                entry["came_rank"],
+                at,
+                now,
+                plan=trouble is None,
+                detail=None,
+                **known,
             )
             if trouble is not None:
                 why = f"its e-mail left, but what follows can't be planned: {str(trouble).rstrip('.')}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from outreach_sdk.domain import template
 from outreach_sdk.domain.given import check_line, check_text
-from outreach_sdk.domain.journey import JourneyStatus, StepStatus
+from outreach_sdk.domain.journey import JourneyStatus, OutboxState, StepStatus
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.engine import apart
 from outreach_sdk.engine.context import Engine
@@ -59,7 +59,7 @@ def _open(engine: Engine, row: dict[str, Any]) -> bool:
         "INSERT INTO journey_steps (workspace_id, owner_id, journey_id, step_id, candidate_id, kind, rank, status, "
         "due_at, skip_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (journey_id, step_id) DO UPDATE SET "
         "status = excluded.status, due_at = excluded.due_at, skip_at = excluded.skip_at, skip_left_us = NULL "
-        "WHERE journey_steps.status = 'planned'",
+        "WHERE journey_steps.status IN ('planned', 'due', 'failed')",
         journey["workspace_id"],
         journey["owner_id"],
         journey["id"],
@@ -141,7 +141,8 @@ def finish(
 def _taken(store: Store, journey_id: int, step_id: int) -> TaskTaken | NotFound:
     """Who was first, and what they did."""
     row = store.one(
-        "SELECT x.status, x.handled_at, u.name AS who FROM journey_steps x LEFT JOIN users u ON u.id = x.acted_by "
+        "SELECT x.status, x.handled_at, t.removed_at, u.name AS who FROM journey_steps x LEFT JOIN steps t "
+        "ON t.id = x.step_id LEFT JOIN users u ON u.id = x.acted_by "
         "WHERE x.journey_id = ? AND x.step_id = ?",
         journey_id,
         step_id,
@@ -151,7 +152,9 @@ def _taken(store: Store, journey_id: int, step_id: int) -> TaskTaken | NotFound:
     did = _DID.get(row["status"], "sent it")
     at = f" at {row['handled_at']:%H:%M} UTC" if row["handled_at"] is not None else ""
     if row["status"] == StepStatus.CANCELLED:
-        why = "its journey was cancelled"
+        why = "its step was taken out" if row["removed_at"] else "its journey was cancelled"
+    elif row["status"] == StepStatus.PLANNED:
+        why = "its e-mail leaves by itself now"
     elif row["who"]:
         why = f"{row['who']} {did}{at}"
     elif row["status"] == StepStatus.SKIPPED:
@@ -235,26 +238,56 @@ def send_now(engine: Engine, journey_id: int, step_id: int, *, user_id: int) -> 
             journey_id,
             step_id,
         )
-        if not waiting or not move_step(
-            store, journey_id, step_id, StepStatus.DUE, now, skip_at=None, acted_by=user_id
+        if (
+            not waiting
+            or step["removed_at"] is not None
+            or not move_step(store, journey_id, step_id, StepStatus.DUE, now, skip_at=None, acted_by=user_id)
         ):
             raise _taken(store, journey_id, step_id)
-        store.write(
-            "INSERT INTO outbox (workspace_id, owner_id, journey_id, step_id, candidate_id, attempt, send_key, state, "
-            "generation, journey_generation, lease_until, priority, mailbox_id, recipient, cc, bcc, tries, looks, "
-            "due_at) VALUES (?, ?, ?, ?, ?, 1, ?, 'planned', 0, ?, ?, ?, ?, ?, '[]', '[]', 0, 0, ?)",
-            journey["workspace_id"],
-            journey["owner_id"],
-            journey_id,
-            step_id,
-            journey["candidate_id"],
-            engine.new_key(),
-            journey["generation"],
-            now if sound(store, journey_id) else None,
-            int(Priority.PERSON),
-            step["mailbox_id"] or journey["sequence_mailbox"],
-            journey["email"] or "",
-            now,
-        )
+        _open_entry(engine, journey, step)
 
     store.run(work)
+
+
+def _open_entry(engine: Engine, journey: dict[str, Any], step: dict[str, Any]) -> None:
+    """The attempt that a Send now makes, in the place of one that was planned while the step was automatic."""
+    store, now = engine.store, engine.now()
+    last = store.one(
+        "SELECT id, attempt, state FROM outbox WHERE journey_id = ? AND step_id = ? ORDER BY attempt DESC LIMIT 1",
+        journey["id"],
+        step["id"],
+    )
+    entry = {
+        "journey_generation": journey["generation"],
+        "lease_until": now if sound(store, journey["id"]) else None,
+        "priority": int(Priority.PERSON),
+        "mailbox_id": step["mailbox_id"] or journey["sequence_mailbox"],
+        "recipient": journey["email"] or "",
+        "due_at": now,
+    }
+    if last is not None and last["state"] == OutboxState.PLANNED:
+        store.write(
+            f"UPDATE outbox SET {', '.join(f'{name} = ?' for name in entry)} WHERE id = ?",
+            *entry.values(),
+            last["id"],
+        )
+        return
+    store.insert(
+        "outbox",
+        {
+            "workspace_id": journey["workspace_id"],
+            "owner_id": journey["owner_id"],
+            "journey_id": journey["id"],
+            "step_id": step["id"],
+            "candidate_id": journey["candidate_id"],
+            "attempt": 1 if last is None else last["attempt"] + 1,
+            "send_key": engine.new_key(),
+            "state": OutboxState.PLANNED,
+            "generation": 0,
+            "cc": "[]",
+            "bcc": "[]",
+            "tries": 0,
+            "looks": 0,
+            **entry,
+        },
+    )

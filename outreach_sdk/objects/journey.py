@@ -65,18 +65,7 @@ class Journey(Shown):
         that was; null where it was edited by hand), attempt, error, provider_message_id, provider_thread_id,
         rfc_message_id. One row a step; of several attempts the last."""
         row = self._row()
-        rows = self._session.store.rows(
-            "SELECT s.id, s.kind, COALESCE(x.status, 'planned') AS status, x.due_at, x.handled_at, x.skip_at, "
-            "o.sent_at, o.subject, o.body_html, o.variant, o.attempt, o.error, o.provider_message_id, o.provider_thread_id, "
-            "o.rfc_message_id FROM steps s LEFT JOIN journey_steps x ON x.step_id = s.id AND x.journey_id = ? "
-            "LEFT JOIN outbox o ON o.step_id = s.id AND o.journey_id = ? AND o.attempt = (SELECT MAX(a.attempt) "
-            "FROM outbox a WHERE a.step_id = s.id AND a.journey_id = ?) WHERE s.sequence_id = ? "
-            "AND (s.removed_at IS NULL OR x.id IS NOT NULL) ORDER BY s.rank",
-            self.id,
-            self.id,
-            self.id,
-            row["sequence_id"],
-        )
+        rows = self._steps(row)
         broken = self._session.store.value("SELECT broken FROM sequences WHERE id = ?", row["sequence_id"])
         for number, step in enumerate(rows, 1):
             step["step"] = number
@@ -106,6 +95,21 @@ class Journey(Shown):
             provider_message_id="str",
             provider_thread_id="str",
             rfc_message_id="str",
+        )
+
+    def _steps(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Its sequence's steps in order, those taken out only where this journey was at them."""
+        return self._session.store.rows(
+            "SELECT s.id, s.kind, COALESCE(x.status, 'planned') AS status, x.due_at, x.handled_at, x.skip_at, "
+            "o.sent_at, o.subject, o.body_html, o.variant, o.attempt, o.error, o.provider_message_id, o.provider_thread_id, "
+            "o.rfc_message_id FROM steps s LEFT JOIN journey_steps x ON x.step_id = s.id AND x.journey_id = ? "
+            "LEFT JOIN outbox o ON o.step_id = s.id AND o.journey_id = ? AND o.attempt = (SELECT MAX(a.attempt) "
+            "FROM outbox a WHERE a.step_id = s.id AND a.journey_id = ?) WHERE s.sequence_id = ? "
+            "AND (s.removed_at IS NULL OR x.status <> 'planned') ORDER BY s.rank",
+            self.id,
+            self.id,
+            self.id,
+            row["sequence_id"],
         )
 
     @property
@@ -164,12 +168,12 @@ class Journey(Shown):
         lifecycle.resume(self._session.engine, self.id)
 
     def resolve(self, step: int, *, sent: bool) -> None:
-        """Settle a send that nobody can account for (step counts from 1). False permits one new attempt."""
-        row = self._row()
-        ids = lifecycle.live_steps(self._session.store, row["sequence_id"])
-        if not 1 <= step <= len(ids):
-            raise InvalidInput("step", step, f"The sequence has steps 1 to {len(ids)}.")
-        lifecycle.resolve(self._session.engine, self.id, ids[step - 1]["id"], sent=sent)
+        """Settle a send that nobody can account for (step as `steps` counts it). False permits one new attempt, unless
+        the step was taken out meanwhile."""
+        ids = [row["id"] for row in self._steps(self._row())]
+        if not isinstance(step, int) or not 1 <= step <= len(ids):
+            raise InvalidInput("step", step, f"journey.steps has steps 1 to {len(ids)}.")
+        lifecycle.resolve(self._session.engine, self.id, ids[step - 1], sent=sent)
 
     def use_email(self, address: str) -> None:
         """Write to this address of the candidate's from now on (it becomes theirs if it is new). A journey that was

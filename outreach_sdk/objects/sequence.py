@@ -12,14 +12,14 @@ from outreach_sdk.domain.given import FURTHEST, check_text
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.schedule import next_due
 from outreach_sdk.domain.sequence import (
+    StepPlan,
     describe_schedule,
     first_zone,
     zone,
 )
 from outreach_sdk.domain.variants import live, words_of
-from outreach_sdk.domain.windows import SendingRules, SendingWindow, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, drafting, lifecycle, review, soundness
-from outreach_sdk.engine.mailboxes import sender_repaired
+from outreach_sdk.domain.windows import SendingRules, SendingWindow, is_set_time, sending_rules, share
+from outreach_sdk.engine import compose, dispatch, drafting, lifecycle, review, revising, soundness
 from outreach_sdk.errors import MissingField, NotFound
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
@@ -165,16 +165,13 @@ class Sequence(
         """Send from this mailbox; what isn't `sending` yet follows."""
         self._row()
         box = mailbox_id(self._session, mailbox)
-        with self._session.store.tx():
-            self._session.store.write("UPDATE sequences SET mailbox_id = ? WHERE id = ?", box, self.id)
-            self._session.store.write(
-                "UPDATE journeys SET lane = ? WHERE sequence_id = ? AND lane IS NOT NULL AND next_step_id IN "
-                "(SELECT id FROM steps WHERE sequence_id = ? AND mailbox_id IS NULL)",
-                box,
-                self.id,
-                self.id,
-            )
-            sender_repaired(self._session.engine, self.id)
+        store = self._session.store
+
+        def work() -> None:
+            store.write("UPDATE sequences SET mailbox_id = ? WHERE id = ?", box, self.id)
+            revising.sender_changed(self._session.engine, self.id)
+
+        self._change(work)
 
     @property
     def window(self) -> SendingWindow | None:
@@ -190,9 +187,10 @@ class Sequence(
 
         def work() -> None:
             store.write("UPDATE sequences SET sending_window = ? WHERE id = ?", stored, self.id)
-            self._replan(None)
+            steps = [s["id"] for s in self._live() if _has_no_time(lifecycle.step_plan(s))]
+            revising.window_changed(self._session.engine, self.id, steps)
 
-        store.run(work)
+        self._change(work)
 
     @property
     def prefer(self) -> str | None:
@@ -397,3 +395,8 @@ class Sequence(
 
     def _card(self) -> Card:
         return looks.sequence_card(self._session, self._row(), self.notice)
+
+
+def _has_no_time(plan: StepPlan) -> bool:
+    """Whether a window says when it leaves."""
+    return plan.automatic and not is_set_time(plan.schedule)

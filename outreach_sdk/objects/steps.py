@@ -18,8 +18,7 @@ from outreach_sdk.domain.sequence import (
     describe_schedule,
     schedule_to_dict,
 )
-from outreach_sdk.engine import lifecycle, ordering, soundness
-from outreach_sdk.engine.progress import plan_many
+from outreach_sdk.engine import lifecycle, ordering, revising, soundness
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.session import Session
@@ -159,8 +158,9 @@ class StepWriting:
 
     def edit_step(self, n: int, **changes: Any) -> None:
         """Change subject, body, when, thread, manual, skip_after, cc, bcc, mailbox or alias of step `n` (from 1). It
-        reaches whatever isn't `sending` yet. `mailbox=None`: the sequence's; without a new `alias` a changed mailbox
-        sends as itself."""
+        reaches whatever isn't `sending` yet, open tasks too: their timer counts from when they opened, and
+        `manual=False` lets the e-mail leave by itself. `manual=True` waits 3 days unless `skip_after` says otherwise.
+        `mailbox=None`: the sequence's; without a new `alias` a changed mailbox sends as itself."""
         step = self._nth(n)
         plan = lifecycle.step_plan(step)
         known = {"subject", "body", "when", "thread", "manual", "skip_after", "cc", "bcc", "mailbox", "alias"}
@@ -170,14 +170,17 @@ class StepWriting:
         if "mailbox" in changes:
             box = None if changes["mailbox"] is None else mailbox_id(self._session, changes["mailbox"])
             alias = changes.get("alias")
+        manual, skip_after = changes.get("manual", plan.manual), plan.skip_after
+        if "skip_after" in changes or (manual and not plan.manual):
+            skip_after = seconds_of(changes.get("skip_after"))
         merged = StepPlan(
             plan.kind,
             changes.get("when", plan.schedule),
             changes.get("subject", plan.subject),
             changes.get("body", plan.body),
             changes.get("thread", plan.thread),
-            changes.get("manual", plan.manual),
-            seconds_of(changes["skip_after"]) if "skip_after" in changes else plan.skip_after,
+            manual,
+            skip_after if manual or plan.kind is not StepKind.EMAIL else None,
             several("cc", changes.get("cc", plan.cc)),
             several("bcc", changes.get("bcc", plan.bcc)),
             box,
@@ -194,10 +197,23 @@ class StepWriting:
                 *columns.values(),
                 step["id"],
             )
-            if asks or {"when", "manual", "mailbox"} & set(changes):
-                self._replan(step["id"])
+            self._reach(step["id"], plan, merged, changes, asks=asks)
 
         self._change(work)
+
+    def _reach(
+        self, step_id: int, old: StepPlan, new: StepPlan, changes: dict[str, Any], *, asks: bool
+    ) -> None:
+        """Let what was edited reach the journeys that are at this step."""
+        engine = self._session.engine
+        if old.manual and not new.manual:
+            revising.by_itself(engine, self.id, step_id)
+        elif old.skip_after != new.skip_after:
+            revising.timer_changed(engine, self.id, step_id, old=old.skip_after, new=new.skip_after)
+        if asks or old.manual != new.manual or "when" in changes:
+            revising.replan(engine, self.id, step_id, keep="when" not in changes)
+        if "mailbox" in changes:
+            revising.sender_changed(engine, self.id)
 
     def move_step(self, n: int, to: int) -> None:
         """Move step `n` to place `to` (both from 1). Journeys that are past either place don't go back."""
@@ -209,32 +225,20 @@ class StepWriting:
 
         def work() -> None:
             ordering.place(store, self.id, step["id"], to)
-            self._replan(None)
+            revising.moved(self._session.engine, self.id, step["id"])
 
         self._change(work)
 
     def remove_step(self, n: int) -> None:
-        """Take step `n` (from 1) out; what was sent of it stays on record."""
+        """Take step `n` (from 1) out; what was sent of it stays on record. Its tasks close, what isn't `sending` yet of it
+        never leaves, and journeys that were at it go on with the next."""
         step, store = self._nth(n), self._session.store
 
         def work() -> None:
             store.write("UPDATE steps SET removed_at = ? WHERE id = ?", self._session.now(), step["id"])
-            self._replan(step["id"])
+            revising.removed(self._session.engine, self.id, step["id"])
 
         self._change(work)
-
-    def _replan(self, step_id: int | None) -> None:
-        """Let scheduled journeys (of one step, or all) look again at what comes next."""
-        where = (
-            "sequence_id = ? AND status = 'active' AND (next_due_at IS NOT NULL OR held_due_at IS NOT NULL)"
-        )
-        params: tuple[Any, ...] = (self.id,)
-        if step_id is not None:
-            where, params = f"{where} AND next_step_id = ?", (self.id, step_id)
-        store, now = self._session.store, self._session.now()
-        with store.tx():
-            found = store.rows(f"SELECT id FROM journeys WHERE {where} ORDER BY id", *params)
-            plan_many(store, [row["id"] for row in found], now)
 
     def _live(self) -> Rows:
         self._row()

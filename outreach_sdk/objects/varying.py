@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.sequence import StepKind, StepPlan, check_step
 from outreach_sdk.domain.variants import FIRST, Variant, known, live, next_letter, stored_form
+from outreach_sdk.engine import revising
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
@@ -31,8 +32,6 @@ class SequenceVariants:
         def _nth(self, n: int) -> dict[str, Any]: ...
 
         def _change(self, work: Callable[[], None]) -> None: ...
-
-        def _replan(self, step_id: int | None) -> None: ...
 
     def add_variant(self, n: int, subject: str | None = None, body: str | None = None) -> str:
         """Try another text for e-mail step `n` (from 1) beside the step itself, which is A; its letter. None: A's own.
@@ -114,7 +113,7 @@ class SequenceVariants:
             if not done:
                 raise NotFound(f"Step {n} was removed or changed meanwhile.")
             if "ai(" in new.replace(" ", ""):
-                self._replan(step["id"])
+                revising.replan(self._session.engine, self.id, step["id"], keep=True)
 
         self._change(work)
 

@@ -24,8 +24,11 @@ from outreach_sdk.storage import notes
 from outreach_sdk.storage.store import Store, in_marks
 
 __all__ = [
+    "cancel_planned",
     "event",
     "events",
+    "give_back",
+    "leave_tasks",
     "move_journey",
     "move_journeys",
     "move_outbox",
@@ -158,7 +161,8 @@ def reopen_journey(
     )
     for row in moved:
         store.write(
-            "UPDATE journey_steps SET status = 'planned' WHERE journey_id = ? AND status = 'cancelled'",
+            "UPDATE journey_steps SET status = 'planned' WHERE journey_id = ? AND status = 'cancelled' "
+            "AND step_id IN (SELECT id FROM steps WHERE removed_at IS NULL)",
             journey_id,
         )
         event(store, row, "journey_reopened", now, detail)
@@ -191,6 +195,47 @@ def move_step(
         )
         == 1
     )
+
+
+def leave_tasks(store: Store, where: str, *params: Any, to: StepStatus) -> list[int]:
+    """Nobody is asked any more for the steps of journeys that match and wait for a person; those journeys."""
+    return _ids(
+        store.rows(
+            f"UPDATE journey_steps SET status = ?, skip_at = NULL, skip_left_us = NULL WHERE {where} "
+            f"AND status = 'waiting' AND status IN {_among(step_from(to))} RETURNING journey_id",
+            to,
+            *params,
+        )
+    )
+
+
+def cancel_planned(store: Store, where: str, *params: Any) -> list[int]:
+    """Close the attempts that match and are in nobody's hands, answers aside, with their steps; their journeys."""
+    gone = store.rows(
+        f"UPDATE outbox SET state = 'cancelled', lease_until = NULL WHERE state = 'planned' AND answers_id IS NULL "
+        f"AND {where} RETURNING journey_id, step_id",
+        *params,
+    )
+    if gone:
+        store.write_many(
+            f"UPDATE journey_steps SET status = 'cancelled', skip_at = NULL WHERE journey_id = ? AND step_id = ? "
+            f"AND status IN {_among(step_from(StepStatus.CANCELLED))}",
+            [(row["journey_id"], row["step_id"]) for row in gone],
+        )
+    return _ids(gone)
+
+
+def give_back(store: Store, where: str, *params: Any) -> None:
+    """Attempts that match, and that somebody took but didn't send, are in nobody's hands any more."""
+    store.write(
+        "UPDATE outbox SET state = 'planned', generation = generation + 1, lease_until = NULL, claimed_at = NULL, "
+        f"ahead = FALSE, provider_draft_id = NULL WHERE state IN ('claimed', 'drafted') AND {where}",
+        *params,
+    )
+
+
+def _ids(rows: list[dict[str, Any]]) -> list[int]:
+    return sorted({int(row["journey_id"]) for row in rows})
 
 
 _SENT = (

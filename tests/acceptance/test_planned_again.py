@@ -177,7 +177,7 @@ def test_what_left_while_the_rest_was_planned_again_keeps_its_place(
         return usual(sql, *params)
 
     monkeypatch.setattr(store, "write", write)
-    seq.move_step(3, 2)
+    seq.edit_step(1, when=Later(seconds=1))
     house.settle(seq)
     assert len(drained) == house.url.startswith("postgres")
     assert sorted(house.witness(box).values()) == [1, 1, 1, 2, 2, 2], "the opening, and two in its thread"
