@@ -137,8 +137,14 @@ def enroll_chunk(engine: Engine, job: dict[str, Any], chunk: pl.DataFrame) -> No
         "ELSE s.reason END FROM staged s ORDER BY s.row",
         job["id"],
     )
-    if sequence["active"]:
-        plan_first(engine, sequence["id"])
+    if sequence["active"] and plan_first(engine, sequence["id"]):
+        store.write(
+            "UPDATE import_rows SET reason = 'paused: overdue' WHERE import_id = ? AND outcome = 'enrolled' "
+            "AND reason IS NULL AND candidate_id IN (SELECT candidate_id FROM journeys WHERE sequence_id = ? "
+            "AND status = 'paused' AND reason = 'overdue')",
+            job["id"],
+            sequence["id"],
+        )
     event(store, {**sequence, "journey_id": None}, "enrolled", now, f"{chunk.height} rows")
 
 

@@ -53,6 +53,7 @@ __all__ = [
     "activate",
     "cancel",
     "deactivate",
+    "first_has_passed",
     "halt",
     "pause",
     "plan_first",
@@ -152,7 +153,8 @@ def statuses(store: Store, sequences: list[dict[str, Any]]) -> dict[int, Sequenc
 
 
 def activate(engine: Engine, sequence_id: int) -> int:
-    """Set a complete sequence going (rule 2); how many journeys got going. IncompleteSequence lists why not."""
+    """Set a complete sequence going (rule 2); how many journeys got going, those that are overdue not counted.
+    IncompleteSequence lists why not."""
     store, now = engine.store, engine.now()
 
     def work() -> int:
@@ -171,7 +173,7 @@ def activate(engine: Engine, sequence_id: int) -> int:
             now,
             sequence_id,
         )
-        fresh = move_journeys(
+        move_journeys(
             store, "sequence_id = ? AND status = 'pending'", (sequence_id,), JourneyStatus.ACTIVE, None, now
         )
         plan_first(engine, sequence_id)
@@ -185,7 +187,11 @@ def activate(engine: Engine, sequence_id: int) -> int:
         )
         plan_many(store, sorted(int(journey["id"]) for journey in held), now)
         event(store, {**sequence, "journey_id": None}, "sequence_activated", now, sequence["name"])
-        return len(fresh) + len(held)
+        return int(
+            store.value(
+                "SELECT COUNT(*) FROM journeys WHERE sequence_id = ? AND status = 'active'", sequence_id
+            )
+        )
 
     return store.run(work)
 
@@ -215,10 +221,10 @@ def deactivate(engine: Engine, sequence_id: int) -> int:
     return store.run(work)
 
 
-def plan_first(engine: Engine, sequence_id: int) -> None:
+def plan_first(engine: Engine, sequence_id: int) -> int:
     """Schedule the first step of every active journey that has none yet, a statement for each time zone that
-    matters. They may be due at the same moment: the claim spaces them, in the order of enrolment. In a
-    transaction."""
+    matters; how many are overdue instead. They may be due at the same moment: the claim spaces them, in the order of
+    enrolment. In a transaction."""
     store, now = engine.store, engine.now()
     steps = live_steps(store, sequence_id)
     sequence = store.one(
@@ -226,7 +232,7 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
         sequence_id,
     )
     if not steps or sequence is None:
-        return
+        return 0
     plan = step_plan(steps[0])
     rules = sending_rules(sequence["settings"], sequence["sending_window"])
     lane = (plan.mailbox_id or sequence["mailbox_id"]) if plan.automatic else None
@@ -236,7 +242,8 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
     if windowed and isinstance(plan.schedule, Later):
         _plan_each(store, sequence, steps[0], lane, plan.schedule, rules, now)
         _hold_first(store, sequence, steps[0])
-        return
+        return 0
+    overdue = 0
     zones: list[str | None] = [None]
     by_zone = windowed or (
         isinstance(plan.schedule, NextBusinessDay) and plan.schedule.timezone == "candidate"
@@ -266,9 +273,9 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
             where += f" AND EXISTS (SELECT 1 FROM candidates c WHERE c.id = j.candidate_id AND {same})"
             params += () if name is None else (name,)  # type: ignore[assignment]
         if due is None:
-            pause_all_overdue(
-                store, store.rows(f"SELECT j.* FROM journeys j WHERE {where}", *params), now, PASSED
-            )
+            late = store.rows(f"SELECT j.* FROM journeys j WHERE {where}", *params)
+            pause_all_overdue(store, late, now, PASSED)
+            overdue += len(late)
             continue
         when, moments = _due_sql(plan.schedule, due, now)
         if windowed and rules.window is not None:
@@ -290,6 +297,16 @@ def plan_first(engine: Engine, sequence_id: int) -> None:
             *params,
         )
     _hold_first(store, sequence, steps[0])
+    return overdue
+
+
+def first_has_passed(store: Store, sequence: dict[str, Any], now: dt.datetime) -> bool:
+    """Whether whoever comes now is overdue at once: the first step's date and time are long past."""
+    steps = live_steps(store, sequence["id"])
+    if not steps:
+        return False
+    schedule = step_plan(steps[0]).schedule
+    return next_due(schedule, anchor=now, now=now, sequence_zone=sequence["timezone"]) is None
 
 
 def _hold_first(store: Store, sequence: dict[str, Any], step: dict[str, Any]) -> None:
@@ -370,7 +387,8 @@ def pause(engine: Engine, journey_id: int) -> None:
 
 
 def resume(engine: Engine, journey_id: int) -> None:
-    """Let a paused journey go on. Where its sequence is inactive it waits for activation instead."""
+    """Let a paused journey go on; what it was paused as overdue for leaves now. Where its sequence is inactive it waits
+    for activation instead."""
     store, now = engine.store, engine.now()
 
     def work() -> None:
@@ -385,7 +403,7 @@ def resume(engine: Engine, journey_id: int) -> None:
             )
         if row["active"]:
             move_journey(store, journey_id, JourneyStatus.ACTIVE, None, now)
-            plan_next(store, journey_id, now)
+            plan_next(store, journey_id, now, late=row["reason"] == PauseReason.OVERDUE)
         elif row["next_step_id"] is None:  # it never started, so activation starts it like any other
             move_journey(store, journey_id, JourneyStatus.PENDING, None, now)
         else:

@@ -100,10 +100,10 @@ PASSED = "its date and time had passed when the step came up"
 """Why a journey whose `SpecificTime` is long past is paused as overdue."""
 
 
-def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3) -> None:
+def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3, late: bool = False) -> None:
     """Schedule an active journey's next step by its own timing, or complete it. Does nothing while an
     outbox entry is open (its outcome will call this) or a task is open (a person or its timer will). Where the journey
-    moved on in between, it is looked at `again`. In a transaction."""
+    moved on in between, it is looked at `again`. `late`: a step whose time is long past leaves now. In a transaction."""
     row = next(iter(_rows(store, [journey_id])), None)
     if row is None:
         return
@@ -118,13 +118,13 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3
         return
     if row["task_id"] is not None and _resume_task(store, row, now):
         return
-    due = _due(row, now)
+    due = _due(row, now) or (now if late else None)
     if due is None:
         pause_overdue(store, row, now, PASSED)
         return
     if not store.write(_SCHEDULE, *_scheduled(row, due)):
         if again:
-            plan_next(store, journey_id, now, again=again - 1)
+            plan_next(store, journey_id, now, again=again - 1, late=late)
         return
     if _asks(row):
         hold(store, "id = ?", journey_id, passages_at=now)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.given import several
-from outreach_sdk.engine import imports
+from outreach_sdk.engine import imports, lifecycle
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.headers import Mapper, mapper_of
@@ -94,8 +94,18 @@ class SequenceEnrolling:
         was guessed."""
         session = self._session
         unchecked = unchecked_notice(session.store, session.workspace_id, session.now())
-        told = (self.notice, unchecked, table.notice)
+        told = (self.notice, self._late(), unchecked, table.notice)
         return " ".join(filter(None, told)) or None
+
+    def _late(self) -> str | None:
+        row, session = self._row(), self._session
+        if not lifecycle.first_has_passed(session.store, row, session.now()):
+            return None
+        when = "is paused" if row["active"] else "will be paused on activation"
+        return (
+            f"The date and time of the first step have passed: whoever is enrolled {when} as overdue. Give the step "
+            "another time, and resume their journeys to send."
+        )
 
     def import_csv(
         self,

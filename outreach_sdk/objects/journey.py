@@ -163,7 +163,7 @@ class Journey(Shown):
         lifecycle.pause(self._session.engine, self.id)
 
     def resume(self) -> None:
-        """Let it go on from where it left off."""
+        """Let it go on from where it left off; what was overdue leaves now."""
         self._row()
         lifecycle.resume(self._session.engine, self.id)
 

@@ -39,6 +39,7 @@ _WHY = {
     "ats_hired": "hired, says the applicant tracking system",
     "ats_unchecked": "the applicant tracking system couldn't be asked",
     "paused: no_email": "waits for an e-mail address",
+    "paused: overdue": "paused: the time of the first step has passed",
 }
 """Reasons in words, for cards; `rows` has their names, which `override=` takes."""
 

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from outreach_sdk.domain.contact import normalise_email
-from outreach_sdk.domain.given import FURTHEST, check_text
-from outreach_sdk.domain.message import is_html
-from outreach_sdk.domain.schedule import next_due
+from outreach_sdk.domain.given import check_text
 from outreach_sdk.domain.sequence import (
     StepPlan,
     describe_schedule,
-    first_zone,
     zone,
 )
-from outreach_sdk.domain.variants import live, words_of
-from outreach_sdk.domain.windows import SendingRules, SendingWindow, is_set_time, sending_rules, share
-from outreach_sdk.engine import compose, dispatch, drafting, lifecycle, review, revising, soundness
-from outreach_sdk.errors import MissingField, NotFound
+from outreach_sdk.domain.variants import live
+from outreach_sdk.domain.windows import SendingRules, SendingWindow, is_set_time, sending_rules
+from outreach_sdk.engine import dispatch, drafting, lifecycle, review, revising, soundness
+from outreach_sdk.errors import NotFound
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
 from outreach_sdk.objects.carrying import carried
@@ -32,6 +29,7 @@ from outreach_sdk.objects.journey import Journey
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.owning import SequenceOwning
 from outreach_sdk.objects.panels import SequencePanels
+from outreach_sdk.objects.previewing import SequencePreview
 from outreach_sdk.objects.results import SequenceResults
 from outreach_sdk.objects.reviewing import SequenceReview
 from outreach_sdk.objects.session import Session, current, local_zone
@@ -67,6 +65,7 @@ class Sequence(
     SequenceResults,
     SequenceCharts,
     SequencePanels,
+    SequencePreview,
     Shown,
 ):
     """A plan of dated steps. `Sequence.create`, `get` and `list` are the ways in."""
@@ -303,83 +302,6 @@ class Sequence(
         if found is None:
             raise NotFound(f"{candidate_or_email!r} isn't enrolled in this sequence.")
         return Journey(found["id"], self._session)
-
-    def preview(self, candidate: Any = None) -> pl.DataFrame:
-        """Frame: step, kind, at (when it would leave if activated now), to, subject, text, missing. Sends
-        nothing. `candidate`: as in `journey`; None takes the first enrolled, else an example person."""
-        return frame(
-            self._expected(candidate),
-            step="int",
-            kind="str",
-            at="time",
-            to="str",
-            subject="str",
-            text="str",
-            missing="str",
-        )
-
-    def _expected(self, candidate: Any) -> Rows:
-        row, store, now = self._row(), self._session.store, self._session.now()
-        rules = self._rules()
-        if candidate is not None:
-            journey_id = self.journey(candidate).id
-        else:
-            journey_id = store.value("SELECT MIN(id) FROM journeys WHERE sequence_id = ?", self.id)
-        person = store.one("SELECT candidate_id, email FROM journeys WHERE id = ?", journey_id)
-        if person is not None:
-            found = store.one("SELECT * FROM candidates WHERE id = ?", person["candidate_id"]) or {}
-            data = {**found, "current_email": person["email"]}
-        else:
-            data = dict.fromkeys(("company", "title", "linkedin", "phone"), "")
-            data |= {"first_name": "Alex", "last_name": "Example", "fields": "{}", "timezone": None}
-            data["current_email"] = "alex@example.com"
-        box = store.one("SELECT * FROM mailboxes WHERE id = ?", row["mailbox_id"]) or {}
-        merge = compose.merge_data(
-            data, sender_name=box.get("name") or "", sender_email=box.get("address") or ""
-        )
-        out: list[dict[str, Any]] = []
-        anchor, subject = now, ""
-        known = compose.snippets(store, row["workspace_id"], row["owner_id"])
-        said = [(step, words_of(step, journey_id)) for step in self._live()]
-        texts = [t for _, w in said for t in (w.subject, w.body)] + [*known.values()]
-        merge |= compose.links_of(store, journey_id, self._session.engine.public_url, *texts)
-        for number, (step, words) in enumerate(said, 1):
-            plan = lifecycle.step_plan(step)
-            at = next_due(
-                plan.schedule,
-                anchor=anchor,
-                now=anchor,
-                sequence_zone=row["timezone"],
-                candidate_zone=data["timezone"],
-                closed=rules.off,
-            )
-            if at is not None and plan.automatic:
-                tz = first_zone(data["timezone"], row["timezone"])
-                at = rules.due(plan.schedule, at, tz, share(journey_id or 0, step["id"]))
-            if (
-                at is not None and at >= FURTHEST
-            ):  # ten years after ten years: nothing is reckoned on from there
-                at = None
-            line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
-            line["candidate"] = data.get("id")
-            subject = compose.with_snippets(words.subject, known, rich=False) or subject
-            body = compose.with_snippets(words.body, known, rich=is_html(words.body or "")) or ""
-            who = data.get("id") or 0
-            try:
-                line["subject"], line["text"], line["html"] = compose.render_step(
-                    subject if plan.kind == "email" else None,
-                    body,
-                    merge,
-                    signature=box.get("signature"),
-                    passages=compose.passages_of(store, who, step["id"], subject, body),
-                )
-            except MissingField as exc:
-                line |= {"subject": words.subject, "text": words.body, "missing": ", ".join(exc.fields)}
-            if plan.thread == "reply" and plan.kind == "email" and line.get("subject"):
-                line["subject"] = f"Re: {line['subject']}"
-            out.append(line)
-            anchor = at or anchor
-        return out
 
     # -- looks ---------------------------------------------------------------------------------
     def _line(self) -> str:
