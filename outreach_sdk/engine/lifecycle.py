@@ -206,7 +206,7 @@ def deactivate(engine: Engine, sequence_id: int) -> int:
             raise NotFound("There is no such sequence.")
         if not sequence["active"]:
             return 0
-        store.write("UPDATE sequences SET active = ? WHERE id = ?", False, sequence_id)
+        store.write("UPDATE sequences SET active = ?, broken = ? WHERE id = ?", False, False, sequence_id)
         moved = move_journeys(
             store,
             "sequence_id = ? AND status = 'active'",

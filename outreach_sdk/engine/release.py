@@ -44,12 +44,14 @@ def release(
     reschedule_it: bool = True,
 ) -> bool:
     """Put the entry back as `planned`: not sent, and to be sent by a later claim if its journey goes on; `after`
-    some time or when `due`, else by its step's own timing. That of a step which was taken out is closed instead."""
+    some time or when `due`, else by its step's own timing. False: it isn't in these hands any more, or its step was
+    taken out, which closes it."""
     store, now = engine.store, engine.now()
 
     def work() -> bool:
         if store.value("SELECT 1 FROM steps WHERE id = ? AND removed_at IS NOT NULL", entry["step_id"]):
-            return _close(engine, entry, plan=reschedule_it)
+            _close(engine, entry)
+            return False
         if entry["state"] == OutboxState.SENDING:
             move_outbox(store, entry["id"], entry["generation"], OutboxState.DRAFTED)
         moved = move_outbox(
@@ -94,12 +96,13 @@ _SENDER = (
 """SQL: the mailbox that an entry leaves from as its step and sequence are now."""
 
 
-def _close(engine: Engine, entry: dict[str, Any], *, plan: bool) -> bool:
+def _close(engine: Engine, entry: dict[str, Any]) -> None:
     """An entry of a step that was taken out never leaves: its journey goes on with the next."""
+    store, now = engine.store, engine.now()
     if entry["state"] == OutboxState.SENDING:
-        move_outbox(engine.store, entry["id"], entry["generation"], OutboxState.DRAFTED)
-    closed = move_outbox(
-        engine.store,
+        move_outbox(store, entry["id"], entry["generation"], OutboxState.DRAFTED)
+    if move_outbox(
+        store,
         entry["id"],
         entry["generation"],
         OutboxState.CANCELLED,
@@ -107,19 +110,9 @@ def _close(engine: Engine, entry: dict[str, Any], *, plan: bool) -> bool:
         claimed_at=None,
         ahead=False,
         provider_draft_id=None,
-    )
-    if closed:
-        move_step(
-            engine.store,
-            entry["journey_id"],
-            entry["step_id"],
-            StepStatus.CANCELLED,
-            engine.now(),
-            skip_at=None,
-        )
-        if plan:
-            plan_next(engine.store, entry["journey_id"], engine.now())
-    return closed
+    ):
+        move_step(store, entry["journey_id"], entry["step_id"], StepStatus.CANCELLED, now, skip_at=None)
+        plan_next(store, entry["journey_id"], now)
 
 
 def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) -> str:
@@ -127,8 +120,8 @@ def pause(engine: Engine, entry: dict[str, Any], reason: PauseReason, why: str) 
         return refused(engine, entry, why)
 
     def work() -> None:  # in one commit: given back and not paused, nothing would ever take it up again
-        release(engine, entry, reschedule_it=False)
-        pause_and_tell(engine, entry, reason, why)
+        if release(engine, entry, reschedule_it=False):
+            pause_and_tell(engine, entry, reason, why)
 
     engine.store.run(work)
     return str(reason)

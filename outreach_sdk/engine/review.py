@@ -47,7 +47,8 @@ def hold_back(engine: Engine, entry: dict[str, Any]) -> str:
     store, now = engine.store, engine.now()
 
     def work() -> None:
-        release(engine, entry, reschedule_it=False)
+        if not release(engine, entry, reschedule_it=False):
+            return
         sound(store, entry["journey_id"])  # a repair lets go of what is held below
         void = store.write(
             "UPDATE journey_steps SET approved_hash = NULL, approved_at = NULL WHERE journey_id = ? AND step_id = ? "

@@ -165,10 +165,9 @@ def sender_changed(engine: Engine, sequence_id: int) -> None:
         f"WHERE state = 'planned' AND answers_id IS NULL AND {_JOURNEYS}",
         sequence_id,
     )
-    automatic = f"{of_step.format(step='journeys.next_step_id')} AND t.kind = 'email' AND NOT t.manual"
     store.write(
-        f"UPDATE journeys SET lane = ({automatic}) WHERE sequence_id = ? AND next_step_id IS NOT NULL "
-        "AND ((status = 'active' AND lane IS NOT NULL) OR status = 'paused')",
+        f"UPDATE journeys SET lane = ({of_step.format(step='journeys.next_step_id')}) WHERE sequence_id = ? "
+        "AND next_step_id IS NOT NULL AND lane IS NOT NULL AND status IN ('active', 'paused')",
         sequence_id,
     )
     sender_repaired(engine, sequence_id)

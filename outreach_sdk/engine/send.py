@@ -69,8 +69,13 @@ def _stale(entry: dict[str, Any]) -> bool:
         or entry["current_generation"] != entry["journey_generation"]
         or not entry["sequence_active"]
         or entry["removed_at"] is not None
-        or (entry["manual"] and entry["priority"] != Priority.PERSON)
+        or _by_hand(entry, entry["manual"])
     )
+
+
+def _by_hand(entry: dict[str, Any], manual: bool) -> bool:
+    """Whether its step waits for a person by now, and none said Send now. A further attempt isn't asked about again."""
+    return bool(manual) and entry["priority"] != Priority.PERSON and entry["attempt"] == 1
 
 
 def unapproved(entry: dict[str, Any], review: bool, approved_hash: str | None) -> bool:
@@ -344,7 +349,7 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
 
 def _changed(entry: dict[str, Any], gate: dict[str, Any]) -> bool:
     """Whether its step was taken out, waits for a person, or has another sender since it was claimed."""
-    if gate["removed_at"] is not None or (gate["manual"] and entry["priority"] != Priority.PERSON):
+    if gate["removed_at"] is not None or _by_hand(entry, gate["manual"]):
         return True
     # Of what was `sending` before, the draft that stands is the only one there will be.
     return entry["sending_at"] is None and gate["sender"] not in (None, entry["mailbox_id"])

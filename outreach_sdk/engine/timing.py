@@ -24,10 +24,10 @@ def not_now(engine: Engine, entry: dict[str, Any]) -> str | None:
     """Why a claimed entry doesn't leave now, having been given back for its time; None: it may."""
     if _overdue(engine, entry):
         with engine.store.tx():
-            release(engine, entry, reschedule_it=False)
-            pause_overdue(
-                engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running"
-            )
+            if release(engine, entry, reschedule_it=False):
+                pause_overdue(
+                    engine.store, _as_journey(entry), engine.now(), "it was due while nothing was running"
+                )
         return "overdue"
     return _outside_hours(engine, entry) or too_often(engine, entry)
 

@@ -171,7 +171,7 @@ class StepWriting:
             box = None if changes["mailbox"] is None else mailbox_id(self._session, changes["mailbox"])
             alias = changes.get("alias")
         manual, skip_after = changes.get("manual", plan.manual), plan.skip_after
-        if "skip_after" in changes or (manual and not plan.manual):
+        if "skip_after" in changes or (plan.kind is StepKind.EMAIL and manual and not plan.manual):
             skip_after = seconds_of(changes.get("skip_after"))
         merged = StepPlan(
             plan.kind,

@@ -45,9 +45,12 @@ def hold(store: Store, where: str, *params: Any, passages_at: dt.datetime | None
 def let_go(store: Store, now: dt.datetime, where: str, *params: Any) -> int:
     """Schedule the held journeys that match and wait for nothing any more, at their own time or, where that is past,
     now: waiting doesn't count as late. How many."""
-    _meet_repairs(
-        store, f"id IN (SELECT sequence_id FROM journeys WHERE {where} AND held_due_at IS NOT NULL)", *params
-    )
+    if store.dialect == "postgresql":
+        _meet_repairs(
+            store,
+            f"id IN (SELECT sequence_id FROM journeys WHERE {where} AND held_due_at IS NOT NULL)",
+            *params,
+        )
     return store.write(
         "UPDATE journeys SET next_due_at = CASE WHEN held_due_at > ? THEN held_due_at ELSE CAST(? AS BIGINT) END, "
         f"held_due_at = NULL WHERE {where} AND held_due_at IS NOT NULL AND passages_at IS NULL AND status = 'active' "

@@ -9,11 +9,12 @@ import pytest
 
 import outreach_sdk as outreach
 from outreach_sdk.domain.sequence import Later, NextBusinessDay, SpecificTime
-from outreach_sdk.engine import dispatch
+from outreach_sdk.engine import dispatch, outbox
 from outreach_sdk.errors import TaskTaken
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.task import Task
+from outreach_sdk.storage.claims import claim_sends
 from tests.acceptance.scenarios import Clock, NoWake, address, claim_once, provider_of, through
 from tests.harness import House, at
 from tests.mail.hostile import Faults, HostileTransport
@@ -103,6 +104,31 @@ def test_a_step_taken_out_while_a_worker_has_its_e_mail(house: House, when: str)
     house.settle(seq)
     assert [s for _, s in house.witness(box).elements()] == ["Second"]
     assert provider_of(house).draft_keys() == []
+
+
+@pytest.mark.rule(2, 9)
+@pytest.mark.parametrize("why", ["missing field", "unapproved"])
+def test_a_step_taken_out_just_before_its_e_mail_would_wait(house: House, why: str) -> None:
+    box = house.hostile()
+    seq = Sequence.create("Just before", mailbox=box, timezone="UTC")
+    seq.add_email(
+        "First {{ nick }}" if why == "missing field" else "First {{ company | fallback('x') }}", "Hi"
+    )
+    seq.add_email("Second", "Hi")
+    seq.review = why == "unapproved"
+    seq.enroll(house.people(1))
+    seq.activate()
+    engine = house.engine
+    if seq.review:
+        seq.approve(seq.drafts())
+        engine.store.write("UPDATE candidates SET company = 'Acme'")
+    (claim,) = claim_sends(
+        engine.store, engine.now(), limit=1, cap=50, lease=engine.lease, new_key=engine.new_key, load=True
+    ).items
+    seq.remove_step(1)
+    outbox.process(engine, claim)
+    house.settle(seq)
+    assert [s for _, s in house.witness(box).elements()] == ["Second"]
 
 
 @pytest.mark.rule(2, 8)
