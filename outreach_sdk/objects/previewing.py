@@ -146,7 +146,9 @@ class SequencePreview:
                     self._at(row, journey, step, plan, anchor, now, tz, rules),
                     str(StepStatus.PLANNED),
                 )
-            if at is not None and at >= FURTHEST:  # ten years after ten years: nothing is reckoned on from there
+            if (
+                at is not None and at >= FURTHEST
+            ):  # ten years after ten years: nothing is reckoned on from there
                 at = None
             out.append((at, status))
             anchor = now = max(at, now) if at is not None else now

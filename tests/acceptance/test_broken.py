@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -17,7 +18,7 @@ from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.transitions import move_step, open_attempt
 from tests.acceptance.scenarios import Clock, NoWake, address, claim_once, through
-from tests.harness import House, at
+from tests.harness import House, at, wait_until
 from tests.mail.hostile import HostileTransport
 
 START = "2026-03-02 09:00"
@@ -320,3 +321,37 @@ def test_what_is_tried_again_waits_too(house: House) -> None:
     seq.name = "Named"
     go(house)
     assert sum(house.witness(box).values()) == 2
+
+
+@pytest.mark.rule(1)
+@pytest.mark.parametrize("what", ["resumed", "approved", "sent now"])
+def test_what_is_held_while_somebody_repairs_it_is_let_go_too(house: House, what: str) -> None:
+    box = house.hostile()
+    seq = Sequence.create("Repaired", mailbox=box, timezone="UTC")
+    seq.add_email("Hello", "Hi", manual=what == "sent now")
+    seq.review = what == "approved"
+    seq.enroll(house.people(1))
+    seq.activate()
+    dispatch.tick(house.engine, NoWake())
+    journey = seq.journey(address(0))
+    if what == "resumed":
+        journey.pause()
+    seq.name = ""
+    store, drafts = house.engine.store, seq.drafts()
+    repair = threading.Thread(target=lambda: setattr(seq, "name", "Again"))
+    with store.tx():
+        if what == "resumed":
+            journey.resume()
+        elif what == "approved":
+            seq.approve(drafts)
+        else:
+            outreach.tasks()[0].send_now()
+        repair.start()
+        if store.dialect == "postgresql":
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: store.value(waits) or not repair.is_alive(), seconds=20)
+    repair.join(20)
+    assert not repair.is_alive()
+    assert seq.problems == []
+    house.settle(seq, seconds=20)
+    assert len(house.witness(box)) == 1
