@@ -21,6 +21,8 @@ __all__ = ["by_itself", "moved", "removed", "replan", "sender_changed", "timer_c
 
 _JOURNEYS = "journey_id IN (SELECT j.id FROM journeys j WHERE j.sequence_id = ?)"
 _SCHEDULED = "j.sequence_id = ? AND j.status = 'active' AND COALESCE(j.next_due_at, j.held_due_at)"
+_LOST = "mailbox_id IN (SELECT m.id FROM mailboxes m WHERE m.status <> 'connected')"
+"""SQL: of an entry that nobody can be asked about: whoever took it to send it has nothing to send it with."""
 
 
 def replan(engine: Engine, sequence_id: int, step_id: int, *, keep: bool) -> None:
@@ -74,6 +76,7 @@ def window_changed(engine: Engine, sequence_id: int, steps: Sequence[int]) -> No
 def removed(engine: Engine, sequence_id: int, step_id: int) -> None:
     """Nobody waits at a step that was taken out, and what isn't on its way of it never leaves: the next one comes."""
     store, now = engine.store, engine.now()
+    give_back(store, f"step_id = ? AND answers_id IS NULL AND {_JOURNEYS} AND {_LOST}", step_id, sequence_id)
     gone = set(cancel_planned(store, f"step_id = ? AND {_JOURNEYS}", step_id, sequence_id))
     gone |= set(
         leave_tasks(store, f"step_id = ? AND {_JOURNEYS}", step_id, sequence_id, to=StepStatus.CANCELLED)
@@ -157,7 +160,7 @@ def sender_changed(engine: Engine, sequence_id: int) -> None:
     give_back(
         store,
         f"answers_id IS NULL AND {_JOURNEYS} AND mailbox_id <> ({of_step.format(step='outbox.step_id')}) "
-        "AND mailbox_id IN (SELECT m.id FROM mailboxes m WHERE m.status <> 'connected')",
+        f"AND {_LOST}",
         sequence_id,
     )
     store.write(

@@ -10,7 +10,7 @@ import pytest
 import outreach_sdk as outreach
 from outreach_sdk.domain.sequence import Later, NextBusinessDay, SpecificTime
 from outreach_sdk.engine import dispatch, outbox
-from outreach_sdk.errors import TaskTaken
+from outreach_sdk.errors import MailOutcomeUnknown, MailRateLimited, MailTemporary, TaskTaken
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.task import Task
@@ -171,8 +171,6 @@ def lost(house: House) -> tuple[Clock, Sequence, Mailbox]:
 
     class Loses(HostileTransport):
         def send_draft(self, provider_draft_id: str) -> Any:
-            from outreach_sdk.errors import MailOutcomeUnknown
-
             self.delete_draft(provider_draft_id)
             raise MailOutcomeUnknown("the answer was lost")
 
@@ -231,8 +229,6 @@ def test_a_step_moved_while_its_send_is_found_again(house: House) -> None:
 
     class Silent(HostileTransport):
         def send_draft(self, provider_draft_id: str) -> Any:
-            from outreach_sdk.errors import MailOutcomeUnknown
-
             super().send_draft(provider_draft_id)
             raise MailOutcomeUnknown("the answer was lost")
 
@@ -258,8 +254,6 @@ def test_what_waits_to_be_sent_again_and_is_moved_runs_where_it_stands(house: Ho
 
     class Busy(HostileTransport):
         def create_draft(self, *given: Any, **more: Any) -> Any:
-            from outreach_sdk.errors import MailRateLimited
-
             raise MailRateLimited("slowly", retry_after=60)
 
     with through(house, Busy):
@@ -310,8 +304,6 @@ def test_one_held_up_at_a_lost_mailbox_leaves_from_the_other(house: House) -> No
 
     class Down(HostileTransport):
         def create_draft(self, *given: Any, **more: Any) -> Any:
-            from outreach_sdk.errors import MailTemporary
-
             raise MailTemporary("down")
 
     tasks()[0].send_now()
@@ -322,6 +314,29 @@ def test_one_held_up_at_a_lost_mailbox_leaves_from_the_other(house: House) -> No
     clock.on(minutes=30)
     go(house)
     assert set(house.witness(bob)) == {(address(0), "Hello"), (address(0), "Second")}
+
+
+@pytest.mark.rule(2, 12)
+def test_a_step_taken_out_whose_e_mail_was_held_up_at_a_lost_mailbox(house: House) -> None:
+    clock, bob = Clock(house, at(START)), house.hostile()
+    box = other_box()
+    seq = Sequence.create("Two senders", mailbox=box, timezone="UTC")
+    seq.add_email("From Bob", "Hi", mailbox=bob)
+    seq.add_email("Second", "Hi")
+    seq.enroll(house.people(1))
+    seq.activate()
+
+    class Down(HostileTransport):
+        def create_draft(self, *given: Any, **more: Any) -> Any:
+            raise MailTemporary("down")
+
+    with through(house, Down):
+        claim_once(house)
+    bob.disconnect()
+    seq.remove_step(1)
+    clock.on(minutes=30)
+    go(house)
+    assert house.witness(box) == {(address(0), "Second"): 1}
 
 
 @pytest.mark.rule(2, 14)
@@ -515,9 +530,7 @@ def test_made_manual_while_it_waits_for_the_mailbox(house: House) -> None:
 
     class Busy(HostileTransport):
         def create_draft(self, *given: Any, **more: Any) -> Any:
-            from outreach_sdk.errors import MailRateLimited, MailTemporary
-
-            raise MailRateLimited("slowly", retry_after=60) if seq.status == "active" else MailTemporary("no")
+            raise MailRateLimited("slowly", retry_after=60)
 
     with through(house, Busy):
         claim_once(house)
