@@ -22,6 +22,13 @@ from tests.mail.hostile import Faults, HostileTransport
 START = "2026-03-02 09:00"
 
 
+class Busy(HostileTransport):
+    """A provider that asks everybody to come back in a minute."""
+
+    def create_draft(self, *given: Any, **more: Any) -> Any:
+        raise MailRateLimited("slowly", retry_after=60)
+
+
 def go(house: House, times: int = 2) -> None:
     for _ in range(times):
         dispatch.tick(house.engine, NoWake())
@@ -251,10 +258,6 @@ def test_what_waits_to_be_sent_again_and_is_moved_runs_where_it_stands(house: Ho
         seq.add_email(subject, "Hi")
     seq.enroll(house.people(1))
     seq.activate()
-
-    class Busy(HostileTransport):
-        def create_draft(self, *given: Any, **more: Any) -> Any:
-            raise MailRateLimited("slowly", retry_after=60)
 
     with through(house, Busy):
         claim_once(house)
@@ -527,10 +530,6 @@ def test_made_manual_while_it_waits_for_the_mailbox(house: House) -> None:
     seq.add_email("Hello", "Hi")
     seq.enroll(house.people(2))
     seq.activate()
-
-    class Busy(HostileTransport):
-        def create_draft(self, *given: Any, **more: Any) -> Any:
-            raise MailRateLimited("slowly", retry_after=60)
 
     with through(house, Busy):
         claim_once(house)
