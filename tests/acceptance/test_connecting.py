@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,12 @@ OTHER = "eve@elsewhere.example"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the kernel gives to whoever asks for any, so that nobody else's connection takes it first."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.randrange(20_000, 30_000)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Consent:

@@ -92,7 +92,7 @@ def test_the_journey_stops_at_once_with_a_kind_by_rules_and_the_model_comes_late
     openai.script = [answers(said("not_now", confidence=0.8))]
     (message,) = asked(
         house,
-        "Sounds great, but ask me after the summer.\n\nOn Mon, 2 Mar 2026 at 09:00, Ada <ada@agency.example> wrote:\n> Hi P0",
+        "Sounds great, tell me more.\n\nOn Mon, 2 Mar 2026 at 09:00, Ada <ada@agency.example> wrote:\n> Hi P0",
     )
     assert openai.asked == [], "nothing waits for the model"
     assert (message.reply_kind, message.kind_by) == ("interested", "rules")
