@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from outreach_sdk.domain.schedule import local_moment
-from outreach_sdk.domain.sequence import NextBusinessDay, Schedule, SpecificTime
+from outreach_sdk.domain.schedule import local_moment, next_due
+from outreach_sdk.domain.sequence import NextBusinessDay, Schedule, SpecificTime, first_zone
 from outreach_sdk.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -185,6 +185,30 @@ class SendingRules:
     off: DaysOff = DaysOff()
     candidate_per_day: int | None = None
     candidate_per_week: int | None = None
+
+    def leaves(
+        self,
+        schedule: Schedule,
+        *,
+        anchor: dt.datetime,
+        now: dt.datetime,
+        sequence_zone: str,
+        candidate_zone: str | None,
+        at_share: float | None,
+    ) -> dt.datetime | None:
+        """When a step that comes up `now` is due, and, with its share of a window, an automatic e-mail leaves; None: its
+        time is long past."""
+        due = next_due(
+            schedule,
+            anchor=anchor,
+            now=now,
+            sequence_zone=sequence_zone,
+            candidate_zone=candidate_zone,
+            closed=self.off,
+        )
+        if due is None or at_share is None:
+            return due
+        return self.due(schedule, due, first_zone(candidate_zone, sequence_zone), at_share)
 
     def due(self, schedule: Schedule, due: dt.datetime, tz: ZoneInfo, at_share: float) -> dt.datetime:
         """Where a step that is due at `due` goes. A time somebody set stays as it was set."""

@@ -16,6 +16,9 @@ __all__ = ["each", "part"]
 
 logger = logging.getLogger(__name__)
 
+FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a row that nobody foresaw makes the program raise. What else there is, as a lack of memory, is everybody's."""
+
 
 def each(engine: Engine, journey_id: int, work: Callable[[], bool], failed: str) -> bool:
     """What `work` gives, in a transaction; where it raises, the journey pauses, having `failed` at that in words, and
@@ -24,7 +27,7 @@ def each(engine: Engine, journey_id: int, work: Callable[[], bool], failed: str)
         return engine.store.run(work)
     except DatabaseUnavailable:
         raise
-    except Exception as exc:
+    except (*FAULTS, OutreachError) as exc:
         why = f"{failed}: {_in_words(exc)}"
         engine.store.run(lambda: _pause(engine, journey_id, why))  # raises where nothing can be written
         logger.exception("journey %d: %s", journey_id, failed)
@@ -38,7 +41,7 @@ def part(work: Callable[[], int], name: str) -> int:
         return work()
     except (StorageError, OSError):
         raise
-    except Exception:
+    except (*FAULTS, OutreachError):
         logger.exception("%s", name)
         return 0
 

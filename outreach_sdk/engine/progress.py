@@ -10,8 +10,7 @@ from typing import Any
 
 from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, OutboxState, PauseReason, StepStatus
 from outreach_sdk.domain.pacing import Priority
-from outreach_sdk.domain.schedule import next_due
-from outreach_sdk.domain.sequence import Schedule, first_zone, schedule_from_dict
+from outreach_sdk.domain.sequence import Schedule, schedule_from_dict
 from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import sending_rules, share
 from outreach_sdk.engine.notify import notify
@@ -215,20 +214,14 @@ def _schedule_all(store: Store, planned: list[tuple[Any, ...]]) -> int:
 
 def _due(row: dict[str, Any], now: dt.datetime) -> dt.datetime | None:
     """When the next step of a `_PLAN` row is due; None: its time is long past."""
-    schedule = _schedule(row["step_schedule"])
-    rules = sending_rules(row["settings"], row["sequence_window"])
-    due = next_due(
-        schedule,
+    return sending_rules(row["settings"], row["sequence_window"]).leaves(
+        _schedule(row["step_schedule"]),
         anchor=row["anchor_at"],
         now=now,
         sequence_zone=row["sequence_zone"],
         candidate_zone=row["candidate_zone"],
-        closed=rules.off,
+        at_share=share(row["id"], row["step_id"]) if _automatic(row) else None,
     )
-    if due is None or not _automatic(row):
-        return due
-    tz = first_zone(row["candidate_zone"], row["sequence_zone"])
-    return rules.due(schedule, due, tz, share(row["id"], row["step_id"]))
 
 
 def _known_due(row: dict[str, Any]) -> dt.datetime | None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.domain.given import FURTHEST
 from outreach_sdk.domain.journey import JourneyStatus, StepStatus
 from outreach_sdk.domain.message import is_html
-from outreach_sdk.domain.schedule import next_due
-from outreach_sdk.domain.sequence import StepPlan, first_zone
 from outreach_sdk.domain.variants import words_of
 from outreach_sdk.domain.windows import SendingRules, share
 from outreach_sdk.engine import compose, lifecycle
@@ -142,9 +140,14 @@ class SequencePreview:
                 at, status = state["due_at"], str(state["status"])
             else:
                 plan = lifecycle.step_plan(step)
-                at, status = (
-                    self._at(row, journey, step, plan, anchor, now, tz, rules),
-                    str(StepStatus.PLANNED),
+                status = str(StepStatus.PLANNED)
+                at = rules.leaves(
+                    plan.schedule,
+                    anchor=anchor,
+                    now=now,
+                    sequence_zone=row["timezone"],
+                    candidate_zone=tz,
+                    at_share=share(journey["id"] if journey else 0, step["id"]) if plan.automatic else None,
                 )
             if (
                 at is not None and at >= FURTHEST
@@ -153,30 +156,6 @@ class SequencePreview:
             out.append((at, status))
             anchor = now = max(at, now) if at is not None else now
         return out
-
-    def _at(
-        self,
-        row: dict[str, Any],
-        journey: dict[str, Any] | None,
-        step: dict[str, Any],
-        plan: StepPlan,
-        anchor: dt.datetime,
-        now: dt.datetime,
-        tz: str | None,
-        rules: SendingRules,
-    ) -> dt.datetime | None:
-        at = next_due(
-            plan.schedule,
-            anchor=anchor,
-            now=now,
-            sequence_zone=row["timezone"],
-            candidate_zone=tz,
-            closed=rules.off,
-        )
-        if at is None or not plan.automatic:
-            return at
-        where = first_zone(tz, row["timezone"])
-        return rules.due(plan.schedule, at, where, share(journey["id"] if journey else 0, step["id"]))
 
     def _as_sent(self, lines: Rows) -> Rows:
         """What left, as it left."""

@@ -7,13 +7,24 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from outreach_sdk.errors import StorageError
-from outreach_sdk.storage import arrivals, ats, calendars, enriching, lists, models, requests, texts, wall
+from outreach_sdk.storage import (
+    arrivals,
+    ats,
+    calendars,
+    enriching,
+    installation,
+    lists,
+    models,
+    requests,
+    texts,
+    wall,
+)
 from outreach_sdk.storage.fingerprint import fingerprint
 from outreach_sdk.storage.store import Store
 
 __all__ = ["LATEST", "PARTS", "migrate", "version"]
 
-PARTS = (models, arrivals, enriching, lists, texts, calendars, ats, requests)
+PARTS = (models, installation, arrivals, enriching, lists, texts, calendars, ats, requests)
 """The modules that describe tables."""
 
 

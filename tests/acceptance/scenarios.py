@@ -42,6 +42,22 @@ class NoWake:
         return False
 
 
+def go(house: House, times: int = 1) -> None:
+    """What a clock and a worker do, so many times over."""
+    for _ in range(times):
+        dispatch.tick(house.engine, NoWake())
+        dispatch.drain_sends(house.engine, threads=2)
+
+
+def opened(house: House) -> Sequence:
+    """Two steps for one person, of which the first has left; the other comes in an hour."""
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll(house.people(1))
+    seq.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    return seq
+
+
 def address(n: int) -> str:
     return f"p{n}@candidate{n}.example"
 

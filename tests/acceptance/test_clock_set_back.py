@@ -13,7 +13,7 @@ from outreach_sdk.engine import dispatch, sync
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
-from tests.acceptance.scenarios import Clock, NoWake
+from tests.acceptance.scenarios import Clock, go
 from tests.harness import House
 
 
@@ -33,11 +33,6 @@ def sending(house: House, people: int = 6) -> Mailbox:
     seq.enroll(house.people(people))
     seq.activate()
     return box
-
-
-def go(house: House) -> None:
-    dispatch.tick(house.engine, NoWake())
-    dispatch.drain_sends(house.engine, threads=2)
 
 
 def moments(house: House) -> list[dt.datetime]:

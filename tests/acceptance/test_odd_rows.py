@@ -7,23 +7,17 @@ import json
 import pytest
 
 from outreach_sdk.domain.sequence import Later, NextBusinessDay, SpecificTime
-from outreach_sdk.engine import dispatch, shortlists, sync
+from outreach_sdk.engine import shortlists, sync
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.shortlist import Shortlist
 from outreach_sdk.objects.task import Task
 from outreach_sdk.objects.workspace import notifications
-from tests.acceptance.scenarios import Clock, NoWake, address
+from tests.acceptance.scenarios import Clock, address, go
 from tests.harness import House
 
 BEYOND = 2**62
 """A number of microseconds, or of seconds, that no calendar has."""
-
-
-def go(house: House, times: int = 2) -> None:
-    for _ in range(times):
-        dispatch.tick(house.engine, NoWake())
-        dispatch.drain_sends(house.engine, threads=2)
 
 
 def told(kind: str = "send_failed") -> list[str]:
@@ -58,7 +52,7 @@ def mail_leaves(house: House, box: Mailbox, start: int = 50) -> bool:
     other.add_email("To others", "Hi")
     other.enroll(house.people(2, start))
     other.activate()
-    go(house)
+    go(house, 2)
     left = house.witness(box)
     return all(left[address(n), "To others"] == 1 for n in (start, start + 1))
 
@@ -83,7 +77,7 @@ def test_a_task_that_cannot_be_opened_pauses_its_journeys_and_nobody_elses(
     assert mail_leaves(house, box)
     odd.edit_step(1, skip_after=60)
     journey.resume()
-    go(house)
+    go(house, 2)
     assert sorted(task.sequence for task in Task.list()) == ["Calls", "Fine"]
     assert len(told()) == 1
 
@@ -99,7 +93,7 @@ def test_a_skip_whose_next_step_cannot_be_planned_pauses_that_journey(house: Hou
     fine.enroll(house.people(1, 10))
     odd.activate()
     fine.activate()
-    go(house)
+    go(house, 2)
     set_step(house, odd, "email", schedule=BROKEN)
     clock.on(days=4)
     go(house, 3)
@@ -113,7 +107,7 @@ def test_a_pause_that_cannot_end_stays_one_and_the_others_end(house: House, box:
     clock = Clock(house)
     seq = calls(house, box)
     seq.activate()
-    go(house)
+    go(house, 2)
     store = house.engine.store
     store.write(
         "UPDATE journeys SET status = 'paused', reason = 'out_of_office', resume_at = ? WHERE sequence_id = ?",
@@ -139,7 +133,7 @@ def test_an_answer_that_cannot_be_dealt_with_stops_its_journey_and_nothing_else(
     seq = house.two_steps(box, delay=3600)
     seq.enroll(house.people(2))
     seq.activate()
-    go(house)
+    go(house, 2)
     assert house.provider is not None
     for sent in house.provider.ledger():
         house.provider.deliver_reply(sent, "Yes, please.")
@@ -152,12 +146,12 @@ def test_an_answer_that_cannot_be_dealt_with_stops_its_journey_and_nothing_else(
 
     monkeypatch.setattr(sync, "_act", fails)
     sync.poll_mailbox(house.engine, box.id)
-    go(house)
+    go(house, 2)
     assert (seq.journey(address(0)).status, seq.journey(address(1)).status) == ("paused", "cancelled")
     [sentence] = told()
     assert "what came in for it can't be dealt with" in sentence
     monkeypatch.undo()
-    go(house)
+    go(house, 2)
     assert seq.journey(address(0)).status == "cancelled", "it waits for a version that can"
 
 

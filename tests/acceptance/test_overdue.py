@@ -8,19 +8,12 @@ import pytest
 
 import outreach_sdk as outreach
 from outreach_sdk.domain.sequence import Later, SpecificTime
-from outreach_sdk.engine import dispatch
 from outreach_sdk.objects.sequence import Sequence
-from tests.acceptance.scenarios import Clock, NoWake, address
+from tests.acceptance.scenarios import Clock, address, go
 from tests.harness import House, at
 
 START = "2026-03-02 12:00"
 PASSED = SpecificTime("2026-03-02 10:00", timezone="UTC")
-
-
-def go(house: House, times: int = 2) -> None:
-    for _ in range(times):
-        dispatch.tick(house.engine, NoWake())
-        dispatch.drain_sends(house.engine, threads=2)
 
 
 @pytest.mark.rule(6)
@@ -32,7 +25,7 @@ def test_resumed_by_a_person_an_overdue_step_leaves(house: House) -> None:
     seq.add_email("After the fair", "Hi", when=Later(days=1))
     seq.enroll(house.people(1))
     seq.activate()
-    go(house)
+    go(house, 2)
     journey = seq.journey(address(0))
     journey.pause()
     clock.on(days=6)
@@ -40,9 +33,9 @@ def test_resumed_by_a_person_an_overdue_step_leaves(house: House) -> None:
     assert (journey.status, journey.reason) == ("paused", "overdue"), "nobody said that it may be late"
     journey.resume()
     assert journey.status == "active"
-    go(house)
+    go(house, 2)
     clock.on(days=1)
-    go(house)
+    go(house, 2)
     assert journey.status == "completed"
     mine = [subject for who, subject in house.witness(box).elements() if who == address(0)]
     assert sorted(mine) == ["After the fair", "Hello", "The fair"]
@@ -71,7 +64,7 @@ def test_enrolling_says_that_the_first_step_has_passed(house: House, active: boo
     assert told[0].startswith("3 journeys")
     for n in range(3):
         seq.journey(address(n)).resume()
-    go(house)
+    go(house, 2)
     assert set(seq.candidates()["status"]) == {"completed"}
 
 
@@ -100,7 +93,7 @@ def test_a_preview_midway_shows_what_was_and_what_is_ahead(house: House) -> None
     assert before["status"].to_list() == ["planned"] * 3
     assert before["at"].to_list() == [at("2026-03-02 09:00"), at("2026-03-05 09:00"), at("2026-03-07 09:00")]
     seq.activate()
-    go(house)
+    go(house, 2)
     seq.edit_step(1, subject="Good day {{ first_name }}")
     clock.on(days=2)
     midway = seq.preview(address(0))
@@ -116,7 +109,7 @@ def test_a_preview_midway_shows_what_was_and_what_is_ahead(house: House) -> None
     assert shown["status"].to_list() == ["passed", "sent", "due", "planned"]
     assert shown["at"][0] is None
     clock.on(days=1)
-    go(house)
+    go(house, 2)
     clock.on(hours=5)
     assert seq.preview(address(0))["status"].to_list() == ["passed", "sent", "waiting", "planned"]
     outreach.tasks()[0].done()
@@ -131,7 +124,7 @@ def test_a_preview_of_somebody_paused_counts_from_where_they_were(house: House) 
     seq = house.two_steps(house.hostile(), delay=dt.timedelta(days=3).total_seconds())
     seq.enroll(house.people(1))
     seq.activate()
-    go(house)
+    go(house, 2)
     seq.journey(address(0)).pause()
     clock.on(days=1)
     assert seq.preview(address(0))["at"][1] == at("2026-03-05 09:00")

@@ -21,7 +21,7 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.task import Task
 from outreach_sdk.objects.workspace import Workspace, notifications
-from tests.acceptance.scenarios import Clock, NoWake, address
+from tests.acceptance.scenarios import Clock, address, go
 from tests.ai import hostile_openai as server
 from tests.ai.hostile_openai import Handler, HostileOpenAi, answers, completion, status
 from tests.harness import House, sent_files
@@ -71,11 +71,6 @@ def going(house: House, box: Mailbox, count: int = 2, body: str = BODY, **option
     seq.enroll(people(house, count))
     seq.activate()
     return seq
-
-
-def go(house: House) -> None:
-    dispatch.tick(house.engine, NoWake())
-    dispatch.drain_sends(house.engine, threads=2)
 
 
 def texts(house: House, box: Mailbox) -> list[str]:

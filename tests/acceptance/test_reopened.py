@@ -15,7 +15,7 @@ from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.message import Message
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import notifications
-from tests.acceptance.scenarios import Clock, NoWake, address, provider_of
+from tests.acceptance.scenarios import Clock, NoWake, address, opened, provider_of
 from tests.harness import House, wait_until
 from tests.mail.hostile import Faults
 
@@ -157,12 +157,8 @@ def test_a_bounce_offers_the_verified_address_and_goes_on_there(house: House) ->
 
 @pytest.mark.rule(22)
 def test_another_address_midway_gets_a_thread_of_its_own(house: House) -> None:
-    box = house.hostile()
     clock = Clock(house)
-    seq = house.two_steps(box, delay=3600)
-    seq.enroll(house.people(1))
-    seq.activate()
-    dispatch.drain_sends(house.engine, threads=1)
+    seq = opened(house)
     seq.journey(address(0)).use_email("p0@home.example")
     go_on(house, clock, hours=2)
     first, second = provider_of(house).ledger()

@@ -17,15 +17,10 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.claims import claim_sends
-from tests.acceptance.scenarios import Clock, NoWake, address
+from tests.acceptance.scenarios import Clock, address, go
 from tests.harness import House, sent_files
 
 pytestmark = pytest.mark.rule(30)
-
-
-def go(house: House) -> None:
-    dispatch.tick(house.engine, NoWake())
-    dispatch.drain_sends(house.engine, threads=4)
 
 
 def left(house: House, box: Mailbox) -> list[EmailMessage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.task import Task
 from outreach_sdk.storage.claims import claim_sends
-from tests.acceptance.scenarios import Clock, NoWake, address, claim_once, provider_of, through
+from tests.acceptance.scenarios import Clock, NoWake, address, claim_once, go, provider_of, through
 from tests.harness import House, at
 from tests.mail.hostile import Faults, HostileTransport
 
@@ -27,12 +26,6 @@ class Busy(HostileTransport):
 
     def create_draft(self, *given: Any, **more: Any) -> Any:
         raise MailRateLimited("slowly", retry_after=60)
-
-
-def go(house: House, times: int = 2) -> None:
-    for _ in range(times):
-        dispatch.tick(house.engine, NoWake())
-        dispatch.drain_sends(house.engine, threads=2)
 
 
 def tasks() -> list[Task]:
@@ -55,7 +48,7 @@ def by_hand(house: House, box: Mailbox, people: int, **first: Any) -> Sequence:
     seq.add_email("Second", "Are you open to talk?")
     seq.enroll(house.people(people))
     seq.activate()
-    go(house)
+    go(house, 2)
     return seq
 
 
@@ -151,18 +144,27 @@ def test_a_step_taken_out_while_its_task_is_open(house: House, kind: str) -> Non
     seq.add_email("Last", "Hi")
     seq.enroll(house.people(2))
     seq.activate()
-    go(house)
+    go(house, 2)
     seq.journey(address(1)).pause()
     task = tasks()[0]
     seq.remove_step(2)
     assert outreach.tasks() == []
     with pytest.raises(TaskTaken, match="its step was taken out"):
         task.skip()
-    go(house)
+    go(house, 2)
     assert seq.journey(address(0)).status == "completed"
     seq.journey(address(1)).resume()
-    go(house)
+    go(house, 2)
     assert sorted(s for _, s in house.witness(box).elements()) == ["Hello", "Hello", "Last", "Last"]
+
+
+def in_three_steps(house: House, box: Mailbox) -> Sequence:
+    seq = Sequence.create("Three", mailbox=box, timezone="UTC")
+    for subject in ("First", "Second", "Third"):
+        seq.add_email(subject, "Hi")
+    seq.enroll(house.people(1))
+    seq.activate()
+    return seq
 
 
 # -- sends that nobody can account for -------------------------------------------------------------
@@ -170,11 +172,7 @@ def lost(house: House) -> tuple[Clock, Sequence, Mailbox]:
     """A sequence whose first e-mail left nobody knows whither, after two hours of looking."""
     clock = Clock(house)
     box = house.hostile()
-    seq = Sequence.create("Lost", mailbox=box, timezone="UTC")
-    for subject in ("First", "Second", "Third"):
-        seq.add_email(subject, "Hi")
-    seq.enroll(house.people(1))
-    seq.activate()
+    seq = in_three_steps(house, box)
 
     class Loses(HostileTransport):
         def send_draft(self, provider_draft_id: str) -> Any:
@@ -228,11 +226,7 @@ def test_a_step_moved_whose_send_nobody_can_account_for(house: House, when: str)
 def test_a_step_moved_while_its_send_is_found_again(house: House) -> None:
     clock = Clock(house)
     box = house.hostile(Faults.none())
-    seq = Sequence.create("Found", mailbox=box, timezone="UTC")
-    for subject in ("First", "Second", "Third"):
-        seq.add_email(subject, "Hi")
-    seq.enroll(house.people(1))
-    seq.activate()
+    seq = in_three_steps(house, box)
 
     class Silent(HostileTransport):
         def send_draft(self, provider_draft_id: str) -> Any:
@@ -253,11 +247,7 @@ def test_a_step_moved_while_its_send_is_found_again(house: House) -> None:
 @pytest.mark.rule(2)
 def test_what_waits_to_be_sent_again_and_is_moved_runs_where_it_stands(house: House) -> None:
     clock, box = Clock(house, at(START)), house.hostile()
-    seq = Sequence.create("Order", mailbox=box, timezone="UTC")
-    for subject in ("First", "Second", "Third"):
-        seq.add_email(subject, "Hi")
-    seq.enroll(house.people(1))
-    seq.activate()
+    seq = in_three_steps(house, box)
 
     with through(house, Busy):
         claim_once(house)
@@ -315,7 +305,7 @@ def test_one_held_up_at_a_lost_mailbox_leaves_from_the_other(house: House) -> No
     box.disconnect()
     seq.set_mailbox(bob)
     clock.on(minutes=30)
-    go(house)
+    go(house, 2)
     assert set(house.witness(bob)) == {(address(0), "Hello"), (address(0), "Second")}
 
 
@@ -338,7 +328,7 @@ def test_a_step_taken_out_whose_e_mail_was_held_up_at_a_lost_mailbox(house: Hous
     bob.disconnect()
     seq.remove_step(1)
     clock.on(minutes=30)
-    go(house)
+    go(house, 2)
     assert house.witness(box) == {(address(0), "Second"): 1}
 
 
@@ -380,11 +370,11 @@ def test_a_step_that_lost_its_own_mailbox_is_repaired(house: House, how: str) ->
     seq.add_email("Last", "Hi", when=Later(days=1))
     seq.enroll(house.people(2))
     seq.activate()
-    go(house)
+    go(house, 2)
     bob.disconnect()
     assert set(seq.candidates()["reason"]) == {"mailbox_disconnected"}
     clock.on(days=2)
-    go(house)
+    go(house, 2)
     if how == "removed":
         seq.remove_step(2)
     else:
@@ -392,9 +382,9 @@ def test_a_step_that_lost_its_own_mailbox_is_repaired(house: House, how: str) ->
         seq.edit_step(2, mailbox=cyd)
     assert seq.problems == []
     assert set(seq.candidates()["status"]) == {"active"}
-    go(house)
+    go(house, 2)
     clock.on(days=1, minutes=1)
-    go(house)
+    go(house, 2)
     assert set(seq.candidates()["status"]) == {"completed"}
     assert sum(house.witness(box).values()) == {"removed": 4, "mailbox=None": 6}.get(how, 4)
 
@@ -447,121 +437,3 @@ def test_a_move_plans_again_whose_next_step_is_another_one(house: House) -> None
     seq.move_step(2, 1)
     shown = seq.journey(address(0)).steps
     assert shown["due_at"].to_list() == [at("2026-03-07 09:00"), None]
-
-
-# -- tasks ------------------------------------------------------------------------------------------
-@pytest.mark.rule(2, 8)
-def test_made_manual_it_skips_itself_after_three_days(house: House) -> None:
-    clock, box = Clock(house, at(START)), house.hostile()
-    seq = house.two_steps(box, delay=60)
-    seq.edit_step(2, manual=True)
-    seq.enroll(house.people(1))
-    seq.activate()
-    go(house)
-    clock.on(minutes=2)
-    go(house)
-    assert tasks()[0].skip_at == clock.now + dt.timedelta(days=3)
-    seq.edit_step(1, manual=True, skip_after=False)
-    assert seq.steps["manual"].to_list() == [True, True]
-    assert house.engine.store.value("SELECT skip_after FROM steps ORDER BY rank LIMIT 1") is None
-
-
-@pytest.mark.rule(2, 3, 8)
-@pytest.mark.parametrize("old", [False, 3600])
-def test_a_new_timer_reaches_open_tasks(house: House, old: Any) -> None:
-    clock, box = Clock(house, at(START)), house.hostile()
-    seq = by_hand(house, box, 2, skip_after=old)
-    frozen = seq.journey(address(1))
-    clock.on(minutes=30)
-    frozen.pause()
-    clock.on(minutes=10)
-    seq.edit_step(1, skip_after=dt.timedelta(hours=2))
-    assert tasks()[0].skip_at == at("2026-03-02 11:00")
-    frozen.resume()
-    assert tasks()[1].skip_at == at("2026-03-02 11:10" if old else "2026-03-02 11:40")
-    seq.edit_step(1, skip_after=60)
-    clock.on(minutes=2)
-    go(house)
-    assert tasks() == []
-    assert sum(house.witness(box).values()) == 2
-
-
-@pytest.mark.rule(2, 8)
-def test_a_timer_taken_off_lets_the_task_wait(house: House) -> None:
-    clock, box = Clock(house, at(START)), house.hostile()
-    seq = by_hand(house, box, 1, skip_after=3600)
-    seq.edit_step(1, skip_after=False)
-    clock.on(days=9)
-    go(house)
-    assert [t.status for t in tasks()] == ["waiting"]
-
-
-@pytest.mark.rule(2, 8)
-@pytest.mark.parametrize("when", [NextBusinessDay("09:00"), SpecificTime("2026-03-03 09:00", timezone="UTC")])
-def test_made_automatic_an_open_task_leaves_by_itself(house: House, when: Any) -> None:
-    clock, box = Clock(house, at(START)), house.hostile()
-    seq = Sequence.create("By itself", mailbox=box, timezone="UTC")
-    seq.add_email("Hello", "Hi", manual=True, when=when, skip_after=False)
-    seq.enroll(house.people(2))
-    seq.activate()
-    clock.now = at("2026-03-03 09:00")
-    go(house)
-    first, second = tasks()
-    first.edit(body="Hi, in person")
-    seq.journey(address(1)).pause()
-    clock.on(minutes=30)
-    seq.edit_step(1, manual=False)
-    assert outreach.tasks() == []
-    with pytest.raises(TaskTaken, match="leaves by itself"):
-        first.send_now()
-    go(house)
-    assert house.witness(box) == {(address(0), "Hello"): 1}
-    assert "in person" in str(seq.journey(address(0)).steps["body_html"][0])
-    seq.journey(address(1)).resume()
-    clock.on(days=1)
-    go(house)
-    assert second.status != "waiting"
-
-
-@pytest.mark.rule(2, 8)
-def test_made_manual_while_it_waits_for_the_mailbox(house: House) -> None:
-    clock, box = Clock(house, at(START)), house.hostile()
-    seq = Sequence.create("To hand", mailbox=box, timezone="UTC")
-    seq.add_email("Hello", "Hi")
-    seq.enroll(house.people(2))
-    seq.activate()
-
-    with through(house, Busy):
-        claim_once(house)
-    seq.edit_step(1, manual=True)
-    clock.on(minutes=2)
-    go(house)
-    assert not house.witness(box)
-    assert len(tasks()) == 2
-    for task in tasks():
-        task.send_now()
-    go(house)
-    assert len(house.witness(box)) == 2
-
-
-@pytest.mark.rule(2, 8)
-def test_made_manual_while_a_worker_has_it(house: House) -> None:
-    box = house.hostile()
-    seq = Sequence.create("To hand", mailbox=box, timezone="UTC")
-    seq.add_email("Hello", "Hi")
-    seq.enroll(house.people(1))
-    seq.activate()
-
-    class Edits(HostileTransport):
-        def create_draft(self, *given: Any, **more: Any) -> Any:
-            seq.edit_step(1, manual=True)
-            return super().create_draft(*given, **more)
-
-    with through(house, Edits):
-        dispatch.drain_sends(house.engine, threads=1)
-    go(house)
-    assert not house.witness(box)
-    assert [t.status for t in tasks()] == ["waiting"]
-    tasks()[0].send_now()
-    go(house)
-    assert len(house.witness(box)) == 1

@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 
 from outreach_sdk.domain.sequence import Later
-from outreach_sdk.engine import dispatch
 from outreach_sdk.errors import HeaderInjection, NotFound, TaskChanged, TaskTaken, TransitionRefused
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import key_hash
 from outreach_sdk.objects.task import Task
-from tests.acceptance.scenarios import Clock, NoWake, address
+from tests.acceptance.scenarios import Clock, address, go
 from tests.harness import ROOT, House, sent_files
 
 pytestmark = pytest.mark.rule(8)
@@ -31,11 +30,6 @@ pytestmark = pytest.mark.rule(8)
 @pytest.fixture
 def box(house: House) -> Mailbox:
     return house.local()
-
-
-def go(house: House) -> None:
-    dispatch.tick(house.engine, NoWake())
-    dispatch.drain_sends(house.engine, threads=2)
 
 
 PERSON = {

@@ -9,24 +9,19 @@ from typing import Any
 import pytest
 
 from outreach_sdk.domain.sequence import Later
-from outreach_sdk.engine import dispatch, outbox
+from outreach_sdk.engine import outbox
 from outreach_sdk.errors import InvalidInput, NotFound, TemplateError
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.claims import claim_sends
-from tests.acceptance.scenarios import NoWake, address, colleague
+from tests.acceptance.scenarios import address, colleague
 from tests.harness import House, sent_files
 
 
 @pytest.fixture
 def box(house: House) -> Mailbox:
     return house.local()
-
-
-def go(house: House) -> None:
-    dispatch.tick(house.engine, NoWake())
-    dispatch.drain_sends(house.engine, threads=2)
 
 
 def texts(house: House, box: Mailbox) -> list[str]:
