@@ -313,7 +313,9 @@ def test_what_is_somebody_elses_is_not_found(tmp_path: Path, database_url: str) 
     house.close()
 
 
-def test_an_engine_that_is_starting_or_lacks_a_part_is_told_apart_from_none(plain: House) -> None:
+def test_an_engine_that_is_starting_or_lacks_a_part_is_told_apart_from_none(
+    plain: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seq = plain.two_steps(plain.local())
     seq.activate()
     workspace, none = Workspace(plain.session), "No engine is running: nothing leaves until `outreach up`."
@@ -322,9 +324,7 @@ def test_an_engine_that_is_starting_or_lacks_a_part_is_told_apart_from_none(plai
     try:
         starting = "The engine is starting: nothing leaves for a few seconds more."
         assert (seq.notice, workspace.status()["notice"]) == (starting, starting)
-        run = plain.home / "run.json"
-        began = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
-        run.write_text(json.dumps(json.loads(run.read_text()) | {"since": began.isoformat()}))
+        monkeypatch.setattr("outreach_sdk.objects.engine.STARTING", dt.timedelta(0))
         dispatch.beat(plain.engine, "clock", "clock-1", plain.engine.now())
         assert "The engine runs without a worker that sends" in str(seq.notice)
         dispatch.beat(plain.engine, "send", "send-1", plain.engine.now())
