@@ -45,6 +45,14 @@ def _moments(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(n for n in names if n.endswith(("_at", "_until")))
 
 
+_PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
+"""Kinds of values that go to the driver as they are, whatever the database."""
+
+
+def _bound(value: Any) -> Any:
+    return to_us(value) if isinstance(value, dt.datetime) else value
+
+
 class _Local(threading.local):
     """What a thread is about: how deep in transactions, on which of the driver's connections, and whether its
     statements run on the connection of a temporary table."""
@@ -106,8 +114,11 @@ class _Transaction:
             return
         store._local.inside = connection = store.connection()
         with _as_peewee:
-            if not self._durable:
-                connection.execute("PRAGMA synchronous = NORMAL")
+            # The connection of a temporary table isn't the one that all write on, and always waits.
+            relaxed = not self._durable
+            if not store._local.staging and relaxed != (store._relaxed is connection):
+                connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
+                store._relaxed = connection if relaxed else None
             connection.execute("BEGIN IMMEDIATE")
 
     def _end(
@@ -130,8 +141,6 @@ class _Transaction:
             return
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        if not self._durable:
-            connection.execute("PRAGMA synchronous = FULL")
 
     def _leave(self) -> None:
         local = self._store._local
@@ -169,13 +178,16 @@ class Store:
         with _locks_guard:
             self._lock = _locks.setdefault(url, threading.RLock())
         self._local = _Local()
+        self._relaxed: Any = None
+        """SQLite's writing connection while its commits don't wait for the disk: it is told again only where that
+        changes."""
         self.statements = 0
         """Statements run so far: tests count queries with it."""
 
     # -- running SQL ---------------------------------------------------------------------------
     def _execute(self, sql: str, params: Seq[Any]) -> Any:
         self.statements += 1
-        bound = [to_us(p) if isinstance(p, dt.datetime) else p for p in params]
+        bound = [p if p.__class__ in _PLAIN else _bound(p) for p in params]
         text = sql if self._sqlite else _postgres_sql(sql)
         try:
             # The driver's own call: peewee's way to it costs as much as a small statement.
@@ -293,7 +305,7 @@ class Store:
         """Run one change for each of `rows`, in a transaction."""
         self.statements += 1
         text = sql if self.dialect == "sqlite" else _postgres_sql(sql)
-        bound = [tuple(to_us(p) if isinstance(p, dt.datetime) else p for p in row) for row in rows]
+        bound = [tuple([p if p.__class__ in _PLAIN else _bound(p) for p in row]) for row in rows]
         with self.tx():
             try:
                 with _as_peewee:
