@@ -13,13 +13,14 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import escape
 
 from outreach_sdk.domain.given import without_controls
 from outreach_sdk.errors import MissingField, TemplateError
@@ -345,14 +346,45 @@ def parse(source: str, *, field: str = "template") -> Template:
     return Template(source, Fields(required, frozenset(name for name, _ in uses) - required))
 
 
+_Writer = Callable[[Mapping[str, Any]], Iterator[str]]
+"""Gives a text piece by piece; takes fields by their prefixed names, and calls."""
+
+
+def _parts(tree: nodes.Template) -> tuple[tuple[str, bool], ...] | None:
+    """(text, False) and (field, True) in order, of a template that is nothing but texts and fields."""
+    parts: list[tuple[str, bool]] = []
+    for output in tree.body:
+        if not isinstance(output, nodes.Output):
+            return None
+        for piece in output.nodes:
+            if isinstance(piece, nodes.TemplateData):
+                parts.append((piece.data, False))
+            elif isinstance(piece, nodes.Name):
+                parts.append((piece.name, True))
+            else:
+                return None
+    return tuple(parts)
+
+
+def _written(
+    parts: tuple[tuple[str, bool], ...], shown: Callable[[Any], str], context: Mapping[str, Any]
+) -> Iterator[str]:
+    """What Jinja would write, for a tenth of its time: most e-mails hold texts and fields alone."""
+    return (shown(context[part]) if field else part for part, field in parts)
+
+
 @lru_cache(maxsize=1024)
-def _compiled(source: str, html: bool) -> tuple[jinja2.Template, frozenset[str]]:
+def _compiled(source: str, html: bool) -> tuple[_Writer, frozenset[str], bool]:
+    """What writes `source`, the fields it takes, and whether it takes calls too."""
     tree = _syntax(source, "template")
     names = frozenset(
         n.name.removeprefix(_PREFIX) for n in tree.find_all(nodes.Name) if n.name.startswith(_PREFIX)
     )
+    parts = _parts(tree)
+    if parts is not None:
+        return partial(_written, parts, escape if html else str), names, False
     try:
-        return _ENVIRONMENTS[html].from_string(tree), names
+        return _ENVIRONMENTS[html].from_string(tree).generate, names, True
     except (SyntaxError, RecursionError, MemoryError, ValueError) as exc:
         raise TemplateError("template", source, "It is too long or nested too deeply.") from exc
 
@@ -378,7 +410,7 @@ def _run(
     passages: Mapping[str, str] = MappingProxyType({}),
     asked: list[Prompt] | None = None,
 ) -> tuple[str, list[str]]:
-    template, names = _compiled(source, html)
+    write, names, calling = _compiled(source, html)
     absent: list[str] = []
     known: dict[str, str] = {}
     for key, value in data.items():
@@ -397,10 +429,11 @@ def _run(
         absent.extend(name for name in lacks if name not in absent)
         return " ".join(instead.split())
 
-    context |= {_CALLS["ai"]: ai, _CALLS["snippet"]: _unknown_snippet}
+    if calling:
+        context |= {_CALLS["ai"]: ai, _CALLS["snippet"]: _unknown_snippet}
     pieces: list[str] = []
     size = 0
-    for piece in template.generate(context):
+    for piece in write(context):
         size += len(piece)
         if size > MAX_OUTPUT_CHARS:
             raise TemplateError(

@@ -152,6 +152,24 @@ def test_a_value_comes_out_escaped_whatever_it_is(value: str) -> None:
     assert ">" not in text
 
 
+@given(
+    st.lists(
+        st.sampled_from(["{{ a }}", "{{ b }}", "{{ First Name }}", "Hi <b>&\n", " \n", "é'\"{ }", "{# c #}"])
+    ),
+    st.dictionaries(st.sampled_from(["a", "B", "first name", "FIRST_NAME"]), st.text(max_size=12)),
+    st.booleans(),
+)
+def test_texts_and_fields_alone_come_out_as_in_a_branch(
+    pieces: list[str], data: dict[str, str], html: bool
+) -> None:
+    source = "".join(pieces)
+    branch = f"{{% if true %}}{source}{{% endif %}}"
+    assert missing(source, data) == missing(branch, data)
+    if not missing(source, data):
+        assert render(source, data, html=html) == render(branch, data, html=html)
+        assert render_subject(source, data) == render_subject(branch, data)
+
+
 @given(st.text(max_size=40))
 def test_field_names_have_one_spelling(name: str) -> None:
     once = normalise_field(name)
