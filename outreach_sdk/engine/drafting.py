@@ -14,8 +14,8 @@ from outreach_sdk.domain.threading import reply_subject
 from outreach_sdk.domain.variants import live, words_of
 from outreach_sdk.engine import compose
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.lifecycle import live_steps
 from outreach_sdk.engine.links import FIELDS, link_maker
+from outreach_sdk.engine.ordering import live_steps
 from outreach_sdk.errors import MissingField, OutreachError
 from outreach_sdk.storage.store import Store, in_marks
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from outreach_sdk.engine import bookings, outside
 from outreach_sdk.engine.contact_points import best_address, preference
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.lifecycle import plan_first
+from outreach_sdk.engine.first_steps import plan_first
 from outreach_sdk.engine.staging import CANDIDATE
 from outreach_sdk.errors import NotFound
 from outreach_sdk.storage.store import Store

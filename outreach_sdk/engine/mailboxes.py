@@ -42,9 +42,10 @@ CALENDARS = frozenset({"gmail", "outlook"})
 
 LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
-# Whose next step leaves from this mailbox, or, waiting for a person, whose sequence does.
+# Whose next step leaves from this mailbox, or, waiting for a person, would, or whose sequence does.
 _NEEDS = (
-    "(lane = ? OR (lane IS NULL AND sequence_id IN (SELECT id FROM sequences WHERE mailbox_id = ?)) OR id IN "
+    "(lane = ? OR (lane IS NULL AND (sequence_id IN (SELECT id FROM sequences WHERE mailbox_id = ?) OR next_step_id IN "
+    "(SELECT id FROM steps WHERE mailbox_id = ?))) OR id IN "
     "(SELECT journey_id FROM outbox WHERE mailbox_id = ? AND state IN ('planned', 'claimed', 'drafted')))"
 )
 
@@ -115,14 +116,15 @@ def connected(
 
 def usable_again(store: Store, mailbox_id: int, now: dt.datetime) -> None:
     """What waited for this mailbox, and may use it, goes on. In a transaction."""
-    _let_go_on(store, _NEEDS, (mailbox_id,) * 3, now)
+    _let_go_on(store, _NEEDS, (mailbox_id,) * 4, now)
 
 
 def _let_go_on(store: Store, condition: str, params: tuple[Any, ...], now: dt.datetime) -> None:
     """Journeys that waited for a mailbox go on, where it is connected and their owner may use it; those of
     inactive sequences wait for activation instead."""
     usable = (
-        "EXISTS (SELECT 1 FROM sequences s JOIN mailboxes m ON m.id = COALESCE(journeys.lane, s.mailbox_id) "
+        "EXISTS (SELECT 1 FROM sequences s JOIN mailboxes m ON m.id = COALESCE(journeys.lane, "
+        "(SELECT t.mailbox_id FROM steps t WHERE t.id = journeys.next_step_id), s.mailbox_id) "
         f"WHERE s.id = journeys.sequence_id AND m.status = 'connected' AND {lent_to('m', 'journeys.owner_id')})"
     )
     for reason in (PauseReason.REAUTHORISE, PauseReason.MAILBOX_DISCONNECTED):
@@ -317,7 +319,7 @@ def _pause_and_tell(
     moved = move_journeys(
         store,
         f"{_NEEDS} AND status = 'active' AND {only[0]}",
-        (*(box["id"],) * 3, *only[1]),
+        (*(box["id"],) * 4, *only[1]),
         JourneyStatus.PAUSED,
         reason,
         now,

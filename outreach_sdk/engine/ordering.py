@@ -1,15 +1,18 @@
-"""Where a step stands among its sequence's: ranks, and room between them."""
+"""A sequence's steps in order, and where each stands: ranks, and room between them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from outreach_sdk.domain.sequence import StepKind, StepPlan, schedule_from_dict
+from outreach_sdk.domain.variants import live
 from outreach_sdk.engine.progress import NEVER
 from outreach_sdk.storage.store import Store
 
-__all__ = ["end_rank", "place"]
+__all__ = ["end_rank", "live_steps", "place", "step_plan"]
 
 APART = 1024.0
 """Between the ranks of two steps added one after the other."""
@@ -18,12 +21,46 @@ ROOM = 1e-3
 """Two neighbours closer than this are moved apart before anything is put between them."""
 
 
-def end_rank(store: Store, sequence_id: int) -> float:
-    """The rank of a step put last: behind those taken out too, which journeys may have handled."""
-    return (
-        float(store.value("SELECT COALESCE(MAX(rank), 0) FROM steps WHERE sequence_id = ?", sequence_id))
-        + APART
+def step_plan(row: dict[str, Any]) -> StepPlan:
+    """A step's row as the domain reads it."""
+    return StepPlan(
+        kind=StepKind(row["kind"]),
+        schedule=schedule_from_dict(json.loads(row["schedule"])),
+        subject=row["subject"],
+        body=row["body"],
+        thread=row["thread"],
+        manual=bool(row["manual"]),
+        skip_after=row["skip_after"],
+        cc=tuple(json.loads(row["cc"] or "[]")),
+        bcc=tuple(json.loads(row["bcc"] or "[]")),
+        mailbox_id=row["mailbox_id"],
+        alias=row["alias"],
+        variants=live(row["variants"]),
     )
+
+
+def live_steps(store: Store, sequence_id: int) -> list[dict[str, Any]]:
+    """A sequence's steps in order."""
+    return store.rows(
+        "SELECT * FROM steps WHERE sequence_id = ? AND removed_at IS NULL ORDER BY rank", sequence_id
+    )
+
+
+def end_rank(store: Store, sequence_id: int) -> float:
+    """The rank of a step put last: behind all that ever were, taken out or moved forward, which journeys may have
+    handled where they stood. In a transaction."""
+    rank = store.value(
+        "SELECT CASE WHEN q.top > q.last THEN q.top ELSE q.last END FROM (SELECT top_rank AS top, COALESCE((SELECT "
+        "MAX(t.rank) FROM steps t WHERE t.sequence_id = sequences.id), 0) AS last FROM sequences WHERE id = ?) AS q",
+        sequence_id,
+    )
+    end = float(rank or 0) + APART
+    _reached(store, sequence_id, end)
+    return end
+
+
+def _reached(store: Store, sequence_id: int, rank: float) -> None:
+    store.write("UPDATE sequences SET top_rank = ? WHERE id = ?", rank, sequence_id)
 
 
 def place(store: Store, sequence_id: int, step_id: int, to: int) -> None:
@@ -77,6 +114,7 @@ def _spread(store: Store, sequence_id: int) -> None:
             if step_id:
                 fresh_steps.append((step_id, following))
         fresh_ranks.append((rank, following))
+    _reached(store, sequence_id, following)
     _map(
         store, "UPDATE steps SET rank = {new} WHERE sequence_id = ?", "id", "BIGINT", fresh_steps, sequence_id
     )

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, OutboxState, PauseReason, StepStatus
+from outreach_sdk.domain.journey import OPEN_OUTBOX, JourneyStatus, PauseReason, StepStatus
 from outreach_sdk.domain.pacing import Priority
 from outreach_sdk.domain.sequence import Schedule, schedule_from_dict
 from outreach_sdk.domain.variants import live
@@ -19,9 +19,11 @@ from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import events, move_journey, move_journeys
 
 __all__ = [
+    "ASKED",
     "NEVER",
     "NEXT_STEP",
     "PASSED",
+    "UNSURE",
     "handled",
     "has_prompts",
     "next_step",
@@ -38,12 +40,17 @@ NEVER = -1e300
 
 
 NEXT_STEP = (
+    "COALESCE((SELECT h.step_id FROM journey_steps h JOIN steps f ON f.id = h.step_id WHERE h.journey_id = j.id "
+    "AND f.removed_at IS NULL AND (h.status = 'waiting' OR (h.status = 'due' AND EXISTS (SELECT 1 FROM outbox p WHERE "
+    f"p.journey_id = j.id AND p.step_id = h.step_id AND p.state = 'planned' AND p.priority = {int(Priority.PERSON)}))) "
+    "ORDER BY h.rank LIMIT 1), "
     "(SELECT f.id FROM steps f WHERE f.sequence_id = j.sequence_id AND f.removed_at IS NULL AND f.rank > j.last_rank "
     "AND NOT EXISTS (SELECT 1 FROM journey_steps h WHERE h.journey_id = j.id AND h.step_id = f.id "
-    "AND h.status IN ('sent', 'done', 'skipped')) ORDER BY f.rank LIMIT 1)"
+    "AND h.status IN ('sent', 'done', 'skipped')) ORDER BY f.rank LIMIT 1))"
 )
-"""SQL: the first live step after the last handled one of the journey `j` that isn't handled itself. A step inserted or
-moved before the last handled one doesn't run; one moved behind it after it ran doesn't run again."""
+"""SQL: the step that waits for a person already, else the first live step after the last handled one of the journey `j`
+that isn't handled itself. A step inserted or moved before either doesn't run; one moved behind the last handled one
+after it ran doesn't run again."""
 
 
 def next_step(store: Store, journey_id: int) -> int | None:
@@ -70,7 +77,9 @@ def person_name(store: Store, candidate_id: int) -> str:
     return str(found or "a candidate")
 
 
-_UNSETTLED = ", ".join(f"'{state}'" for state in (*OPEN_OUTBOX, OutboxState.NEEDS_PERSON))
+_OPEN = ", ".join(f"'{state}'" for state in OPEN_OUTBOX)
+ASKED = "o.journey_id = {j}.id AND o.answers_id IS NULL AND o.state = 'needs_person'"
+"""SQL: that nobody but a person can say whether an e-mail `o` of the journey left."""
 _STEP = ("id", "kind", "manual", "schedule", "mailbox_id", "subject", "body", "variants")
 _PLAN = (
     "SELECT j.id, j.workspace_id, j.owner_id, j.sequence_id, j.candidate_id, j.status, j.generation, j.last_rank, "
@@ -79,7 +88,8 @@ _PLAN = (
     "s.sending_window AS sequence_window, s.review, s.broken, w.settings, "
     "NOT EXISTS (SELECT 1 FROM steps e WHERE e.sequence_id = j.sequence_id AND e.removed_at IS NULL) AS stepless, "
     "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.answers_id IS NULL "
-    f"AND o.state IN ({_UNSETTLED})) AS unsettled, "
+    f"AND o.state IN ({_OPEN})) AS unsettled, "
+    f"EXISTS (SELECT 1 FROM outbox o WHERE {ASKED.format(j='j')}) AS asked, "
     "EXISTS (SELECT 1 FROM outbox o WHERE o.journey_id = j.id AND o.state = 'planned') AS planned, "
     f"{', '.join(f'n.{name} AS step_{name}' for name in _STEP)}, "
     "x.id AS task_id, x.status AS task_status, x.skip_left_us "
@@ -95,6 +105,9 @@ _SCHEDULE = (
 )
 """Of a journey that is still where it was read."""
 
+UNSURE = "nobody can say whether the last e-mail left"
+"""Why a journey waits for its owner's word (`resolve`)."""
+
 PASSED = "its date and time had passed when the step came up"
 """Why a journey whose `SpecificTime` is long past is paused as overdue."""
 
@@ -103,7 +116,7 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3
     """Schedule an active journey's next step by its own timing, or complete it. Does nothing while an
     outbox entry is open (its outcome will call this) or a task is open (a person or its timer will). Where the journey
     moved on in between, it is looked at `again`. `late`: a step whose time is long past leaves now. In a transaction."""
-    row = next(iter(_rows(store, [journey_id])), None)
+    row = next(iter(_rows(store, [journey_id], now)), None)
     if row is None:
         return
     if row["planned"] and _plan_retry(store, row, now):
@@ -115,7 +128,7 @@ def plan_next(store: Store, journey_id: int, now: dt.datetime, *, again: int = 3
     if row["step_id"] is None:
         move_journey(store, journey_id, JourneyStatus.COMPLETED, None, now, bump=False)
         return
-    if row["task_id"] is not None and _resume_task(store, row, now):
+    if row["task_id"] is not None and _resume_task(store, row, now, late=late):
         return
     due = _due(row, now) or (now if late else None)
     if due is None:
@@ -136,7 +149,7 @@ def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime, *, keep: 
     overdue: list[dict[str, Any]] = []
     for start in range(0, len(journeys), 500):
         ids = journeys[start : start + 500]
-        found = _rows(store, ids)
+        found = _rows(store, ids, now)
         retried = [row for row in found if row["planned"] and _plan_retry(store, row, now)]
         rows = [row for row in found if row not in retried] if retried else found
         _unschedule(store, [row["id"] for row in rows if row["step_id"] is None and row["stepless"]])
@@ -164,13 +177,23 @@ def plan_many(store: Store, journeys: Sequence[int], now: dt.datetime, *, keep: 
     pause_all_overdue(store, overdue, now, PASSED)
 
 
-def _rows(store: Store, ids: Sequence[int]) -> list[dict[str, Any]]:
-    """The `_PLAN` rows of those among these journeys that something is to be planned for."""
+def _rows(store: Store, ids: Sequence[int], now: dt.datetime) -> list[dict[str, Any]]:
+    """The `_PLAN` rows of those among these journeys that something is to be planned for. Those of whose last e-mail
+    only a person can say whether it left wait for that."""
     query = f"{_PLAN} WHERE j.id IN {in_marks(ids)} ORDER BY j.id"
     rows = store.rows(query, *ids)
     if [row for row in _one_each(rows) if not sound(store, row["id"])]:
         rows = store.rows(query, *ids)  # as it is now that nobody can repair it before this ends
-    return [row for row in rows if row["status"] == JourneyStatus.ACTIVE and not row["unsettled"]]
+    going = [row for row in rows if row["status"] == JourneyStatus.ACTIVE]
+    _ask_first(store, [row["id"] for row in going if row["asked"]], now)
+    return [row for row in going if not row["unsettled"] and not row["asked"]]
+
+
+def _ask_first(store: Store, ids: list[int], now: dt.datetime) -> None:
+    if ids:
+        paused, why = (JourneyStatus.PAUSED, PauseReason.UNKNOWN_SEND), UNSURE
+        moved = move_journeys(store, f"id IN {in_marks(ids)}", tuple(ids), *paused, now, detail=why)
+        events(store, moved, f"journey_{JourneyStatus.PAUSED}", now, f"{PauseReason.UNKNOWN_SEND} {why}")
 
 
 def _one_each(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -304,18 +327,20 @@ def _plan_retry(store: Store, journey: dict[str, Any], now: dt.datetime) -> bool
     return True
 
 
-def _resume_task(store: Store, row: dict[str, Any], now: dt.datetime) -> bool:
+def _resume_task(store: Store, row: dict[str, Any], now: dt.datetime, *, late: bool = False) -> bool:
     """Thaw the task that is open at the next step, its timer going on with the time it had left; a Send now
-    that was waiting goes out, unless the sequence is broken. False: no task is open."""
+    that was waiting goes out, unless the sequence is broken, `late` as if it were said now. False: no task is open."""
     if _timed(row):
         if row["skip_left_us"] is not None:
             _thaw(store, [row["task_id"]], now)
         return True
+    said = (now,) if late else ()
     return (
         store.write(
-            "UPDATE outbox SET lease_until = ? WHERE journey_id = ? AND step_id = ? AND state = 'planned' "
-            "AND priority = ?",
+            f"UPDATE outbox SET lease_until = ?{', due_at = ?' * late} WHERE journey_id = ? AND step_id = ? "
+            "AND state = 'planned' AND priority = ?",
             None if row["broken"] else now,
+            *said,
             row["id"],
             row["step_id"],
             int(Priority.PERSON),

@@ -12,7 +12,7 @@ from outreach_sdk.engine import failpoints, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
-from outreach_sdk.engine.progress import person_name
+from outreach_sdk.engine.progress import UNSURE, person_name
 from outreach_sdk.engine.release import release
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.mail.port import Fingerprint, MailTransport
@@ -136,7 +136,7 @@ def _ask(engine: Engine, entry: dict[str, Any]) -> str:
                 JourneyStatus.PAUSED,
                 PauseReason.UNKNOWN_SEND,
                 now,
-                detail="nobody can say whether the last e-mail left",
+                detail=UNSURE,
             )
         notify(
             store,

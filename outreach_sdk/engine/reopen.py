@@ -54,6 +54,7 @@ def reengage(engine: Engine, journey_id: int, at: dt.datetime) -> None:
             )
         if row["email"] and suppressed(store, row["workspace_id"], row["email"]):
             raise TransitionRefused(f"{row['email']} doesn't want to be written to.")
+        lifecycle.ask_first(store, journey_id)
         if next_step(store, journey_id) is None:
             raise TransitionRefused(
                 f"No step of {row['sequence_name']!r} is left for this person. Add one first, or answer them."

@@ -56,6 +56,18 @@ def moved(engine: Engine, sequence_id: int, step_id: int) -> None:
         sequence_id,
     )
     plan_many(store, [row["id"] for row in found], engine.now())
+    _paused_at_next(engine, sequence_id)
+
+
+def _paused_at_next(engine: Engine, sequence_id: int) -> None:
+    """Who is paused comes to another step next, which may not need the mailbox that they waited for."""
+    engine.store.write(
+        f"UPDATE journeys AS j SET next_step_id = {NEXT_STEP}, lane = (SELECT CASE WHEN t.kind = 'email' AND NOT t.manual "
+        f"THEN COALESCE(t.mailbox_id, s.mailbox_id) END FROM steps t JOIN sequences s ON s.id = t.sequence_id "
+        f"WHERE t.id = {NEXT_STEP}) WHERE j.sequence_id = ? AND j.status = 'paused' AND j.next_step_id <> {NEXT_STEP}",
+        sequence_id,
+    )
+    sender_changed(engine, sequence_id)
 
 
 def window_changed(engine: Engine, sequence_id: int, steps: Sequence[int]) -> None:
@@ -90,13 +102,7 @@ def removed(engine: Engine, sequence_id: int, step_id: int) -> None:
         )
     }
     plan_many(store, sorted(gone), now)
-    store.write(
-        f"UPDATE journeys AS j SET next_step_id = COALESCE({NEXT_STEP}, j.next_step_id) "
-        "WHERE j.sequence_id = ? AND j.status = 'paused' AND j.next_step_id = ?",
-        sequence_id,
-        step_id,
-    )
-    sender_changed(engine, sequence_id)  # it may have been what kept them
+    _paused_at_next(engine, sequence_id)
 
 
 def by_itself(engine: Engine, sequence_id: int, step_id: int) -> None:
@@ -157,7 +163,7 @@ def sender_changed(engine: Engine, sequence_id: int) -> None:
         "SELECT COALESCE(t.mailbox_id, s.mailbox_id) FROM steps t JOIN sequences s ON s.id = t.sequence_id "
         "WHERE t.id = {step}"
     )
-    give_back(
+    taken_back = give_back(
         store,
         f"answers_id IS NULL AND {_JOURNEYS} AND mailbox_id <> ({of_step.format(step='outbox.step_id')}) "
         f"AND {_LOST}",
@@ -173,4 +179,5 @@ def sender_changed(engine: Engine, sequence_id: int) -> None:
         "AND next_step_id IS NOT NULL AND lane IS NOT NULL AND status IN ('active', 'paused')",
         sequence_id,
     )
+    plan_many(store, taken_back, engine.now())  # those that nothing paused
     sender_repaired(engine, sequence_id)

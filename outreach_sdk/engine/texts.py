@@ -13,7 +13,7 @@ from outreach_sdk.domain.variants import live, stored_form
 from outreach_sdk.engine import soundness
 from outreach_sdk.engine.compose import snippets, with_snippets
 from outreach_sdk.engine.context import Engine
-from outreach_sdk.engine.lifecycle import live_steps
+from outreach_sdk.engine.ordering import live_steps
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.storage.store import Store
 

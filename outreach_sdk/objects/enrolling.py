@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.given import several
-from outreach_sdk.engine import imports, lifecycle
+from outreach_sdk.engine import first_steps, imports
 from outreach_sdk.engine import people as people_rows
 from outreach_sdk.engine.enroll import FIRM, HOLD_BACKS
 from outreach_sdk.engine.headers import Mapper, mapper_of
@@ -99,7 +99,7 @@ class SequenceEnrolling:
 
     def _late(self) -> str | None:
         row, session = self._row(), self._session
-        if not lifecycle.first_has_passed(session.store, row, session.now()):
+        if not first_steps.first_has_passed(session.store, row, session.now()):
             return None
         when = "is paused" if row["active"] else "will be paused on activation"
         return (

@@ -8,7 +8,7 @@ from typing import Any
 from outreach_sdk.domain.pacing import spacing_of
 from outreach_sdk.domain.sequence import SequenceStatus, describe_schedule
 from outreach_sdk.domain.variants import live
-from outreach_sdk.engine import lifecycle, stats
+from outreach_sdk.engine import lifecycle, ordering, stats
 from outreach_sdk.notebook.card import Banner, Bar, Bullets, Card, Note, Part, Table
 from outreach_sdk.objects.session import Session
 
@@ -83,7 +83,7 @@ def sequence_card(session: Session, row: dict[str, Any], notice: str | None) -> 
     status = SequenceStatus.INCOMPLETE if problems and not row["active"] else active
     counts = step_counts(session, sequence_id)
     steps = []
-    plan = lifecycle.live_steps(store, sequence_id)
+    plan = ordering.live_steps(store, sequence_id)
     for number, step in enumerate(plan[:MOST_STEPS], 1):
         n = counts.get(step["id"], {})
         kind = f"{step['kind']}, by hand" if step["manual"] else step["kind"]
@@ -91,7 +91,7 @@ def sequence_card(session: Session, row: dict[str, Any], notice: str | None) -> 
             (
                 number,
                 kind,
-                describe_schedule(lifecycle.step_plan(step).schedule),
+                describe_schedule(ordering.step_plan(step).schedule),
                 _what(step),
                 n.get("next", 0) or None,
                 n.get("waiting", 0) or None,

@@ -10,7 +10,7 @@ from outreach_sdk.domain.journey import JourneyStatus, StepStatus
 from outreach_sdk.domain.message import is_html
 from outreach_sdk.domain.variants import words_of
 from outreach_sdk.domain.windows import SendingRules, share
-from outreach_sdk.engine import compose, lifecycle
+from outreach_sdk.engine import compose, ordering
 from outreach_sdk.errors import MissingField
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
@@ -86,7 +86,7 @@ class SequencePreview:
         merge |= compose.links_of(store, journey_id, self._session.engine.public_url, *texts)
         times = self._times(row, person, [step for step, _ in said], data["timezone"])
         for number, ((step, words), (at, status)) in enumerate(zip(said, times, strict=True), 1):
-            plan = lifecycle.step_plan(step)
+            plan = ordering.step_plan(step)
             line: dict[str, Any] = {"step": number, "kind": plan.kind, "at": at, "to": data["current_email"]}
             line |= {"candidate": data.get("id"), "status": status, "of": (journey_id, step["id"])}
             subject = compose.with_snippets(words.subject, known, rich=False) or subject
@@ -139,7 +139,7 @@ class SequencePreview:
             elif state["status"] != StepStatus.PLANNED:  # a task, or in a worker's hands
                 at, status = state["due_at"], str(state["status"])
             else:
-                plan = lifecycle.step_plan(step)
+                plan = ordering.step_plan(step)
                 status = str(StepStatus.PLANNED)
                 at = rules.leaves(
                     plan.schedule,

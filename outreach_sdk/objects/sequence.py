@@ -16,7 +16,7 @@ from outreach_sdk.domain.sequence import (
 )
 from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, is_set_time, sending_rules
-from outreach_sdk.engine import dispatch, drafting, lifecycle, review, revising, soundness
+from outreach_sdk.engine import dispatch, drafting, lifecycle, ordering, review, revising, soundness
 from outreach_sdk.errors import NotFound
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
@@ -186,7 +186,7 @@ class Sequence(
 
         def work() -> None:
             store.write("UPDATE sequences SET sending_window = ? WHERE id = ?", stored, self.id)
-            steps = [s["id"] for s in self._live() if _has_no_time(lifecycle.step_plan(s))]
+            steps = [s["id"] for s in self._live() if _has_no_time(ordering.step_plan(s))]
             revising.window_changed(self._session.engine, self.id, steps)
 
         self._change(work)
@@ -217,7 +217,7 @@ class Sequence(
         rows = self._live()
         for number, row in enumerate(rows, 1):
             row["step"] = number
-            row["when"] = describe_schedule(lifecycle.step_plan(row).schedule)
+            row["when"] = describe_schedule(ordering.step_plan(row).schedule)
             row["variants"] = 1 + len(live(row["variants"]))
         text = dict.fromkeys(("when", "thread", "subject", "body"), "str")
         return frame(rows, step="int", kind="str", manual="bool", **text, variants="int")

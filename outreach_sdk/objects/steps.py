@@ -18,7 +18,7 @@ from outreach_sdk.domain.sequence import (
     describe_schedule,
     schedule_to_dict,
 )
-from outreach_sdk.engine import lifecycle, ordering, revising, soundness
+from outreach_sdk.engine import ordering, revising, soundness
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.session import Session
@@ -162,7 +162,7 @@ class StepWriting:
         `manual=False` lets the e-mail leave by itself. `manual=True` waits 3 days unless `skip_after` says otherwise.
         `mailbox=None`: the sequence's; without a new `alias` a changed mailbox sends as itself."""
         step = self._nth(n)
-        plan = lifecycle.step_plan(step)
+        plan = ordering.step_plan(step)
         known = {"subject", "body", "when", "thread", "manual", "skip_after", "cc", "bcc", "mailbox", "alias"}
         if unknown := set(changes) - known:
             raise InvalidInput("changes", sorted(unknown), f"Use {', '.join(sorted(known))}.")
@@ -242,7 +242,7 @@ class StepWriting:
 
     def _live(self) -> Rows:
         self._row()
-        return lifecycle.live_steps(self._session.store, self.id)
+        return ordering.live_steps(self._session.store, self.id)
 
     def _nth(self, n: int) -> dict[str, Any]:
         live = self._live()

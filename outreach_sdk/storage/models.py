@@ -186,6 +186,7 @@ class Sequence(Owned):
     broken = pw.BooleanField(
         default=False, constraints=[pw.SQL("DEFAULT FALSE")]
     )  # an active one that isn't complete any more (engine/soundness.py)
+    top_rank = pw.DoubleField(default=0, constraints=[pw.SQL("DEFAULT 0")])  # the highest a step ever had
     created_at = UtcField()
     activated_at = UtcField(null=True)
 

@@ -225,13 +225,15 @@ def cancel_planned(store: Store, where: str, *params: Any) -> list[int]:
     return _ids(gone)
 
 
-def give_back(store: Store, where: str, *params: Any) -> None:
-    """Attempts that match, and that somebody took but didn't send, are in nobody's hands any more."""
-    store.write(
+def give_back(store: Store, where: str, *params: Any) -> list[int]:
+    """Attempts that match, and that somebody took but didn't send, are in nobody's hands any more; their journeys."""
+    gone = store.rows(
         "UPDATE outbox SET state = 'planned', generation = generation + 1, lease_until = NULL, claimed_at = NULL, "
-        f"ahead = FALSE, provider_draft_id = NULL WHERE state IN ('claimed', 'drafted') AND {where}",
+        f"ahead = FALSE, provider_draft_id = NULL WHERE state IN ('claimed', 'drafted') AND {where} "
+        "RETURNING journey_id",
         *params,
     )
+    return _ids(gone)
 
 
 def _ids(rows: list[dict[str, Any]]) -> list[int]:
