@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from outreach_sdk.domain.pacing import Limit, mailbox_limits
+from outreach_sdk.domain.pacing import Limit, mailbox_limits, next_slot, spacing_of
 from outreach_sdk.domain.windows import SendingRules
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
@@ -13,7 +13,7 @@ from outreach_sdk.errors import MailError, MailRateLimited
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store
 
-__all__ = ["LEFT", "candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "trouble"]
+__all__ = ["LEFT", "candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "slot_after", "trouble"]
 
 LEFT = "state IN ('sending', 'sent', 'unknown', 'needs_person')"
 """SQL: an e-mail that left, or may have."""
@@ -75,6 +75,25 @@ def _opens(
         limit.most - 1,
     )
     return None if row is None else row["sending_at"] + limit.window
+
+
+def slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> None:
+    """A call to the provider began then and is answered now: when the mailbox may make its next."""
+    spacing = spacing_of(entry["spacing_us"])
+    if not spacing:
+        return
+    # The call's own time counts from its answer, so that acceptances are spaced as well as calls.
+    answered = engine.now()
+    free = next_slot(began, answered, spacing)
+    engine.store.write(
+        "UPDATE mailboxes SET last_call_at = CASE WHEN last_call_at < ? THEN ? ELSE last_call_at END, "
+        "next_slot_at = CASE WHEN next_slot_at < ? THEN ? ELSE next_slot_at END WHERE id = ?",
+        answered,
+        answered,
+        free,
+        free,
+        entry["mailbox_id"],
+    )
 
 
 def mailbox_waits(

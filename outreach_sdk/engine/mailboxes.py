@@ -26,6 +26,7 @@ __all__ = [
     "mailbox_dead",
     "make_default",
     "own_addresses",
+    "owner_changed",
     "remember_identities",
     "sender_repaired",
     "sender_trouble",
@@ -48,6 +49,9 @@ _NEEDS = (
     "(SELECT id FROM steps WHERE mailbox_id = ?))) OR id IN "
     "(SELECT journey_id FROM outbox WHERE mailbox_id = ? AND state IN ('planned', 'claimed', 'drafted')))"
 )
+
+_SENDER = "COALESCE(journeys.lane, (SELECT t.mailbox_id FROM steps t WHERE t.id = journeys.next_step_id), s.mailbox_id)"
+"""SQL: the mailbox that a journey of the sequence `s` needs next."""
 
 
 def binding(box: Mapping[str, Any]) -> str:
@@ -123,8 +127,7 @@ def _let_go_on(store: Store, condition: str, params: tuple[Any, ...], now: dt.da
     """Journeys that waited for a mailbox go on, where it is connected and their owner may use it; those of
     inactive sequences wait for activation instead."""
     usable = (
-        "EXISTS (SELECT 1 FROM sequences s JOIN mailboxes m ON m.id = COALESCE(journeys.lane, "
-        "(SELECT t.mailbox_id FROM steps t WHERE t.id = journeys.next_step_id), s.mailbox_id) "
+        f"EXISTS (SELECT 1 FROM sequences s JOIN mailboxes m ON m.id = {_SENDER} "
         f"WHERE s.id = journeys.sequence_id AND m.status = 'connected' AND {lent_to('m', 'journeys.owner_id')})"
     )
     for reason in (PauseReason.REAUTHORISE, PauseReason.MAILBOX_DISCONNECTED):
@@ -150,6 +153,35 @@ def sender_repaired(engine: Engine, sequence_id: int) -> None:
         (sequence_id,),
         engine.now(),
     )
+
+
+def owner_changed(engine: Engine, sequence: dict[str, Any]) -> None:
+    """A sequence is somebody else's now (`owner_id`): its journeys pause where they may not use the mailbox they are to
+    leave from, and go on where the one before might not. In a transaction."""
+    store, now = engine.store, engine.now()
+    moved = move_journeys(
+        store,
+        "sequence_id = ? AND status = 'active' AND EXISTS (SELECT 1 FROM sequences s JOIN mailboxes m ON "
+        f"m.id = {_SENDER} WHERE s.id = journeys.sequence_id AND NOT {lent_to('m', 'journeys.owner_id')})",
+        (sequence["id"],),
+        JourneyStatus.PAUSED,
+        PauseReason.MAILBOX_DISCONNECTED,
+        now,
+        detail="its mailbox isn't lent to its new owner",
+    )
+    if moved:
+        notify(
+            store,
+            workspace_id=sequence["workspace_id"],
+            owner_id=sequence["owner_id"],
+            kind=str(PauseReason.MAILBOX_DISCONNECTED),
+            text=f"You can't send from the mailbox of {sequence['name']!r}: its journeys are paused. Give it a mailbox of "
+            "yours, or have that one lent to you.",
+            dedupe=f"{PauseReason.MAILBOX_DISCONNECTED}:{sequence['id']}:{now.isoformat()}",
+            now=now,
+            sequence_id=sequence["id"],
+        )
+    sender_repaired(engine, sequence["id"])
 
 
 def sender_trouble(store: Store, sequence: dict[str, Any]) -> str | None:

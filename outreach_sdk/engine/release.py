@@ -198,7 +198,7 @@ def retry_later(
     with store.tx():
         current = store.value("SELECT state FROM outbox WHERE id = ?", entry["id"])
         state = OutboxState.DRAFTED if current == OutboxState.SENDING else OutboxState(str(current))
-        move_outbox(
+        if not move_outbox(
             store,
             entry["id"],
             entry["generation"],
@@ -207,7 +207,8 @@ def retry_later(
             error=str(exc) if exc is not None else None,
             lease_until=again,
             claimed_at=None,
-        )
+        ):
+            return "gone"
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
     return "later"
 

@@ -11,13 +11,24 @@ from collections.abc import Sequence
 
 from outreach_sdk.domain.journey import StepStatus
 from outreach_sdk.domain.pacing import Priority
+from outreach_sdk.domain.sequence import SpecificTime
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import sender_repaired
+from outreach_sdk.engine.ordering import live_steps, step_plan
 from outreach_sdk.engine.progress import NEXT_STEP, plan_many
 from outreach_sdk.storage.store import in_marks
 from outreach_sdk.storage.transitions import cancel_planned, give_back, leave_tasks
 
-__all__ = ["by_itself", "moved", "removed", "replan", "sender_changed", "timer_changed", "window_changed"]
+__all__ = [
+    "by_itself",
+    "hours_changed",
+    "moved",
+    "removed",
+    "replan",
+    "sender_changed",
+    "timer_changed",
+    "window_changed",
+]
 
 _JOURNEYS = "journey_id IN (SELECT j.id FROM journeys j WHERE j.sequence_id = ?)"
 _SCHEDULED = "j.sequence_id = ? AND j.status = 'active' AND COALESCE(j.next_due_at, j.held_due_at)"
@@ -83,6 +94,22 @@ def window_changed(engine: Engine, sequence_id: int, steps: Sequence[int]) -> No
         *steps,
     )
     plan_many(store, [row["id"] for row in found], now)
+
+
+def hours_changed(engine: Engine, workspace_id: int) -> None:
+    """What is to come of a workspace's running sequences finds its place in the hours and days that there are now. One
+    sequence after the other: what leaves before its turn is held to today's hours all the same."""
+    store = engine.store
+    for row in store.rows(
+        "SELECT id FROM sequences WHERE workspace_id = ? AND active ORDER BY id", workspace_id
+    ):
+        steps = [
+            step["id"]
+            for step in live_steps(store, row["id"])
+            if not isinstance(step_plan(step).schedule, SpecificTime)
+        ]
+        with store.tx():
+            window_changed(engine, row["id"], steps)
 
 
 def removed(engine: Engine, sequence_id: int, step_id: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from outreach_sdk.domain.journey import (
@@ -19,7 +20,7 @@ from outreach_sdk.domain.journey import (
     StepStatus,
 )
 from outreach_sdk.domain.message import OutgoingMessage
-from outreach_sdk.domain.pacing import Priority, next_slot, spacing_of, wait_for_slot
+from outreach_sdk.domain.pacing import Priority, spacing_of, wait_for_slot
 from outreach_sdk.domain.windows import sending_rules
 from outreach_sdk.engine import compose, failpoints, limits, look, review
 from outreach_sdk.engine.context import Engine
@@ -201,6 +202,13 @@ def _clear_drafts(entry: dict[str, Any], transport: MailTransport) -> None:
             transport.delete_draft(stray.provider_draft_id)
 
 
+def _take_away(entry: dict[str, Any], transport: MailTransport) -> None:
+    """The draft of what certainly wasn't sent goes from the owner's drafts, where the provider lets it; a next attempt
+    looks for it again."""
+    with suppress(MailError):
+        transport.delete_draft(entry["provider_draft_id"])
+
+
 def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
     """Fence, send the draft, record what came of it."""
     deadline = time.monotonic() + max(10.0, engine.spacing.total_seconds() * 4)
@@ -224,6 +232,10 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         if entry["answers_id"] is not None and verdict in _NEVER:
             _clear_drafts(entry, transport)
             return refused(engine, entry, _NEVER[verdict])
+        if verdict == "not_lent":
+            _clear_drafts(entry, transport)
+            why = f"{entry['mailbox_address']} isn't lent to its owner any more"
+            return pause(engine, entry, PauseReason.MAILBOX_DISCONNECTED, why)
         return _let_go(engine, entry, transport, verdict)
     _on_record(entry)
     failpoints.hit("after_sending")
@@ -232,13 +244,15 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
     try:
         sent = transport.send_draft(entry["provider_draft_id"])
     except MailRateLimited as exc:
-        _slot_after(engine, entry, began)
+        limits.slot_after(engine, entry, began)
+        _take_away(entry, transport)
         return held_up(engine, entry, exc)
     except MailAuthError as exc:
         release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return "reauthorise"
     except MailRefused as exc:
+        _take_away(entry, transport)
         return refused(engine, entry, str(exc))
     except (MailOutcomeUnknown, MailNotFound) as exc:
         return left_unknown(engine, entry, str(exc))
@@ -355,24 +369,6 @@ def _changed(entry: dict[str, Any], gate: dict[str, Any]) -> bool:
     return entry["sending_at"] is None and gate["sender"] not in (None, entry["mailbox_id"])
 
 
-def _slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> None:
-    spacing = spacing_of(entry["spacing_us"])
-    if not spacing:
-        return
-    # The call's own time counts from its answer, so that acceptances are spaced as well as calls.
-    answered = engine.now()
-    free = next_slot(began, answered, spacing)
-    engine.store.write(
-        "UPDATE mailboxes SET last_call_at = CASE WHEN last_call_at < ? THEN ? ELSE last_call_at END, "
-        "next_slot_at = CASE WHEN next_slot_at < ? THEN ? ELSE next_slot_at END WHERE id = ?",
-        answered,
-        answered,
-        free,
-        free,
-        entry["mailbox_id"],
-    )
-
-
 def accepted(
     engine: Engine, entry: dict[str, Any], sent: SentMessage, *, began: dt.datetime | None = None
 ) -> str:
@@ -384,7 +380,7 @@ def accepted(
         if store.for_update:
             store.one("SELECT id FROM journeys WHERE id = ? FOR UPDATE", entry["journey_id"])
         if began is not None:
-            _slot_after(engine, entry, began)
+            limits.slot_after(engine, entry, began)
         moved = move_outbox(
             store,
             entry["id"],

@@ -6,6 +6,7 @@ from typing import Any
 
 from outreach_sdk.engine import soundness
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.mailboxes import owner_changed
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.storage.transitions import event
@@ -122,6 +123,7 @@ def transfer(engine: Engine, sequence: dict[str, Any], user: dict[str, Any]) -> 
         new = {**sequence, "owner_id": user["id"], "journey_id": None}
         event(store, new, "sequence_transferred", now, user["name"])
         soundness.check(engine, sequence["id"])  # its new owner may lack the snippets it calls
+        owner_changed(engine, new)
         notify(
             store,
             workspace_id=sequence["workspace_id"],

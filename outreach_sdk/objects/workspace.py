@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.config import Settings
-from outreach_sdk.engine import credits, dispatch, hooks, lifecycle
+from outreach_sdk.engine import credits, dispatch, hooks, lifecycle, revising
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.notebook.card import Card, Note, Shown, Table
 from outreach_sdk.objects.cards import with_card
@@ -79,6 +79,8 @@ class Workspace(SuppressionList, WorkspaceTexts, ConnectedSystems, Shown):
                 json.dumps({**self.settings, **checked}),
                 self._session.workspace_id,
             )
+        if {"window", "holidays", "closed"} & set(changes):
+            revising.hours_changed(self._session.engine, self._session.workspace_id)
 
     def set_plan(self, *, monthly_credits: int) -> None:
         """Enrichment credits a month; admins only. More than before counts at once, less from the next month on.

@@ -9,10 +9,18 @@ import pytest
 
 import outreach_sdk as outreach
 from outreach_sdk.domain.sequence import Instant, Later, NextBusinessDay, SpecificTime
+from outreach_sdk.domain.windows import SendingWindow
 from outreach_sdk.engine import dispatch, sync
-from outreach_sdk.errors import MailOutcomeUnknown, TransitionRefused
+from outreach_sdk.errors import (
+    MailOutcomeUnknown,
+    MailRateLimited,
+    MailRefused,
+    MailTemporary,
+    TransitionRefused,
+)
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.claims import claim_sends
 from tests.acceptance.scenarios import Clock, NoWake, address, claim_once, go, provider_of, through
 from tests.harness import House, at
@@ -262,3 +270,81 @@ def test_resumed_by_hand_at_a_lost_mailbox_it_follows_to_another(house: House, w
     clock.on(minutes=5)
     go(house, 2)
     assert [(a.mailbox, a.subject) for a in provider_of(house).ledger()] == [("bob@agency.example", "First")]
+
+
+@pytest.mark.rule(7, 14)
+def test_a_call_that_outlasts_its_lease_and_fails_takes_nothing_back(house: House) -> None:
+    clock = Clock(house, at(START))
+    seq = Sequence.create("Slow", mailbox=house.hostile(), timezone="UTC")
+    seq.add_email("First", "Hi")
+    seq.add_email("Second", "Hi", thread="new", when=Later(hours=1))
+    seq.enroll(house.people(1))
+    seq.activate()
+
+    class Slow(HostileTransport):
+        def create_draft(self, *given: Any, **more: Any) -> Any:
+            clock.on(seconds=130)  # the laptop slept: another worker takes over and sends
+            with through(house, HostileTransport):
+                claim_once(house)
+            raise MailTemporary("503")
+
+    with through(house, Slow):
+        claim_once(house)
+    assert seq.journey(address(0)).steps["status"].to_list() == ["sent", "due"]
+    clock.on(hours=1, seconds=1)
+    go(house, 2)
+    assert subjects(house) == ["First", "Second"]
+    assert seq.journey(address(0)).steps["status"].to_list() == ["sent", "sent"]
+
+
+@pytest.mark.rule(14, 15)
+@pytest.mark.parametrize("why", ["busy", "refused"])
+def test_no_draft_stays_behind_of_what_will_not_leave(house: House, why: str) -> None:
+    clock = Clock(house, at(START))
+    seq = Sequence.create("Drafts", mailbox=house.hostile(), timezone="UTC")
+    seq.add_email("First", "Hi")
+    seq.enroll(house.people(1))
+    seq.activate()
+
+    class No(HostileTransport):
+        def send_draft(self, provider_draft_id: str) -> Any:
+            if why == "busy":
+                raise MailRateLimited("slowly", retry_after=60)
+            raise MailRefused("550 no such user")
+
+    with through(house, No):
+        claim_once(house)
+    seq.journey(address(0)).cancel()
+    clock.on(hours=1)
+    go(house, 2)
+    assert provider_of(house).draft_keys() == []
+    assert subjects(house) == []
+
+
+@pytest.mark.rule(6)
+def test_a_workspaces_new_hours_and_days_reach_who_is_planned(house: House) -> None:
+    Clock(house, at("2026-03-02 18:00"))
+    ws = Workspace(house.session)
+    ws.set(window=SendingWindow("09:00", "17:00"), closed=["2026-03-03"])
+    box = house.hostile()
+    hours = Sequence.create("Hours", mailbox=box, timezone="UTC")
+    hours.add_email("Hello", "Hi")
+    days = Sequence.create("Days", mailbox=box, timezone="UTC")
+    days.add_email("Hello", "Hi", when=NextBusinessDay("09:00"))
+    for number, seq in enumerate((hours, days)):
+        seq.enroll(house.people(1, start=number))
+        seq.activate()
+
+    def planned() -> list[str]:
+        return [f"{seq.journey(address(n)).steps['due_at'][0]:%d %H}" for n, seq in enumerate((hours, days))]
+
+    before = planned()
+    assert before[0].startswith("04")
+    assert before[1] == "04 09"
+    ws.set(closed=[])
+    assert planned()[0].startswith("03")
+    assert planned()[1] == "03 09"
+    ws.set(window=None)
+    assert planned() == ["02 18", "03 09"]
+    ws.set(closed=["2026-03-03", "2026-03-04"])
+    assert planned() == ["02 18", "05 09"]

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 import outreach_sdk as outreach
-from outreach_sdk.engine import dispatch, draining
+from outreach_sdk.engine import dispatch, draining, outbox
 from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.journey import Task
+from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session
-from tests.acceptance.scenarios import colleague, one_answered, provider_of
+from outreach_sdk.storage.claims import claim_sends
+from tests.acceptance.scenarios import Clock, NoWake, claim_once, colleague, one_answered, provider_of
 from tests.harness import House
 
 
@@ -93,6 +95,71 @@ def test_handed_over_it_is_the_others_and_waits_for_a_mailbox_of_theirs(house: H
     assert len(provider_of(house).ledger()) == before + 1
     sessions.use(bea)
     assert mine.candidates()["status"].to_list() == ["completed"]
+    assert "You can't send from the mailbox of 'Later'" in " ".join(outreach.notifications()["text"])
+
+
+@pytest.mark.rule(7, 11)
+def test_what_was_to_be_sent_now_when_it_was_handed_over_takes_nobodys_slot(
+    house: House, bea: Session
+) -> None:
+    clock, box = Clock(house), house.hostile()
+    box.spacing = 3
+    mine = Sequence.create("Mine", mailbox=box, timezone="UTC")
+    mine.add_email("Mine", "Hi")
+    handed = Sequence.create("Handed", mailbox=box, timezone="UTC")
+    handed.add_email("Theirs", "Hi", manual=True, skip_after=False)
+    handed.enroll(house.people(3))
+    handed.activate()
+    dispatch.tick(house.engine, NoWake())
+    for task in Task.list():
+        task.send_now()
+    engine = house.engine
+    claims = claim_sends(
+        engine.store, engine.now(), limit=1, cap=50, lease=engine.lease, new_key=engine.new_key
+    ).items  # one is in a worker's hands
+    handed.transfer("bea")
+    assert [outbox.process(engine, claim) for claim in claims] == ["released"]
+    mine.enroll(house.people(5, start=10))
+    mine.activate()
+    for _ in range(12):
+        clock.on(seconds=3)
+        dispatch.tick(house.engine, NoWake())
+        claim_once(house)
+    assert [a.subject for a in provider_of(house).ledger()] == ["Mine"] * 5
+    sessions.use(bea)
+    theirs = Sequence.get("Handed").candidates()
+    assert set(theirs["reason"]) == {"mailbox_disconnected"}
+    sessions.use(house.session)
+    box.allow("bea")
+    for _ in range(6):
+        clock.on(seconds=3)
+        dispatch.tick(house.engine, NoWake())
+        claim_once(house)
+    assert [a.subject for a in provider_of(house).ledger()][5:] == ["Theirs"] * 3
+
+
+@pytest.mark.rule(11)
+def test_handed_to_whom_the_mailbox_belongs_it_goes_on(house: House, bea: Session) -> None:
+    clock = Clock(house)
+    house.hostile()
+    sessions.use(bea)
+    known = {"path": str(house.home / "provider.sqlite"), "timeout": 1}
+    box = Mailbox._save(bea, "hostile", "bea@agency.example", "Bea", known, None)
+    me = str(house.session.user["name"])
+    box.allow(me)
+    sessions.use(house.session)
+    seq = house.two_steps(box, delay=60)
+    seq.enroll(house.people(1))
+    seq.activate()
+    dispatch.drain_sends(house.engine, threads=1)
+    sessions.use(bea)
+    box.revoke(me)
+    sessions.use(house.session)
+    assert seq.candidates()["reason"].to_list() == ["mailbox_disconnected"]
+    seq.transfer("bea")
+    clock.on(minutes=2)
+    dispatch.drain_sends(house.engine, threads=1)
+    assert len(provider_of(house).ledger()) == 2
 
 
 @pytest.mark.rule(7, 11)
@@ -104,7 +171,8 @@ def test_a_drain_ends_where_what_is_due_cannot_leave_and_yet_waits_for_the_next_
     handed.add_email("Hello", "Hi")
     handed.enroll(house.people(2, start=5))
     handed.activate()
-    handed.transfer("bea")
+    # Nobody pauses them: as where a mailbox is taken back in the middle of it.
+    house.engine.store.write("UPDATE journeys SET owner_id = ?", bea.user["id"])
     looks: list[int] = []
     claim = draining.claim_sends
 
