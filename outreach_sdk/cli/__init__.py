@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -24,6 +25,9 @@ COMMANDS = (_engine, _enrichment, _keys, _people, _webhooks)
 def main() -> None:
     """The entry point: every OutreachError, and what the system refuses, becomes one sentence on stderr and exit
     status 1."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter shows a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         outreach(standalone_mode=False)
     except click.exceptions.Exit as exc:

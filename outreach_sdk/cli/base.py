@@ -8,9 +8,14 @@ from typing import Any
 
 import click
 
-__all__ = ["JSON", "outreach", "say"]
+__all__ = ["JSON", "is_number", "outreach", "say"]
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def is_number(text: str) -> bool:
+    """Whether it can be an id."""
+    return text.isascii() and text.isdigit()
 
 
 def say(value: Any, as_json: bool, plain: Callable[[Any], str] = str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from outreach_sdk.cli.base import JSON, outreach, say
+from outreach_sdk.cli.base import JSON, is_number, outreach, say
 
 
 @outreach.command()
@@ -47,8 +47,8 @@ def enrich(
 def _whom(who: tuple[str, ...]) -> Any:
     from outreach_sdk.objects.sequence import Sequence
 
-    if all("@" in one or one.isdigit() for one in who):
-        return [int(one) if one.isdigit() else one for one in who]
+    if all("@" in one or is_number(one) for one in who):
+        return [int(one) if is_number(one) else one for one in who]
     if len(who) > 1:
         raise click.UsageError("Name one sequence, or people by address or id.")
     return Sequence.get(who[0])

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from outreach_sdk.cli.base import JSON, outreach, say
-from outreach_sdk.errors import InvalidInput
+from outreach_sdk.cli.base import JSON, is_number, outreach, say
+from outreach_sdk.errors import InvalidInput, NotFound
 
 
 # -- sequences and people ----------------------------------------------------------------------
@@ -20,9 +20,15 @@ def sequence() -> None:
 
 
 def _sequence(name: str) -> Any:
+    """By its name, else by its id: a number may be either."""
     from outreach_sdk.objects.sequence import Sequence
 
-    return Sequence.get(int(name) if name.isdigit() else name)
+    try:
+        return Sequence.get(name)
+    except NotFound:
+        if not is_number(name):
+            raise
+    return Sequence.get(int(name))
 
 
 @sequence.command("list")

@@ -18,7 +18,7 @@ from rapidfuzz.distance import OSA
 
 from outreach_sdk.domain import header_words as words
 
-__all__ = ["FIELDS", "Mapping", "fits", "map_columns", "somebody_elses"]
+__all__ = ["FIELDS", "Mapping", "fits", "is_address", "map_columns", "somebody_elses"]
 
 FIELDS = ("first_name", "last_name", "full_name", "email", "linkedin_url", "phone", "company", "title")
 
@@ -178,6 +178,11 @@ _MEANINGLESS = re.compile(
     r"(?:(?:col|column|field|spalte|feld|colonne|columna|colonna|campo|coluna|kolom|kolumna|unnamed|var|f|c|x|v|"
     r"列|項目|столбец|поле)? ?\d*|[a-z])"
 )
+
+
+def is_address(value: str) -> bool:
+    """Whether a cell is one e-mail address, as no header is."""
+    return _ADDRESS.fullmatch(value.strip()) is not None
 
 
 def _is_phone(value: str) -> bool:

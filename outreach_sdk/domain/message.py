@@ -30,6 +30,7 @@ __all__ = [
     "clean_html",
     "html_to_text",
     "is_html",
+    "paragraphs",
     "parse_incoming",
     "text_hash",
     "text_to_html",
@@ -245,13 +246,31 @@ def is_html(body: str) -> bool:
     return bool(_HAS_TAG.search(body))
 
 
+_LAID_OUT = re.compile(r"<\s*/?(?:p|br|div|ul|ol|li|table|tr|h[1-6]|hr|blockquote|pre)\b[^<>]*>", re.I)
+_TAG = re.compile(r"<[^<>]*>")
+
+
+def paragraphs(body: str) -> str:
+    """HTML whose lines and paragraphs are those it was typed in: a text with a link or a bold word in it. What has
+    paragraphs or line breaks of its own stays as it is."""
+    return body if _LAID_OUT.search(body) else _in_paragraphs(_TAG.sub(_on_one_line, body))
+
+
+def _on_one_line(tag: re.Match[str]) -> str:
+    return " ".join(tag.group().split("\n"))
+
+
+def _in_paragraphs(body: str) -> str:
+    parts = re.split(r"\n\s*\n", body.strip("\n"))
+    return "".join(f"<p>{part.replace(chr(10), '<br>')}</p>" for part in parts)
+
+
 def text_to_html(body: str, *, rich: bool | None = None) -> str:
-    """What a person typed, as clean HTML: kept if it already is HTML, else paragraphs and line breaks.
-    `rich` says which it is, where `body` has had values merged into it since it was typed."""
+    """What a person typed, as clean HTML: its own where it has any, and paragraphs and line breaks where it has none.
+    `rich` says whether it is HTML, where `body` has had values merged into it since it was typed."""
     if is_html(body) if rich is None else rich:
-        return clean_html(body)
-    paragraphs = re.split(r"\n\s*\n", body.strip("\n"))
-    return "".join(f"<p>{html_lib.escape(p, quote=False).replace(chr(10), '<br>')}</p>" for p in paragraphs)
+        return clean_html(paragraphs(body))
+    return _in_paragraphs(html_lib.escape(body, quote=False))
 
 
 # No tag and no link reaches past where the next begins, so that no HTML takes longer than its length.

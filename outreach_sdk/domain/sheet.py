@@ -297,7 +297,8 @@ def _header_line(rows: list[tuple[int, list[str]]]) -> tuple[float, int]:
         previous = line
     for line, row in filled[:40]:
         named = sum(1 for cell in row if cell)
-        if len(row) >= max(2, 0.6 * usual) and named >= max(2, 0.4 * len(row)):
+        wide = len(row) >= max(2, 0.6 * usual) and named >= max(2, 0.4 * len(row))
+        if wide or _known(row) >= 2:
             first, skipped = row, starts[line]
             break
     else:
@@ -306,8 +307,12 @@ def _header_line(rows: list[tuple[int, list[str]]]) -> tuple[float, int]:
     columns = len(first)
     if columns < 2:
         return 0.1, skipped
-    known = sum(1 for v in map_columns(first, []).fields.values() if v is not None)
-    return 3.0 * known + min(columns, 12) * (0.3 + 0.7 * even), skipped
+    return 3.0 * _known(first) + min(columns, 12) * (0.3 + 0.7 * even), skipped
+
+
+def _known(row: list[str]) -> int:
+    """How many of our fields these headers name."""
+    return sum(1 for v in map_columns(row, []).fields.values() if v is not None)
 
 
 # --- reading --------------------------------------------------------------------------------------------
@@ -346,6 +351,7 @@ def decode_table(data: bytes | Iterable[bytes], fmt: SheetFormat) -> Iterator[li
             return
     # After the last line comes one that no file holds: in a quoted cell only where that was never closed.
     marked = itertools.chain((line.replace("\x00", "") for line in lines), (_END,))
+    csv.field_size_limit(max(csv.field_size_limit(), _LINE))  # a whole CV in a cell
     reader = csv.reader(marked, delimiter=fmt.delimiter)
     ended, width, first = 0, 0, True
     try:
@@ -362,6 +368,13 @@ def decode_table(data: bytes | Iterable[bytes], fmt: SheetFormat) -> Iterator[li
                 width = width or len(row)
                 yield row
     except csv.Error as exc:
+        if "field limit" in str(exc):
+            raise ImportRefused(
+                "file",
+                f"line {fmt.skipped_lines + ended + 1}",
+                f"The row that begins there holds a cell of over {_LINE >> 20} MiB: shorten it, or close the quotation "
+                "mark left open in it.",
+            ) from exc
         raise ImportRefused(
             "file",
             f"line {fmt.skipped_lines + ended + 1}",

@@ -14,9 +14,9 @@ from outreach_sdk.domain import template
 from outreach_sdk.domain.message import (
     Address,
     OutgoingMessage,
-    clean_html,
     html_to_text,
     is_html,
+    paragraphs,
     text_hash,
     text_to_html,
 )
@@ -84,7 +84,7 @@ def render_body(
     if lacks or also:
         raise MissingField(sorted({*lacks, *also}))
     if rich:
-        html = clean_html(text)
+        html = text_to_html(text, rich=True)
         text = html_to_text(html)
     else:
         text = text.strip("\n")
@@ -123,6 +123,8 @@ def with_snippets(source: str | None, known: Mapping[str, str], *, rich: bool) -
     """`source` with the snippets it names, each in the form of what surrounds it."""
     if source is None or "snippet" not in source:
         return source
+    if rich:
+        source = paragraphs(source)
 
     def fit(text: str) -> str:
         if rich and not is_html(text):

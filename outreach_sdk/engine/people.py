@@ -264,6 +264,17 @@ def _mapped(
             raise ImportRefused("mapping", column, f"The file's columns are {', '.join(headers)}.")
         fields = {k: (None if v == column and k != field else v) for k, v in fields.items()}
         fields[field] = column
+    if how.anybody and not headers:
+        raise ImportRefused(
+            "people", "no rows", "Give at least one person, with an address or a LinkedIn URL."
+        )
+    person = next((h for h in headers if columns.is_address(h)), None)
+    if how.anybody and person is not None:
+        raise ImportRefused(
+            "columns",
+            person,
+            "The row that should name the columns is a person's: write a line like First Name, Last Name, Email above it.",
+        )
     if how.anybody and not fields.get("email") and not fields.get("linkedin_url"):
         raise ImportRefused(
             "columns",
@@ -271,4 +282,17 @@ def _mapped(
             'No column holds e-mail addresses or LinkedIn URLs. Name it: mapping={"email": "<column>"}.',
         )
     used = {c for c in fields.values() if c}
+    if found.more_emails and fields["email"] is not None and fields["email"] == found.fields["email"]:
+        frames = _filled(frames, headers.index(fields["email"]), found.more_emails)
     return Table(headers, fields, [h for h in headers if h not in used], frames, total=total)
+
+
+def _filled(frames: Iterator[pl.DataFrame], at: int, more: tuple[int, ...]) -> Iterator[pl.DataFrame]:
+    """The address of rows that have none in its column is the first that a further column of theirs holds."""
+    import polars as pl
+
+    for part in frames:
+        cells = [pl.col(str(n)) for n in (at, *more)]
+        yield part.with_columns(
+            pl.coalesce(pl.when(cell.str.strip_chars() != "").then(cell) for cell in cells).alias(str(at))
+        )

@@ -383,6 +383,9 @@ class Enrichment(Shown):
         )
 
 
+_WHOM = "Give a Sequence, Candidates, ids, addresses, a frame or a list of dicts."
+
+
 def _people(session: Session, given: Any, *, create: bool) -> tuple[list[int], int]:
     """(ids of candidates, each once; how many rows are nobody's yet)."""
     if isinstance(given, Sequence):
@@ -395,6 +398,8 @@ def _people(session: Session, given: Any, *, create: bool) -> tuple[list[int], i
         given = [given]
     elif (listed := people_rows.records(given)) is not None:
         given = listed
+    if not isinstance(given, Iterable):
+        raise InvalidInput("people", given, _WHOM)
     found: dict[int, None] = {}
     unknown = 0
     for one in given:
@@ -412,9 +417,7 @@ def _one(session: Session, one: Any, *, create: bool) -> int | None:
     if isinstance(one, (str, int)) and not isinstance(one, bool):
         return Candidate.get(one).id
     if not isinstance(one, Mapping):
-        raise InvalidInput(
-            "people", one, "Give a Sequence, Candidates, ids, addresses, a frame or a list of dicts."
-        )
+        raise InvalidInput("people", one, _WHOM)
     cells = {str(k).strip().lower().replace(" ", "_"): plain(v) for k, v in one.items()}
     row = {name: value for name, value in cells.items() if value not in (None, "")}
     if isinstance(number := row.get("candidate_id", row.get("id")), int):

@@ -128,5 +128,7 @@ class SequenceResults:
         self._row()
         if what not in exporting.TABLES:
             raise InvalidInput("what", what, f"Use one of {', '.join(exporting.TABLES)}.")
+        if not isinstance(path, (str, Path)):
+            raise InvalidInput("path", path, "Give the file to write, like people.csv.")
         rows, columns = exporting.TABLES[what](self._session.store, self.id)
         return written(frame(rows, **columns), Path(path))

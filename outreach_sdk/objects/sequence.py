@@ -17,7 +17,7 @@ from outreach_sdk.domain.sequence import (
 from outreach_sdk.domain.variants import live
 from outreach_sdk.domain.windows import SendingRules, SendingWindow, is_set_time, sending_rules
 from outreach_sdk.engine import dispatch, drafting, lifecycle, ordering, review, revising, soundness
-from outreach_sdk.errors import NotFound
+from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects import looks
 from outreach_sdk.objects.carrying import carried
@@ -278,11 +278,11 @@ class Sequence(
     ) -> None:
         """Let whoever is put on the shortlist flow in, live or `paused`; with `backfill` those on it already too.
         `enrich` has missing addresses found, for credits."""
-        shortlist.link(self, enrich=enrich, paused=paused, backfill=backfill)
+        _shortlist(shortlist).link(self, enrich=enrich, paused=paused, backfill=backfill)
 
     def unlink(self, shortlist: Shortlist) -> None:
         """Stop that flow; who is enrolled stays. NotFound where they aren't linked."""
-        shortlist.unlink(self)
+        _shortlist(shortlist).unlink(self)
 
     def journey(self, candidate_or_email: Any) -> Journey:
         """One candidate's way through this sequence: by e-mail address, id or Candidate."""
@@ -317,6 +317,14 @@ class Sequence(
 
     def _card(self) -> Card:
         return looks.sequence_card(self._session, self._row(), self.notice)
+
+
+def _shortlist(given: Any) -> Shortlist:
+    from outreach_sdk.objects.shortlist import Shortlist
+
+    if not isinstance(given, Shortlist):
+        raise InvalidInput("shortlist", given, "Give a Shortlist: Shortlist.get(name) finds one.")
+    return given
 
 
 def _has_no_time(plan: StepPlan) -> bool:

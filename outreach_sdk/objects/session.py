@@ -109,6 +109,8 @@ def use(session: Session) -> Session:
 
 def colleague(session: Session, name: str) -> dict[str, Any]:
     """A user of the workspace by name or e-mail. NotFound."""
+    if not isinstance(name, str):
+        raise InvalidInput("user", name, "Give a colleague's name or e-mail address.")
     found = session.store.one(
         "SELECT * FROM users WHERE workspace_id = ? AND (name = ? OR LOWER(email) = ?)",
         session.workspace_id,
