@@ -113,6 +113,7 @@ class _Transaction:
             store._local.inside = store.connection()
             return
         store._local.inside = connection = store.connection()
+        store._same_file()
         with _as_peewee:
             # The connection of a temporary table isn't the one that all write on, and always waits.
             relaxed = not self._durable
@@ -178,6 +179,8 @@ class Store:
         with _locks_guard:
             self._lock = _locks.setdefault(url, threading.RLock())
         self._local = _Local()
+        self._file: tuple[int, int] | None = None
+        """Which file SQLite's database is, once it was written to."""
         self._relaxed: Any = None
         """SQLite's writing connection while its commits don't wait for the disk: it is told again only where that
         changes."""
@@ -247,6 +250,22 @@ class Store:
         """The driver's connection that statements of this thread run on now."""
         inside = self._local.depth and not self._local.staging
         return (self.writer if inside else self.db).connection()
+
+    def _same_file(self) -> None:
+        """DatabaseUnavailable where SQLite's file was taken away, or another put in its place, while it is open: what is
+        written into it nobody would ever see."""
+        try:
+            found = os.stat(self.url.removeprefix("sqlite:///"))
+        except OSError:
+            found = None
+        file = None if found is None else (found.st_dev, found.st_ino)
+        if self._file is None:
+            self._file = file
+        if file is None or file != self._file:
+            raise DatabaseUnavailable(
+                f"The database {self.shown_url} was moved, deleted or replaced while it was in use: put it back, or "
+                "connect again."
+            )
 
     def _drop_connection(self) -> None:
         for database in {self.db, self.writer if self.depth else self.db}:

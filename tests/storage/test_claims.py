@@ -12,6 +12,7 @@ import pytest
 
 from outreach_sdk.engine import outbox
 from outreach_sdk.engine.dispatch import beat
+from outreach_sdk.errors import DatabaseUnavailable
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.storage.claims import claim_sends
 from outreach_sdk.storage.migrations import LATEST, migrate, version
@@ -227,6 +228,26 @@ def test_only_a_commit_that_may_be_lost_skips_the_disk(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), store.tx(durable=False):
         raise ZeroDivisionError
     assert store.run(waits_for_the_disk)
+    store.close()
+
+
+@pytest.mark.parametrize("what", ["moved", "replaced"])
+def test_nothing_is_written_into_a_database_that_is_gone(tmp_path: Path, what: str) -> None:
+    path, aside = tmp_path / "db.sqlite", tmp_path / "aside.sqlite"
+    store = open_store(f"sqlite:///{path}")
+    now = dt.datetime.now(dt.UTC)
+    migrate(store, now)
+    path.rename(aside)
+    if what == "replaced":
+        other = open_store(f"sqlite:///{path}")
+        migrate(other, now)
+        other.close()
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable, match="moved, deleted or replaced"):
+            store.write("UPDATE installation SET halted_by = 'Ada'")
+    if what == "moved":
+        aside.rename(path)
+        assert store.write("UPDATE installation SET halted_by = 'Ada'") == 1
     store.close()
 
 
