@@ -254,13 +254,11 @@ class Store:
     def _same_file(self) -> None:
         """DatabaseUnavailable where SQLite's file was taken away, or another put in its place, while it is open: what is
         written into it nobody would ever see."""
-        try:
+        file = None
+        with suppress(OSError):
             found = os.stat(self.url.removeprefix("sqlite:///"))
-        except OSError:
-            found = None
-        file = None if found is None else (found.st_dev, found.st_ino)
-        if self._file is None:
-            self._file = file
+            file = found.st_dev, found.st_ino
+        self._file = self._file or file
         if file is None or file != self._file:
             raise DatabaseUnavailable(
                 f"The database {self.shown_url} was moved, deleted or replaced while it was in use: put it back, or "
@@ -456,8 +454,9 @@ def in_marks(values: Seq[Any]) -> str:
     return "(" + ", ".join("?" * len(values)) + ")"
 
 
-def open_store(url: str) -> Store:
-    """Open `sqlite:///path` or `postgresql://…`; raises ConfigError for anything else. Connects lazily."""
+def open_store(url: str, *, keeps_plans: bool = True) -> Store:
+    """Open `sqlite:///path` or `postgresql://…`; raises ConfigError for anything else. Connects lazily. `keeps_plans`:
+    PostgreSQL plans a statement once for all values, as befits one that runs all the time; else anew for each."""
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
         path = Path(url.removeprefix("sqlite:///"))
@@ -493,6 +492,7 @@ def open_store(url: str) -> Store:
             max_connections=64,
             stale_timeout=300,
             timeout=30,
+            **({} if keeps_plans else {"prepare_threshold": None}),
         )
         return Store(database, "postgresql", url)
     raise ConfigError(

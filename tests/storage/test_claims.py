@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import outreach_sdk as outreach
 from outreach_sdk.engine import outbox
 from outreach_sdk.engine.dispatch import beat
 from outreach_sdk.errors import DatabaseUnavailable
 from outreach_sdk.objects.mailbox import Mailbox
+from outreach_sdk.objects.session import add_user
 from outreach_sdk.storage.claims import claim_sends
 from outreach_sdk.storage.migrations import LATEST, migrate, version
 from outreach_sdk.storage.store import open_store
@@ -228,6 +230,23 @@ def test_only_a_commit_that_may_be_lost_skips_the_disk(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), store.tx(durable=False):
         raise ZeroDivisionError
     assert store.run(waits_for_the_disk)
+    store.close()
+
+
+@pytest.mark.parametrize("asked_by", ["a worker", "a notebook"])
+def test_only_what_runs_all_the_time_keeps_its_plans(
+    postgres_url: str, asked_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    key = add_user("ada", admin=True)["api_key"]
+    if asked_by == "a notebook":
+        store = outreach.connect(api_key=key)._session.store
+    else:
+        store = open_store(postgres_url)
+    for number in range(12):
+        store.value("SELECT id FROM journeys WHERE sequence_id = ?", number)
+    kept = store.value("SELECT COUNT(*) FROM pg_prepared_statements WHERE statement LIKE '%journeys%'")
+    assert bool(kept) == (asked_by == "a worker")
     store.close()
 
 
