@@ -19,6 +19,7 @@ from outreach_sdk.domain.contact import (
     normalise_email,
     normalise_linkedin,
     normalise_phone,
+    split_emails,
     split_full_name,
 )
 from outreach_sdk.domain.freemail import ROLE_LOCALS
@@ -69,7 +70,7 @@ def prepare(
         return table[str(index)].fill_null("").str.strip_chars()
 
     first, last = _names(cell("first_name"), cell("last_name"), cell("full_name"))
-    raw_email, raw_profile = cell("email"), cell("linkedin_url")
+    (raw_email, several), raw_profile = _first_of_several(cell("email")), cell("linkedin_url")
     email, bad_email = _emails(raw_email)
     linkedin, bad_profile = _profiles(raw_profile)
     undone = pl.repeat(False, table.height, eager=True)
@@ -94,7 +95,7 @@ def prepare(
     )
     useless = email.is_null() & (linkedin.is_null() | (raw_email != ""))
     outcome = _all(None, table.height)
-    reason = _reasons(bad_email, bad_profile, bad_phone, bad_zone, bad_fields)
+    reason = _reasons(bad_email, several, bad_profile, bad_phone, bad_zone, bad_fields)
     if useless.any():
         empty = table.select(
             pl.all_horizontal(pl.all().is_null() | (pl.all().str.strip_chars() == ""))
@@ -177,6 +178,19 @@ def _emails(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
         & ~raw.str.contains("^[^@]{65}")
     )
     return _by_hand(raw.zip_with(~plain, raw.str.to_lowercase()), plain, normalise_email, "bad_email")
+
+
+def _first_of_several(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Cells with several addresses have the first, as the lists of applicant tracking systems mean it; and which have."""
+    import polars as pl
+
+    crowded = raw.filter(raw.str.count_matches("@", literal=True) > 1).unique().to_list()
+    known = {cell: found for cell in crowded if len(found := split_emails(cell)) > 1}
+    told = {cell: f"of {len(found)} addresses the first was taken" for cell, found in known.items()}
+    if not known:
+        return raw, _all(None, len(raw))
+    first = raw.replace({cell: found[0] for cell, found in known.items()})
+    return first, raw.replace_strict(told, default=None, return_dtype=pl.String)
 
 
 def _kinds(email: pl.Series) -> pl.Series:

@@ -76,6 +76,17 @@ def test_whoever_has_only_a_second_address_is_written_to_there(
     assert (report.enrolled, report.rejected) == (2, 1)
 
 
+@pytest.mark.rule(20)
+def test_of_several_addresses_in_a_cell_the_first_is_taken_and_told(house: House, tmp_path: Path) -> None:
+    seq, path = draft(house), tmp_path / "people.csv"
+    path.write_text(
+        'Name,Email\nBo,"bo@x.example, bo@home.example"\nCy,cy@x.example;CY@x.example\nDi,di@x.example\n'
+    )
+    report = seq.import_csv(path)
+    assert addresses(seq) == ["bo@x.example", "cy@x.example", "di@x.example"]
+    assert report.rows["reason"].to_list() == ["of 2 addresses the first was taken", None, None]
+
+
 def test_nobody_to_enrol_is_said_so(house: House) -> None:
     with pytest.raises(ImportRefused, match="no rows"):
         draft(house).enroll([])

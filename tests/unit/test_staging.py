@@ -16,6 +16,7 @@ from outreach_sdk.domain.contact import (
     email_kind,
     normalise_email,
     normalise_linkedin,
+    split_emails,
     split_full_name,
 )
 from outreach_sdk.engine.people import open_table
@@ -78,7 +79,10 @@ def test_columns_and_rules_agree(rows: list[tuple[str, str, str]]) -> None:
     )
     assert [r["row"] for r in found] == list(range(1, len(rows) + 1))
     for (name, email, profile), row in zip(rows, found, strict=True):
-        address, bad_email = by_rule(normalise_email, cell(email))
+        several = split_emails(cell(email))
+        address, bad_email = (
+            (several[0], "the first was taken") if len(several) > 1 else by_rule(normalise_email, cell(email))
+        )
         slug, bad_profile = by_rule(normalise_linkedin, cell(profile))
         assert row["email"] == address
         assert row["linkedin"] == slug
