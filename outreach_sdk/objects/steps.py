@@ -77,8 +77,9 @@ class StepWriting:
         alias: str | None = None,
     ) -> Step:
         """Add an e-mail at the end. `body`: plain text, also with links and bold words in it, or HTML with paragraphs of
-        its own. `thread`: None means "new" with a subject or as the first e-mail, else "reply". `skip_after` (manual ones): a timedelta or seconds, None = 3 days, False = never.
-        `cc`, `bcc`: one address or several; each may be a merge field. InvalidInput."""
+        its own. `thread`: None means "new" with a subject or as the first e-mail, else "reply". `skip_after` (manual
+        ones): a timedelta or seconds, None = 3 days, False = never. `cc`, `bcc`: one address or several; each may be a
+        merge field. InvalidInput."""
         has_email = any(s["kind"] == "email" for s in self._live())
         box = None if mailbox is None else mailbox_id(self._session, mailbox)
         chosen = thread or ("new" if subject is not None or not has_email else "reply")
