@@ -13,12 +13,31 @@ from outreach_sdk.errors import MailError, MailRateLimited
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store
 
-__all__ = ["LEFT", "candidate_full", "fine_again", "mailbox_full", "mailbox_waits", "slot_after", "trouble"]
+__all__ = [
+    "LEFT",
+    "SAME_ACCOUNT",
+    "account_of",
+    "candidate_full",
+    "fine_again",
+    "mailbox_full",
+    "mailbox_waits",
+    "slot_after",
+    "trouble",
+]
 
 LEFT = "state IN ('sending', 'sent', 'unknown', 'needs_person')"
 """SQL: an e-mail that left, or may have."""
 WORTH_TELLING = dt.timedelta(minutes=15)
 _LONGEST = 900.0
+
+
+SAME_ACCOUNT = "workspace_id = ? AND address = ? AND provider = ?"
+"""SQL: the rows of one account, which several colleagues may have connected: the provider counts its calls together."""
+
+
+def account_of(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """What `SAME_ACCOUNT` takes."""
+    return entry["workspace_id"], entry["mailbox_address"], entry["provider"]
 
 
 def mailbox_full(
@@ -87,12 +106,12 @@ def slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> Non
     free = next_slot(began, answered, spacing)
     engine.store.write(
         "UPDATE mailboxes SET last_call_at = CASE WHEN last_call_at < ? THEN ? ELSE last_call_at END, "
-        "next_slot_at = CASE WHEN next_slot_at < ? THEN ? ELSE next_slot_at END WHERE id = ?",
+        f"next_slot_at = CASE WHEN next_slot_at < ? THEN ? ELSE next_slot_at END WHERE {SAME_ACCOUNT}",
         answered,
         answered,
         free,
         free,
-        entry["mailbox_id"],
+        *account_of(entry),
     )
 
 

@@ -329,11 +329,11 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         if spacing:
             store.write(
                 "UPDATE mailboxes SET last_call_at = ?, next_slot_at = CASE WHEN next_slot_at < ? THEN ? "
-                "ELSE next_slot_at END WHERE id = ?",
+                f"ELSE next_slot_at END WHERE {limits.SAME_ACCOUNT}",
                 now,
                 now + spacing,
                 now + spacing,
-                entry["mailbox_id"],
+                *limits.account_of(entry),
             )
         unsaved = entry.get("unsaved")
         if not move_outbox(

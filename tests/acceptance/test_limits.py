@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, key_hash, open_session, use
 from outreach_sdk.objects.workspace import Workspace, notifications
-from tests.harness import ADDRESS, House
+from tests.acceptance.scenarios import colleague, provider_of
+from tests.harness import ADDRESS, House, wait_until
 from tests.mail.hostile import Faults
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -456,3 +458,21 @@ def test_exchange_counts_the_people_an_email_goes_to(house: House, monkeypatch: 
     for _ in range(3):
         clock.drain(dt.timedelta(hours=24, minutes=1))
     assert len({who for who in left(house, box) if who.startswith("p")}) == 4
+
+
+@pytest.mark.rule(7, 11)
+def test_two_colleagues_who_connected_one_account_keep_its_spacing_together(house: House) -> None:
+    ada, bea = house.session, colleague(house, "bea")
+    known = {"path": str(house.home / "provider.sqlite"), "timeout": 1}
+    boxes = [house.hostile(), Mailbox._save(bea, "hostile", ADDRESS, "Bea", known, None)]
+    for number, (session, box) in enumerate(zip((ada, bea), boxes, strict=True)):
+        use(session)
+        box.spacing = 0.4
+        seq = one_step(house, box, f"Of {number}")
+        seq.enroll(house.people(3, start=10 * number))
+        seq.activate()
+    use(ada)
+    wait_until(lambda: dispatch.drain_sends(house.engine, threads=4) == {}, seconds=30)
+    at = sorted(accepted.at for accepted in provider_of(house).ledger())
+    assert len(at) == 6
+    assert min(later - before for before, later in itertools.pairwise(at)).total_seconds() >= 0.38
