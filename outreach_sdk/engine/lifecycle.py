@@ -136,6 +136,12 @@ def activate(engine: Engine, sequence_id: int) -> int:
             store, "sequence_id = ? AND status = 'pending'", (sequence_id,), JourneyStatus.ACTIVE, None, now
         )
         plan_first(engine, sequence_id)
+        late = store.rows(
+            "SELECT id FROM journeys WHERE sequence_id = ? AND status = 'paused' AND reason = ? AND detail = ?",
+            sequence_id,
+            PauseReason.SEQUENCE_DEACTIVATED,
+            LATE,
+        )
         held = move_journeys(
             store,
             "sequence_id = ? AND status = 'paused' AND reason = ?",
@@ -144,7 +150,11 @@ def activate(engine: Engine, sequence_id: int) -> int:
             None,
             now,
         )
-        plan_many(store, sorted(int(journey["id"]) for journey in held), now)
+        plan_many(
+            store, sorted({int(journey["id"]) for journey in held} - {int(row["id"]) for row in late}), now
+        )
+        for row in late:
+            plan_next(store, row["id"], now, late=True)
         event(store, {**sequence, "journey_id": None}, "sequence_activated", now, sequence["name"])
         return int(
             store.value(
@@ -203,6 +213,10 @@ def pause(engine: Engine, journey_id: int) -> None:
     store.run(work)
 
 
+LATE = "what is overdue leaves once the sequence is activated"
+"""Of a journey that a person resumed while its sequence was off."""
+
+
 def ask_first(store: Store, journey_id: int) -> None:
     """TransitionRefused while only a person can say whether an e-mail of the journey left."""
     if store.value(
@@ -231,7 +245,9 @@ def resume(engine: Engine, journey_id: int) -> None:
         elif row["next_step_id"] is None:  # it never started, so activation starts it like any other
             move_journey(store, journey_id, JourneyStatus.PENDING, None, now)
         else:
-            move_journey(store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)
+            late = LATE if row["reason"] == PauseReason.OVERDUE else None
+            paused = JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED
+            move_journey(store, journey_id, *paused, now, detail=late)
 
     store.run(work)
 

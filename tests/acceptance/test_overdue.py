@@ -42,6 +42,30 @@ def test_resumed_by_a_person_an_overdue_step_leaves(house: House) -> None:
     assert len([n for n in outreach.notifications().to_dicts() if n["kind"] == "overdue"]) == 1
 
 
+@pytest.mark.rule(3, 6)
+def test_resumed_while_its_sequence_is_off_an_overdue_step_leaves_at_activation(house: House) -> None:
+    clock, box = Clock(house, at(START)), house.hostile()
+    seq = Sequence.create("Fair", mailbox=box, timezone="UTC")
+    seq.add_email("Hello", "Hi")
+    seq.add_email("The fair", "Hi", thread="new", when=SpecificTime("2026-03-05 10:00", timezone="UTC"))
+    seq.enroll(house.people(2))
+    seq.activate()
+    go(house, 2)
+    for n in range(2):
+        seq.journey(address(n)).pause()
+    clock.on(days=6)
+    for n in range(2):
+        seq.journey(address(n)).resume()
+    seq.deactivate()
+    seq.journey(address(0)).resume()
+    assert seq.journey(address(0)).status == "paused"
+    seq.activate()
+    go(house, 2)
+    assert [seq.journey(address(n)).status for n in range(2)] == ["completed", "paused"]
+    assert house.witness(box)[address(0), "The fair"] == 1
+    assert house.witness(box)[address(1), "The fair"] == 0
+
+
 @pytest.mark.rule(4, 6)
 @pytest.mark.parametrize("active", [True, False])
 def test_enrolling_says_that_the_first_step_has_passed(house: House, active: bool) -> None:
