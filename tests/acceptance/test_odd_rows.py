@@ -7,7 +7,7 @@ import json
 import pytest
 
 from outreach_sdk.domain.sequence import Later, NextBusinessDay, SpecificTime
-from outreach_sdk.engine import shortlists, sync
+from outreach_sdk.engine import draining, shortlists, sync
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.shortlist import Shortlist
@@ -155,7 +155,10 @@ def test_an_answer_that_cannot_be_dealt_with_stops_its_journey_and_nothing_else(
     assert seq.journey(address(0)).status == "cancelled", "it waits for a version that can"
 
 
-def test_a_spacing_no_calendar_has_holds_up_its_own_mailbox_alone(house: House, box: Mailbox) -> None:
+def test_a_spacing_no_calendar_has_holds_up_its_own_mailbox_alone(
+    house: House, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "BARREN", (0.2, 1.0))  # what it would wait for is a day away
     other = Mailbox.connect_local("bea@agency.example")
     seq = Sequence.create("Odd", mailbox=other, timezone="UTC")
     seq.add_email("Odd", "Hi")

@@ -21,7 +21,8 @@ def written(seq: Sequence) -> list[str]:
 
 @pytest.mark.rule(2)
 @pytest.mark.parametrize("where", ["behind b", "between a and b", "the first", "anywhere"])
-def test_two_hundred_insertions_keep_the_order_and_every_journeys_place(house: House, where: str) -> None:
+def test_many_insertions_keep_the_order_and_every_journeys_place(house: House, where: str) -> None:
+    many = 200 if house.engine.store.dialect == "sqlite" else 80
     rng = random.Random(7)
     box = house.hostile()
     seq = Sequence.create("Long", mailbox=box, timezone="UTC")
@@ -34,7 +35,7 @@ def test_two_hundred_insertions_keep_the_order_and_every_journeys_place(house: H
     dispatch.drain_sends(house.engine, threads=2)  # p0 has had a and b, p1 nothing
     assert house.witness(box).total() == 2
     plan = ["a", "b", "c"]
-    for number in range(200):
+    for number in range(many):
         to = {"behind b": 3, "between a and b": 2, "the first": 1, "anywhere": rng.randint(1, len(plan) + 1)}[
             where
         ]
@@ -42,7 +43,7 @@ def test_two_hundred_insertions_keep_the_order_and_every_journeys_place(house: H
         seq.add_phone(text, when=Later(days=9))
         seq.move_step(len(plan) + 1, to)
         plan.insert(to - 1, text)
-        if number % 20 == 0 or number > 190:
+        if number % 20 == 0 or number > many - 10:
             assert written(seq) == plan
     assert written(seq) == plan
     ranks = [r["rank"] for r in house.engine.store.rows("SELECT rank FROM steps ORDER BY rank")]
