@@ -218,9 +218,9 @@ def message(
     )
 
     def people(stored: str | None) -> tuple[Address, ...]:
-        if copied:
+        if copied or stored in (None, "", "[]"):
             return ()
-        rendered = (template.render(v, data, html=False).strip() for v in json.loads(stored or "[]"))
+        rendered = (template.render(v, data, html=False).strip() for v in json.loads(str(stored)))
         return tuple(Address(v) for v in rendered if v)
 
     return OutgoingMessage(
