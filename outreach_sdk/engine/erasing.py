@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.contact import canonical
 from outreach_sdk.domain.journey import OPEN_OUTBOX, CancelReason, JourneyStatus
 from outreach_sdk.engine import calendars, roster
 from outreach_sdk.engine.context import Engine
@@ -140,7 +141,7 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "thread_refs = '[]', resume_at = NULL WHERE candidate_id = ?",
         "UPDATE inbound SET sender = NULL, subject = '', body_text = '', visible_text = NULL, verdict = NULL, "
         "kind_answer = NULL, kind_due_at = NULL, referral_name = NULL, referral_email = NULL, rfc_message_id = NULL, "
-        "provider_thread_id = NULL WHERE candidate_id = ?",
+        "provider_thread_id = NULL, reply_to = NULL WHERE candidate_id = ? OR writer_id = ?",
         "DELETE FROM candidate_emails WHERE candidate_id = ?",
         "DELETE FROM contacted WHERE candidate_id = ?",
         "DELETE FROM known_to WHERE candidate_id = ?",
@@ -156,8 +157,9 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "UPDATE candidates SET first_name = '', last_name = '', company = '', title = '', linkedin = NULL, phone = NULL, "
         "timezone = NULL, fields = '{}', source = 'erased' WHERE id = ?",
     ):
-        store.write(sql, candidate_id)
-    _by_address(store, int(person["workspace_id"]), addresses)
+        store.write(sql, *(candidate_id,) * sql.count("?"))
+    spelled = sorted({*addresses, *(canonical(a) for a in addresses)})  # bookings know the canonical form
+    _by_address(store, int(person["workspace_id"]), spelled)
     for start in range(0, len(journeys), _BATCH):
         some = journeys[start : start + _BATCH]
         store.write(
@@ -212,6 +214,7 @@ def _by_address(store: Store, workspace_id: int, addresses: Sequence[str]) -> No
             "address = ? AND workspace_id = ?)",
             "DELETE FROM booking_people WHERE address = ? AND workspace_id = ?",
             "UPDATE inbound SET sender = NULL, subject = '' WHERE LOWER(sender) = ? AND workspace_id = ?",
+            "UPDATE inbound SET reply_to = NULL WHERE reply_to = ? AND workspace_id = ?",
         ):
             store.write(sql, address, workspace_id)
 
