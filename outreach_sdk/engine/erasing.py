@@ -128,11 +128,13 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         )
     journeys = [r["id"] for r in store.rows("SELECT id FROM journeys WHERE candidate_id = ?", candidate_id)]
     addresses = _addresses(store, candidate_id)
+    _forget_notices(store, candidate_id)
     _remember(store, person, addresses, now)
     for sql in (
         "UPDATE outbox SET recipient = '', subject = NULL, body_html = NULL, body_text = NULL, content_hash = NULL, "
         "review_hash = NULL, cc = '[]', bcc = '[]', provider_draft_id = NULL, provider_message_id = NULL, "
-        "provider_thread_id = NULL, rfc_message_id = NULL, error = NULL, lease_until = NULL WHERE candidate_id = ?",
+        "provider_thread_id = NULL, rfc_message_id = NULL, error = NULL, lease_until = NULL WHERE candidate_id = ? OR "
+        "journey_id IN (SELECT id FROM journeys WHERE candidate_id = ?)",
         "UPDATE journey_steps SET draft_subject = NULL, draft_body = NULL, note = NULL, approved_hash = NULL "
         "WHERE candidate_id = ?",
         "DELETE FROM passages WHERE candidate_id = ?",
@@ -168,6 +170,16 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         )
         store.write(f"UPDATE events SET detail = NULL WHERE journey_id IN {in_marks(some)}", *some)
     event(store, {**person, "journey_id": None}, "candidate_erased", now)
+
+
+def _forget_notices(store: Store, candidate_id: int) -> None:
+    """Of what they wrote in somebody else's thread."""
+    for row in store.rows("SELECT id FROM inbound WHERE writer_id = ?", candidate_id):
+        store.write(
+            "UPDATE notifications SET text = 'About somebody who was erased.' WHERE dedupe IN (?, ?)",
+            f"replied:in{row['id']}",
+            f"opted_out:in{row['id']}",
+        )
 
 
 def _addresses(store: Store, candidate_id: int) -> list[str]:

@@ -19,7 +19,7 @@ from outreach_sdk.storage.store import Store, in_marks
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
-__all__ = ["belongs", "is_own", "on_its_way", "reply_to"]
+__all__ = ["COLLEAGUES", "OURS", "belongs", "on_its_way", "own", "reply_to"]
 
 REPORTS = ("bounce", "delivery_notice", "complaint")
 
@@ -29,25 +29,29 @@ CLOCKS = dt.timedelta(minutes=1)
 _COLUMNS = "j.id, j.candidate_id, j.owner_id, j.enrolled_at, j.ended_at"
 
 
-def is_own(store: Store, box: dict[str, Any], message: IncomingMessage) -> bool:
+OURS, COLLEAGUES = "ours", "a colleague's"
+
+
+def own(store: Store, box: dict[str, Any], message: IncomingMessage) -> str | None:
     """Whether one of ours wrote it (rule 16). Colleagues may be candidates too: what one writes from the address that
-    was written to, in that very thread, is an answer, save in the mailbox it was sent from."""
+    was written to, in that very thread, is an answer, save in the mailbox it was sent from. COLLEAGUES: it would be,
+    if its thread were known for the candidate's."""
     key = message.header(KEY_HEADER)
     known = key is not None and store.value(
         "SELECT 1 FROM outbox WHERE send_key = ? AND workspace_id = ?", key.strip(), box["workspace_id"]
     )
     if not threading.is_own(message, own_addresses(store, box["workspace_id"]), key_known=bool(known)):
-        return False
+        return None
     authors = threading.authors(message)
     mine = {canonical(str(i["address"]).lower()) for i in json.loads(box.get("identities") or "[]")}
     mine.add(canonical(str(box["address"]).lower()))
     if known or mine & {canonical(a) for a in authors}:
-        return True
+        return OURS
     people = owners(store, box["workspace_id"], authors)
     if not people:
-        return True
+        return OURS
     found = _in_thread(store, box, message, ())
-    return found is None or not any(found["candidate_id"] in who for who in people.values())
+    return None if found and any(found["candidate_id"] in who for who in people.values()) else COLLEAGUES
 
 
 def on_its_way(store: Store, workspace_id: int, received_at: dt.datetime) -> bool:

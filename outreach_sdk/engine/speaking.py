@@ -75,7 +75,7 @@ def author(store: Store, journey: dict[str, Any], message: IncomingMessage, work
     candidate, unless something says otherwise: it got a copy, or its owner's name is another one."""
     senders = threading.authors(message)
     theirs = {canonical(a) for a in addresses_of(store, journey)}
-    if not senders or theirs & {canonical(a) for a in senders}:
+    if not senders or theirs & set(threading.keys(message).addresses):
         return Author(THEM)
     others = owners(store, workspace_id, senders)
     for address in senders:

@@ -61,7 +61,7 @@ def _tell_colleagues(
                 workspace_id=row["workspace_id"],
                 owner_id=owner,
                 kind=kind,
-                text=f"{who} {said} to {where}. Your journey with them has stopped, too.",
+                text=f"{who} {said}, in {where}. Your journey with them has stopped, too.",
                 dedupe=f"{_dedupe(row, kind)}:{owner}",
                 now=now,
                 journey_id=journey["id"],

@@ -81,7 +81,8 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
     # Asked first: what is recorded from here on is found below.
     waits = matching.on_its_way(store, box["workspace_id"], message.received_at)
     kind, found, verdict = "own", None, None
-    if not matching.is_own(store, box, message):
+    own = matching.own(store, box, message)
+    if own is None:
         verdict = classify.classify(message, now=now.date())
         found = matching.belongs(store, box, message, verdict)
         kind = verdict.kind
@@ -111,7 +112,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
         "rfc_message_id": message.rfc_message_id,
         "kind": kind,
         "received_at": message.received_at,
-        "again_at": now if waits and found is None else None,
+        "again_at": now if waits and found is None and _may_answer(message, kind, own) else None,
         **_NOBODYS,
         "processed_at": now,
     }
@@ -131,6 +132,13 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
             "processed_at": None,
         }
     return store.run(lambda: _put(store, values, None if known is None else known["id"], now))
+
+
+def _may_answer(message: IncomingMessage, kind: str, own: str | None) -> bool:
+    """Whether it answers an e-mail at all; machines needn't say which."""
+    if own == matching.OURS:
+        return False
+    return bool(message.in_reply_to or message.references) or kind not in ("human", "own")
 
 
 _NOBODYS: dict[str, Any] = {
@@ -213,15 +221,15 @@ def read_again(engine: Engine, box: dict[str, Any], transport: MailTransport) ->
     """Messages that belonged to nobody while what they may answer was on its way, once that has been settled."""
     store = engine.store
     for row in store.rows(
-        "SELECT provider_thread_id, MIN(received_at) AS first_at, MAX(received_at) AS last_at FROM inbound WHERE "
-        "mailbox_id = ? AND again_at IS NOT NULL GROUP BY provider_thread_id ORDER BY 2 LIMIT 50",
+        "SELECT provider_thread_id, MAX(received_at) AS last_at FROM inbound WHERE mailbox_id = ? AND "
+        "again_at IS NOT NULL AND provider_thread_id IS NOT NULL GROUP BY provider_thread_id ORDER BY 2 LIMIT 50",
         box["id"],
     ):
         if matching.on_its_way(store, box["workspace_id"], row["last_at"]):
             continue
         thread = row["provider_thread_id"]
         try:
-            for message in transport.read_thread(thread) if thread else ():
+            for message in transport.read_thread(thread):
                 take_in(engine, box, message, again=True)
         except MailAuthError:
             raise

@@ -1,38 +1,30 @@
-"""Whose journey a message belongs to, who wrote it, and what that stops."""
+"""Which journey a message belongs to, and what that stops."""
 
 from __future__ import annotations
 
 import pytest
 
 import outreach_sdk as outreach
-from outreach_sdk.domain.message import KEY_HEADER
 from outreach_sdk.domain.sequence import Later
 from outreach_sdk.engine import dispatch
-from outreach_sdk.errors import MissingField
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session
-from tests.acceptance.scenarios import Clock, address, colleague, go, opened, provider_of
-from tests.harness import House
+from tests.acceptance.scenarios import (
+    Clock,
+    address,
+    another_mailbox,
+    colleague,
+    fresh,
+    go,
+    provider_of,
+    read_mail,
+    state,
+    told,
+)
+from tests.harness import ADDRESS, House
 from tests.mail.hostile import Faults
-
-ADA = "ada@agency.example"
-
-
-def letter(
-    text: str, *, sender: str = address(0), to: str = ADA, subject: str = "Your message", number: int = 1
-) -> bytes:
-    """A message that answers none by its headers."""
-    return (
-        f"From: {sender}\r\nTo: {to}\r\nSubject: {subject}\r\nMessage-ID: <m{number}@home.example>\r\n\r\n{text}\r\n"
-    ).encode()
-
-
-def read(house: House, clock: Clock) -> None:
-    """The next reading of every mailbox."""
-    clock.on(minutes=6)
-    assert dispatch.drain_polls(house.engine)["failed"] == 0
 
 
 def completed(house: House, clock: Clock) -> Mailbox:
@@ -52,13 +44,7 @@ def boxes(house: House) -> tuple[Session, Mailbox, Session, Mailbox]:
     """Ada and Bob, each with a mailbox at one provider."""
     ada = house.hostile()
     bob = colleague(house, "bob")
-    return house.session, ada, bob, _another(house, bob, "bob@agency.example")
-
-
-def _another(house: House, session: Session, mail: str) -> Mailbox:
-    return Mailbox._save(
-        session, "hostile", mail, "Bob", {"path": str(provider_of(house).path), "timeout": 1.0}, None
-    )
+    return house.session, ada, bob, another_mailbox(house, bob, "bob@agency.example")
 
 
 def written(house: House, session: Session, box: Mailbox, name: str, *, steps: int = 2) -> Sequence:
@@ -74,17 +60,6 @@ def written(house: House, session: Session, box: Mailbox, name: str, *, steps: i
     return seq
 
 
-def state(session: Session, seq: Sequence, person: str = address(0)) -> tuple[str, str | None]:
-    sessions.use(session)
-    journey = seq.journey(person)
-    return journey.status, journey.reason
-
-
-def told(session: Session) -> list[str]:
-    sessions.use(session)
-    return list(outreach.notifications()["text"])
-
-
 # -- fresh messages --------------------------------------------------------------------------------
 
 
@@ -95,8 +70,8 @@ def test_who_asks_to_be_left_alone_after_the_journey_ended_is(house: House, days
     box = completed(house, clock)
     clock.on(days=days)
     dispatch.drain_polls(house.engine)
-    provider_of(house).deliver(ADA, letter("Please unsubscribe me.", subject="Unsubscribe"), at=clock.now)
-    read(house, clock)
+    provider_of(house).deliver(ADDRESS, fresh("Please unsubscribe me.", subject="Unsubscribe"), at=clock.now)
+    read_mail(house, clock)
     assert told(house.session) == ["P0 Li asked not to be written to again by your e-mails."]
     report = house.two_steps(box).enroll(house.people(1))
     assert report.rows["reason"].to_list() == ["suppressed"]
@@ -113,8 +88,8 @@ def test_a_fresh_answer_to_an_ended_journey_stops_the_one_that_has_yet_to_write(
     clock.on(days=179)
     dispatch.drain_polls(house.engine)
     later.journey(address(0)).pause()  # or it would have left long ago
-    provider_of(house).deliver(ADA, letter("I signed elsewhere."), at=clock.now)
-    read(house, clock)
+    provider_of(house).deliver(ADDRESS, fresh("I signed elsewhere."), at=clock.now)
+    read_mail(house, clock)
     assert state(house.session, later) == ("cancelled", "replied")
     (first,) = house.engine.store.rows("SELECT status FROM journeys WHERE sequence_id <> ?", later.id)
     assert first["status"] == "completed"
@@ -128,8 +103,8 @@ def test_half_a_year_after_the_end_a_fresh_message_is_nobody_s_business(house: H
     completed(house, clock)
     clock.on(days=181)
     dispatch.drain_polls(house.engine)
-    provider_of(house).deliver(ADA, letter("Lunch?"), at=clock.now)
-    read(house, clock)
+    provider_of(house).deliver(ADDRESS, fresh("Lunch?"), at=clock.now)
+    read_mail(house, clock)
     assert told(house.session) == []
     assert outreach.inbox().height == 0
     assert house.engine.store.value("SELECT body_text FROM inbound") == ""
@@ -143,8 +118,8 @@ def test_a_fresh_answer_belongs_to_whose_mailbox_got_it(house: House) -> None:
     clock.on(days=1)
     his = written(house, bob, other, "Hi")
     clock.on(hours=3)
-    provider_of(house).deliver(ADA, letter("I'm not looking, thank you."), at=clock.now)
-    read(house, clock)
+    provider_of(house).deliver(ADDRESS, fresh("I'm not looking, thank you."), at=clock.now)
+    read_mail(house, clock)
     assert (state(ada, hers), state(bob, his)) == (("cancelled", "replied"), ("active", None))
     assert len(told(ada)) == 1
     assert told(bob) == []
@@ -160,12 +135,12 @@ def test_a_fresh_answer_that_may_be_to_either_of_two_stops_both(house: House) ->
     clock = Clock(house)
     ada, box, bob, other = boxes(house)
     third = colleague(house, "carol")
-    carol = _another(house, third, "carol@agency.example")
+    carol = another_mailbox(house, third, "carol@agency.example")
     hers, his = written(house, ada, box, "Hello"), written(house, bob, other, "Hi")
     provider_of(house).deliver(
-        carol.address, letter("Your colleague wrote to me: no, thanks.", to=carol.address), at=clock.now
+        carol.address, fresh("Your colleague wrote to me: no, thanks.", to=carol.address), at=clock.now
     )
-    read(house, clock)
+    read_mail(house, clock)
     assert (state(ada, hers), state(bob, his)) == (("cancelled", "replied"),) * 2
     assert [len(told(ada)), len(told(bob)), len(told(third))] == [1, 1, 0]
     assert "Your journey with them has stopped, too." in told(ada)[0]
@@ -179,19 +154,19 @@ def test_a_bounce_and_an_absence_without_a_reference_belong_to_whose_mailbox_got
     hers = written(house, ada, box, "Hello")
     clock.on(hours=1)
     his = written(house, bob, other, "Hi")
-    away = letter("I am out of office for two weeks.", subject="Automatic reply: Hello P0")
-    provider_of(house).deliver(ADA, b"Auto-Submitted: auto-replied\r\n" + away, at=clock.now)
-    read(house, clock)
+    away = fresh("I am out of office for two weeks.", subject="Automatic reply: Hello P0")
+    provider_of(house).deliver(ADDRESS, b"Auto-Submitted: auto-replied\r\n" + away, at=clock.now)
+    read_mail(house, clock)
     assert (state(ada, hers), state(bob, his)) == (("paused", "out_of_office"), ("active", None))
-    bounce = letter(
+    bounce = fresh(
         f"Delivery to the following recipient failed permanently:\r\n\r\n  {address(0)}\r\n\r\n"
         "550 5.1.1 The email account that you tried to reach does not exist.",
         sender="Mail Delivery Subsystem <mailer-daemon@mail.example>",
         subject="Delivery Status Notification (Failure)",
         number=2,
     )
-    provider_of(house).deliver(ADA, bounce, at=clock.now)
-    read(house, clock)
+    provider_of(house).deliver(ADDRESS, bounce, at=clock.now)
+    read_mail(house, clock)
     assert [("came back" in n) for n in told(ada)] == [True]
     assert told(bob) == []
 
@@ -206,7 +181,7 @@ def test_an_answer_in_a_very_old_thread_stops_the_journey_that_runs(house: House
     second = written(house, house.session, box, "New role")
     clock.on(hours=20)
     provider_of(house).deliver_reply(first, "Thanks for both mails. I have signed elsewhere.", at=clock.now)
-    read(house, clock)
+    read_mail(house, clock)
     assert state(house.session, second) == ("cancelled", "replied")
     assert len(told(house.session)) == 1
     assert [m.visible_text for m in second.journey(address(0)).replies] == [
@@ -234,8 +209,8 @@ def test_a_fresh_answer_under_another_spelling_of_the_address_counts(
     seq.enroll([{"First Name": "Bo", "Email": known}, {"First Name": "Al", "Email": "b.o@home.example"}])
     seq.activate()
     go(house)
-    provider_of(house).deliver(ADA, letter("Not interested.", sender=writes), at=clock.now)
-    read(house, clock)
+    provider_of(house).deliver(ADDRESS, fresh("Not interested.", sender=writes), at=clock.now)
+    read_mail(house, clock)
     assert state(house.session, seq, known) == ("cancelled", "replied")
     assert state(house.session, seq, "b.o@home.example") == ("active", None)
 
@@ -249,8 +224,8 @@ def test_who_has_the_very_address_comes_before_who_has_another_spelling(house: H
     )
     seq.activate()
     go(house)
-    provider_of(house).deliver(ADA, letter("No.", sender="bo@home.example"), at=clock.now)
-    read(house, clock)
+    provider_of(house).deliver(ADDRESS, fresh("No.", sender="bo@home.example"), at=clock.now)
+    read_mail(house, clock)
     assert state(house.session, seq, "bo@home.example") == ("cancelled", "replied")
     assert state(house.session, seq, "bo+x@home.example") == ("active", None)
 
@@ -284,7 +259,7 @@ def test_an_answer_read_before_the_send_was_settled_is_found_afterwards(
     assert dispatch.drain_polls(house.engine)["messages"] == 1
     assert told(house.session) == []
     go(house)
-    read(house, clock)
+    read_mail(house, clock)
     clock.on(hours=2)
     go(house)
     assert state(house.session, seq) == (("completed", None) if steps == 1 else ("cancelled", "replied"))
@@ -304,200 +279,13 @@ def test_other_mail_that_came_meanwhile_is_read_once_more_and_stays_nobody_s(hou
     clock = Clock(house)
     clock.on(minutes=30)
     provider = provider_of(house)
-    provider.deliver(ADA, letter("News.", sender="news@shop.example"), at=clock.now)
+    provider.deliver(ADDRESS, fresh("News.", sender="news@shop.example"), at=clock.now)
     dispatch.drain_polls(house.engine)
     dispatch.drain_sends(house.engine, threads=1)
-    read(house, clock)
+    read_mail(house, clock)
     before = provider.calls("read_thread")
-    read(house, clock)
+    read_mail(house, clock)
     assert provider.calls("read_thread") == before
     assert house.engine.store.rows("SELECT sender, subject, body_text FROM inbound") == [
         {"sender": None, "subject": "", "body_text": ""}
     ]
-
-
-# -- who wrote ---------------------------------------------------------------------------------------
-
-
-def _two(house: House) -> Sequence:
-    seq = house.two_steps(house.hostile(), delay=3600)
-    seq.enroll(house.people(2))
-    seq.activate()
-    go(house)
-    return seq
-
-
-def _answers(house: House, clock: Clock, text: str, sender: str, **headers: str) -> None:
-    """Somebody answers the first person's e-mail."""
-    provider = provider_of(house)
-    first = next(a for a in provider.ledger() if address(0) in a.recipients)
-    provider.deliver_reply(
-        first,
-        text,
-        sender=sender,
-        headers=tuple((k.replace("_", "-"), v) for k, v in headers.items()),
-        at=clock.now,
-    )
-    read(house, clock)
-
-
-@pytest.mark.rule(15, 16)
-def test_a_candidate_who_answers_in_another_s_thread_has_answered_too(house: House) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(house, clock, "P0 passed this on to me: no thanks.", address(1))
-    assert [state(house.session, seq, address(n)) for n in range(2)] == [("cancelled", "replied")] * 2
-    assert [n.split(" answered")[0] for n in told(house.session)] == ["P1 Li, in the thread of P0 Li,"]
-    assert [m.sender for m in seq.journey(address(1)).replies] == [address(1)]
-    assert sorted(seq.journey(address(1)).messages["direction"]) == ["in", "out"]
-    assert list(outreach.inbox()["candidate"]) == ["P1 Li"]
-
-
-@pytest.mark.rule(19)
-def test_what_another_candidate_asks_for_is_theirs_alone(house: House) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(house, clock, "Please unsubscribe me.", address(1))
-    assert state(house.session, seq, address(1)) == ("cancelled", "opted_out")
-    assert state(house.session, seq, address(0)) == ("cancelled", "replied")
-    assert list(house.engine.store.rows("SELECT value FROM suppressions")) == [{"value": address(1)}]
-    assert told(house.session)[0].startswith("P1 Li asked not to be written to again")
-
-
-@pytest.mark.rule(19)
-def test_a_stranger_s_wish_is_the_stranger_s_until_a_person_says_otherwise(house: House) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(
-        house, clock, "Please take me off this thread, unsubscribe me.", "Kim Oz <kim@elsewhere.example>"
-    )
-    store = house.engine.store
-    assert state(house.session, seq) == ("cancelled", "replied")
-    assert store.rows("SELECT value FROM suppressions") == [{"value": "kim@elsewhere.example"}]
-    (notice,) = told(house.session)
-    assert notice.startswith("kim@elsewhere.example, in the thread of P0 Li, asked")
-    seq.journey(address(0)).replies[0].correct("unsubscribe")
-    assert {r["value"] for r in store.rows("SELECT value FROM suppressions")} == {
-        "kim@elsewhere.example",
-        address(0),
-    }
-
-
-@pytest.mark.rule(19)
-@pytest.mark.parametrize(
-    "sender", ["P0 Li <private@home.example>", "private@home.example", "p0.li@home.example"]
-)
-def test_a_candidate_s_wish_from_an_address_nobody_knew_holds_for_all_of_theirs(
-    house: House, sender: str
-) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(house, clock, "Please unsubscribe me.", sender)
-    mail = sender.rpartition("<")[2].rstrip(">")
-    assert state(house.session, seq) == ("cancelled", "opted_out")
-    assert {r["value"] for r in house.engine.store.rows("SELECT value FROM suppressions")} == {
-        mail,
-        address(0),
-    }
-    assert told(house.session) == [
-        f"P0 Li asked not to be written to again by your e-mails, from {mail}, which wasn't known as theirs."
-    ]
-
-
-# -- whose own messages they are -----------------------------------------------------------------------
-
-
-@pytest.mark.rule(16)
-def test_a_candidate_who_uses_this_software_too_has_answered(house: House) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(house, clock, "Yes, let's talk.", address(0), **{KEY_HEADER: "6d1f0a2b9c"})
-    assert state(house.session, seq) == ("cancelled", "replied")
-
-
-@pytest.mark.rule(16)
-def test_a_colleague_who_is_a_candidate_answers_in_their_own_thread(house: House) -> None:
-    clock = Clock(house)
-    box, provider = house.hostile(), provider_of(house)
-    bob = _another(house, colleague(house, "bob"), "bob@agency.example")
-    seq = house.two_steps(box, delay=86_400)
-    seq.enroll([{"First Name": "Bob", "Email": "bob@agency.example"}, {"First Name": "Me", "Email": ADA}])
-    seq.activate()
-    go(house)
-    sent = {min(a.recipients): a for a in provider.ledger()}
-    reference = f"In-Reply-To: {sent['bob@agency.example'].rfc_message_id}\r\n".encode()
-    provider.deliver(
-        bob.address, reference + letter("Yes!", sender=bob.address), at=clock.now
-    )  # the sent copy
-    provider.deliver(ADA, letter("Lunch?", sender=bob.address, number=2), at=clock.now)
-    provider.deliver_reply(sent[ADA], "A note to myself.", at=clock.now)
-    read(house, clock)
-    assert [state(house.session, seq, a)[0] for a in (bob.address, ADA)] == ["active", "active"]
-    provider.deliver(ADA, reference + letter("Yes!", sender=bob.address, number=3), at=clock.now)
-    read(house, clock)
-    assert state(house.session, seq, bob.address) == ("cancelled", "replied")
-    assert state(house.session, seq, ADA) == ("active", None)
-
-
-@pytest.mark.rule(15, 16)
-@pytest.mark.parametrize("later", ["the colleague's", "the sender's"])
-def test_an_answer_that_reaches_two_mailboxes_counts_once(house: House, later: str) -> None:
-    clock = Clock(house)
-    seq = opened(house)
-    provider = provider_of(house)
-    bob = _another(house, colleague(house, "bob"), "bob@agency.example")
-    (first,) = provider.ledger()
-    answer = f"In-Reply-To: {first.rfc_message_id}\r\n".encode() + letter("Let's talk.")
-    for to in sorted((ADA, bob.address), reverse=later == "the sender's"):
-        provider.deliver(to, answer, at=clock.now)
-        read(house, clock)
-    assert len(told(house.session)) == 1
-    assert outreach.inbox().height == 1
-    (message,) = seq.journey(address(0)).replies
-    message.reply("When?")
-    dispatch.drain_sends(house.engine, threads=1)
-    assert [(a.mailbox, a.subject) for a in provider.ledger()][1:] == [(ADA, "Re: Your message")]
-
-
-# -- answering -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.rule(29)
-def test_an_answer_goes_to_whoever_wrote_by_their_name(house: House) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(house, clock, "P0 passed this on, I'm interested!", address(1))
-    (message,) = seq.journey(address(0)).replies
-    message.reply("Hi {{ first_name }}, when can we talk?")
-    dispatch.drain_sends(house.engine, threads=1)
-    last = provider_of(house).ledger()[-1]
-    assert last.recipients == frozenset({address(1)})
-    ((raw,),) = provider_of(house).rows(
-        "SELECT raw FROM messages WHERE kind = 'sent' ORDER BY seq DESC LIMIT 1"
-    )
-    assert b"P1 Li" in raw  # type: ignore[operator]
-    assert "Hi P1, when" in last.text
-
-
-@pytest.mark.rule(29)
-def test_a_stranger_isn_t_called_by_the_candidate_s_name(house: House) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(house, clock, "P0 passed this on, I'm interested!", "Kim Oz <kim@elsewhere.example>")
-    (message,) = seq.journey(address(0)).replies
-    with pytest.raises(MissingField):
-        message.reply("Hi {{ first_name }}!")
-    message.reply("Hi Kim!")
-    dispatch.drain_sends(house.engine, threads=1)
-    assert provider_of(house).ledger()[-1].recipients == frozenset({"kim@elsewhere.example"})
-
-
-@pytest.mark.rule(29)
-def test_an_answer_goes_where_they_want_it(house: House) -> None:
-    clock = Clock(house)
-    seq = _two(house)
-    _answers(house, clock, "Write to my private address.", address(0), Reply_To="P0 <Private@home.example>")
-    (message,) = seq.journey(address(0)).replies
-    message.reply("Thanks!")
-    dispatch.drain_sends(house.engine, threads=1)
-    assert provider_of(house).ledger()[-1].recipients == frozenset({"private@home.example"})
