@@ -77,8 +77,11 @@ def replied(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
     one stays completed. An answer to one that had ended too long ago is one to the journey it stops, if any."""
     store = engine.store
     reply_kind = kinds.by_rules(engine, row, now)
+    late = row["ended_at"] is not None and row["received_at"] > row["ended_at"] + REPLY_WINDOW
+    if not late:
+        notes.replied(store, row["id"], now)  # before the note of what it ended
     moved = _stop_replied(engine, row, now)
-    if row["ended_at"] is not None and row["received_at"] > row["ended_at"] + REPLY_WINDOW:
+    if late:
         own = [m for m in moved if m["owner_id"] == row["journey_owner"]]
         _tell_colleagues(engine, row, moved, "replied", "answered", now)
         if not own:
@@ -87,8 +90,8 @@ def replied(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
         row = {**row, "journey_id": living["id"], "sequence_id": living["sequence_id"]}
         if living["candidate_id"] == row["candidate_id"]:
             store.write("UPDATE inbound SET journey_id = ? WHERE id = ?", living["id"], row["id"])
+            notes.replied(store, row["id"], now)
         moved = own
-    notes.replied(store, row["id"], now)
     event(store, for_event(row), "replied", now, row["subject"])
     tell(engine, row, "replied", _reply_notice(engine, row, reply_kind), now)
     _tell_colleagues(engine, row, moved, "replied", "answered", now)
