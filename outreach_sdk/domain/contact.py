@@ -11,6 +11,7 @@ from outreach_sdk.domain.freemail import ROLE_LOCALS, is_free
 from outreach_sdk.errors import InvalidInput
 
 __all__ = [
+    "canonical",
     "clean_name",
     "email_kind",
     "normalise_email",
@@ -18,7 +19,6 @@ __all__ = [
     "normalise_phone",
     "split_emails",
     "split_full_name",
-    "without_tag",
 ]
 
 EmailKind = Literal["work", "personal", "other"]
@@ -125,10 +125,19 @@ def _checked(candidate: str, value: str) -> str:
     return f"{checked.local_part.lower()}@{checked.ascii_domain or checked.domain}"
 
 
-def without_tag(address: str) -> str:
-    """A normalised address without what follows a plus: `bo+jobs@x.example` reaches whoever has `bo@x.example`."""
+def canonical(address: str) -> str:
+    """The form that all spellings of a mailbox share, of an address in lower case: without what follows a plus
+    (`bo+jobs@x.example` reaches whoever has `bo@x.example`), and at Google, which knows two names of its domain and
+    no dots, `boli@gmail.com`. To compare with; nothing is sent there."""
     local, _, domain = address.rpartition("@")
-    return f"{local.partition('+')[0] or local}@{domain}"
+    local = local.partition("+")[0] or local
+    if domain not in _GOOGLE:
+        return f"{local}@{domain}"
+    return f"{local.replace('.', '') or local}@{_GOOGLE[0]}"
+
+
+_GOOGLE = ("gmail.com", "googlemail.com")
+"""https://support.google.com/mail/answer/7436150: dots don't matter there."""
 
 
 def split_emails(value: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from outreach_sdk.domain.contact import normalise_email, without_tag
+from outreach_sdk.domain.contact import canonical, normalise_email
 from outreach_sdk.errors import InvalidInput
 
 __all__ = ["MOST_GUESTS", "CalendarEvent", "Guest", "guests", "stands"]
@@ -62,6 +62,6 @@ def stands(event: CalendarEvent) -> bool:
 
 def _base(address: str) -> str:
     try:
-        return without_tag(normalise_email(address))
+        return canonical(normalise_email(address))
     except InvalidInput:
         return ""

@@ -9,26 +9,49 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage, message_ids
+from outreach_sdk.domain.contact import canonical
+from outreach_sdk.domain.message import IncomingMessage, message_ids
 from outreach_sdk.domain.mime import address_pairs, read_bounded
 
-__all__ = ["JourneyRef", "LookupKeys", "Match", "is_own", "keys", "match", "reply_subject"]
+__all__ = [
+    "REPLY_WINDOW",
+    "JourneyRef",
+    "LookupKeys",
+    "Match",
+    "authors",
+    "is_own",
+    "keys",
+    "match",
+    "nearest",
+    "reply_subject",
+]
 
-How = Literal["thread", "references", "address"]
+How = Literal["thread", "references"]
+
+REPLY_WINDOW = dt.timedelta(days=180)
+"""How long after a journey's end an answer is still one to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class JourneyRef:
-    """A journey as far as matching needs it; `ended_at` is None while it runs."""
+    """A journey as far as matching needs it; `ended_at` is None while it runs. `nearness`: 0 where the mailbox that
+    got the message wrote for it, 1 where its owner is that mailbox's, else 2."""
 
     journey_id: int
     started_at: dt.datetime
     ended_at: dt.datetime | None = None
+    owner_id: int = 0
+    nearness: int = 2
+    wrote_at: dt.datetime | None = None
+
+    def late(self, when: dt.datetime) -> bool:
+        """Whether it had ended too long ago by then."""
+        return self.ended_at is not None and when > self.ended_at + REPLY_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The journey found, and by which of the three ways."""
+    """The journey found, and by which of the ways."""
 
     journey_id: int
     how: How
@@ -44,13 +67,13 @@ class LookupKeys:
 
 
 def keys(incoming: IncomingMessage) -> LookupKeys:
-    """The keys under which `incoming` may be known; addresses are lower-cased senders, as written, then
-    without their `+tag` and under the other of Google's two domains. A forwarded copy is known by the
-    message it forwards: attached to it, or named as Thunderbird does."""
+    """The keys under which `incoming` may be known; addresses are lower-cased senders, as written, then in the
+    form that all spellings of a mailbox share. A forwarded copy is known by the message it forwards: attached to
+    it, or named as Thunderbird does."""
     named = message_ids(" ".join(v for k, v in incoming.headers if k.lower() == "x-forwarded-message-id"))
     ids = (*reversed(incoming.in_reply_to), *reversed(incoming.references), *named, *_attached(incoming.raw))
     senders = _senders(incoming, reply_to=True)
-    others = [other for address in senders for other in _same_person(address)]
+    others = [canonical(address) for address in senders]
     return LookupKeys(
         incoming.provider_thread_id or None,
         tuple(dict.fromkeys(ids))[:_MAX_IDS],
@@ -60,13 +83,6 @@ def keys(incoming: IncomingMessage) -> LookupKeys:
 
 _MAX_IDS = 200
 _MAX_ADDRESSES = 20
-_GOOGLE = {"gmail.com": "googlemail.com", "googlemail.com": "gmail.com"}
-
-
-def _same_person(address: str) -> list[str]:
-    plain = _untagged(address)
-    local, _, domain = plain.rpartition("@")
-    return [plain, f"{local}@{_GOOGLE[domain]}"] if domain in _GOOGLE else [plain]
 
 
 def _attached(raw: bytes) -> list[str]:
@@ -100,45 +116,53 @@ def match(
     *,
     by_thread: Mapping[str, JourneyRef],
     by_message_id: Mapping[str, JourneyRef],
-    by_address: Mapping[str, list[JourneyRef]],
 ) -> Match | None:
-    """The provider's thread, else the nearest message it answers, else its sender among the journeys alive
-    when it arrived; of several such, the one that started last. Address keys are lower-case."""
+    """The provider's thread, else the nearest message it answers; where neither is known, see `nearest`."""
     wanted = keys(incoming)
     if wanted.thread_id is not None and (ref := by_thread.get(wanted.thread_id)) is not None:
         return Match(ref.journey_id, "thread")
     for message_id in wanted.message_ids:
         if (ref := by_message_id.get(message_id)) is not None:
             return Match(ref.journey_id, "references")
-    when = incoming.received_at
-    for address in wanted.addresses:
-        alive = [
-            ref
-            for ref in by_address.get(address, ())
-            if ref.started_at <= when and (ref.ended_at is None or when <= ref.ended_at)
-        ]
-        if alive:
-            newest = max(alive, key=lambda ref: (ref.started_at, ref.journey_id))
-            return Match(newest.journey_id, "address")
     return None
 
 
-def is_own(incoming: IncomingMessage, team_addresses: Iterable[str]) -> bool:
-    """Whether one of ours wrote it: From is in `team_addresses` (mailboxes and aliases, any case, `+tags` aside),
-    Sender where there is no From (RFC 5322: From is the author, Sender who transmits for them), or the message
-    itself carries our key."""
-    if incoming.header(KEY_HEADER) is not None:
-        return True
-    team = {_untagged(a.strip().lower()) for a in team_addresses}
+def nearest(
+    refs: Iterable[JourneyRef], when: dt.datetime, *, however_old: bool = False
+) -> tuple[JourneyRef, bool] | None:
+    """Of a candidate's journeys the one that a message outside of any thread answers, and whether another owner's
+    is as near: those that the mailbox it came to wrote for, then those of its owner; before those that had ended the
+    ones that hadn't, and the one that wrote last. None of those that had ended too long ago, unless that is all the
+    same."""
+
+    def rank(ref: JourneyRef) -> tuple[int, bool]:
+        return (ref.nearness, ref.ended_at is not None and when > ref.ended_at)
+
+    known = [r for r in refs if r.started_at <= when and (however_old or not r.late(when))]
+    if not known:
+        return None
+    first = min(rank(r) for r in known)
+    best = [r for r in known if rank(r) == first]
+    last = max(best, key=lambda r: (r.wrote_at or r.started_at, r.started_at, r.journey_id))
+    return last, len({r.owner_id for r in best}) > 1
+
+
+def authors(incoming: IncomingMessage) -> tuple[str, ...]:
+    """The addresses in From, in lower case; those in Sender where there is no From (RFC 5322: From is the author,
+    Sender who transmits for them)."""
     written = [a for k, v in incoming.headers if k.lower() == "from" for _, a in address_pairs(v)]
-    authors = [incoming.sender.email, *written] if incoming.sender is not None else written
-    authors = [a.strip().lower() for a in authors if "@" in a]
-    return any(_untagged(a) in team for a in authors or _senders(incoming, reply_to=False))
+    named = [incoming.sender.email, *written] if incoming.sender is not None else written
+    found = tuple(dict.fromkeys(a.strip().lower() for a in named if "@" in a))
+    return found or _senders(incoming, reply_to=False)
 
 
-def _untagged(address: str) -> str:
-    local, at, domain = address.rpartition("@")
-    return local.split("+")[0] + at + domain if local else address
+def is_own(incoming: IncomingMessage, team_addresses: Iterable[str], *, key_known: bool = False) -> bool:
+    """Whether one of ours wrote it: an author is in `team_addresses` (mailboxes and aliases, any case, `+tags`
+    aside), or the key it carries is one of ours. Anybody may use this software, so a key alone says nothing."""
+    if key_known:
+        return True
+    team = {canonical(a.strip().lower()) for a in team_addresses}
+    return any(canonical(a) in team for a in authors(incoming))
 
 
 _REPLY = re.compile(

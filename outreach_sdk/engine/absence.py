@@ -39,8 +39,8 @@ def answered_by_itself(
 
 
 def _wait(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.datetime) -> None:
-    """Pause what would go on meanwhile: all journeys of this person and owner. What waits for something else keeps
-    waiting for that."""
+    """Pause what would go on meanwhile: all journeys of this person and owner, or of every owner it may be for. What
+    waits for something else keeps waiting for that."""
     store = engine.store
     stated = verdict.get("return_date")
     until = out_of_office_until(
@@ -51,10 +51,11 @@ def _wait(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.
     if until <= now:
         return
     for journey in store.rows(
-        "SELECT id, status, reason, resume_at FROM journeys WHERE candidate_id = ? AND owner_id = ? AND status IN "
-        f"('active', 'paused') ORDER BY id{store.for_update}",
+        "SELECT id, status, reason, resume_at FROM journeys WHERE candidate_id = ? AND (owner_id = ? OR CAST(? AS BOOLEAN)) "
+        f"AND status IN ('active', 'paused') ORDER BY id{store.for_update}",
         row["candidate_id"],
         row["journey_owner"],
+        bool(verdict.get("shared")),
     ):
         if _would_go_on(journey, until, stated=bool(stated)):
             move_journey(

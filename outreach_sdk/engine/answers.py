@@ -13,6 +13,7 @@ from outreach_sdk.domain.threading import reply_subject
 from outreach_sdk.engine import compose, release, send
 from outreach_sdk.engine.contact_points import suppressed
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.speaking import OTHER
 from outreach_sdk.engine.timing import too_often
 from outreach_sdk.errors import InvalidInput, NotFound, OutreachError, TransitionRefused
 from outreach_sdk.mail.port import MailTransport
@@ -35,23 +36,24 @@ def answer(engine: Engine, inbound_id: int, body: str, owner_id: int) -> int:
             "SELECT i.*, j.sequence_id, j.generation AS journey_generation, j.email AS current_email, c.first_name, "
             "c.last_name, c.company, c.title, c.linkedin, c.phone, c.fields, m.signature, m.address AS mailbox_address, "
             "m.name AS mailbox_name, m.status AS mailbox_status FROM inbound i JOIN journeys j ON j.id = i.journey_id "
-            "JOIN candidates c ON c.id = j.candidate_id JOIN mailboxes m ON m.id = i.mailbox_id "
+            "JOIN candidates c ON c.id = COALESCE(i.writer_id, j.candidate_id) JOIN mailboxes m ON m.id = i.mailbox_id "
             f"WHERE i.id = ?{' FOR UPDATE OF j' if store.for_update else ''}",
             inbound_id,
         )
         if row is None:
             raise NotFound("There is no such message.")
-        recipient = row["sender"]
+        recipient = row["reply_to"] or row["sender"]
         if not recipient:
             raise TransitionRefused("This message names no sender, so there is nobody to answer.")
-        if suppressed(store, row["workspace_id"], recipient):
-            raise TransitionRefused(f"{recipient} doesn't want to be written to.")
+        for theirs in dict.fromkeys((recipient, row["sender"] or recipient)):
+            if suppressed(store, row["workspace_id"], theirs):
+                raise TransitionRefused(f"{theirs} doesn't want to be written to.")
         if row["mailbox_status"] != "connected":
             raise TransitionRefused(
                 f"{row['mailbox_address']}, which got this message, isn't connected. Connect it, then answer."
             )
         data = compose.merge_data(
-            row, sender_name=row["mailbox_name"] or "", sender_email=row["mailbox_address"]
+            _person(row), sender_name=row["mailbox_name"] or "", sender_email=row["mailbox_address"]
         )
         _, text, html = compose.render_step(None, body, data, signature=row["signature"])
         if not text.strip():
@@ -72,7 +74,7 @@ def answer(engine: Engine, inbound_id: int, body: str, owner_id: int) -> int:
                 "journey_id": row["journey_id"],
                 "step_id": -inbound_id,
                 "answers_id": inbound_id,
-                "candidate_id": row["candidate_id"],
+                "candidate_id": row["writer_id"] or row["candidate_id"],
                 "attempt": entries[-1]["attempt"] + 1 if entries else 1,
                 "send_key": engine.new_key(),
                 "state": OutboxState.PLANNED,
@@ -94,6 +96,21 @@ def answer(engine: Engine, inbound_id: int, body: str, owner_id: int) -> int:
         )
 
     return store.run(work)
+
+
+def _person(row: dict[str, Any]) -> dict[str, Any]:
+    """Whose merge fields an answer has: of whoever wrote. Of somebody who is no candidate nothing is known."""
+    if row["writer_id"] is None and not _stranger(row):
+        return row
+    if row["writer_id"] is not None:
+        return {**row, "current_email": row["sender"]}
+    nothing = dict.fromkeys(("first_name", "last_name", "company", "title", "linkedin", "phone", "fields"))
+    return {**row, **nothing, "current_email": row["sender"]}
+
+
+def _stranger(asked: dict[str, Any]) -> bool:
+    """Whether somebody who is no candidate wrote in a candidate's thread."""
+    return asked["writer_id"] is None and json.loads(asked["verdict"] or "{}").get("writer") == OTHER
 
 
 def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
@@ -119,9 +136,10 @@ def _message(engine: Engine, entry: dict[str, Any]) -> OutgoingMessage:
     refs = json.loads(entry["thread_refs"] or "[]")
     if asked["rfc_message_id"]:
         refs = [*(r for r in refs if r != asked["rfc_message_id"]), asked["rfc_message_id"]]
+    name = f"{entry['first_name']} {entry['last_name']}".strip()
     return OutgoingMessage(
         sender=Address(entry["mailbox_address"], entry["mailbox_name"] or ""),
-        to=(Address(entry["recipient"], f"{entry['first_name']} {entry['last_name']}".strip()),),
+        to=(Address(entry["recipient"], "" if _stranger(asked) else name),),
         subject=entry["subject"] or "Re:",
         text=entry["body_text"] or "",
         html=entry["body_html"] or "",

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from outreach_sdk.domain.contact import normalise_email, without_tag
+from outreach_sdk.domain.contact import canonical, normalise_email
 from outreach_sdk.domain.events import InterviewCanceled, InterviewScheduled, MeetingBooked, MeetingCanceled
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus, StepStatus
 from outreach_sdk.domain.links import BOOKING, read_token
@@ -21,6 +21,7 @@ from outreach_sdk.engine.links import link_key
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import InvalidInput
+from outreach_sdk.storage.addresses import canonical_sql, owners
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event as happened
 from outreach_sdk.storage.transitions import move_journeys
@@ -54,15 +55,6 @@ REASONS = {
 }
 _RANK = {"scheduled": 0, "canceled": 1, "moved": 2}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-
-def tagless(store: Store, column: str) -> str:
-    """`without_tag` of a column, in SQL."""
-    find = "STRPOS" if store.dialect == "postgresql" else "INSTR"
-    return (
-        f"CASE WHEN {column} LIKE '%+%' THEN SUBSTR({column}, 1, {find}({column}, '+') - 1) || "
-        f"SUBSTR({column}, {find}({column}, '@')) ELSE {column} END"
-    )
 
 
 def take(engine: Engine, workspace_id: int, source: str, told: Told, now: dt.datetime) -> tuple[int, bool]:
@@ -180,7 +172,7 @@ def _find_people(store: Store, workspace_id: int, booking_id: int, told: Told, n
         ]
     known_by_token = bool(found)
     for address in sorted(_bases(told.addresses)):
-        people = _candidates(store, workspace_id, address)
+        people = owners(store, workspace_id, [address]).get(address, [])
         found += [(address, candidate) for candidate in people]
         if not people and not known_by_token:
             found.append((address, None))
@@ -218,23 +210,10 @@ def _bases(addresses: tuple[str, ...]) -> set[str]:
     bases = set()
     for address in addresses[:20]:
         try:
-            bases.add(without_tag(normalise_email(address)))
+            bases.add(canonical(normalise_email(address)))
         except InvalidInput:
             continue
     return bases
-
-
-def _candidates(store: Store, workspace_id: int, base: str) -> list[int]:
-    rows = store.rows(
-        "SELECT candidate_id FROM candidate_emails WHERE workspace_id = ? AND address = ? UNION "
-        "SELECT candidate_id FROM candidate_emails WHERE workspace_id = ? AND address LIKE '%+%' "
-        f"AND {tagless(store, 'address')} = ?",
-        workspace_id,
-        base,
-        workspace_id,
-        base,
-    )
-    return [r["candidate_id"] for r in rows]
 
 
 def match_address(store: Store, workspace_id: int, candidate_id: int, address: str) -> int:
@@ -243,7 +222,7 @@ def match_address(store: Store, workspace_id: int, candidate_id: int, address: s
         "UPDATE booking_people SET candidate_id = ? WHERE workspace_id = ? AND candidate_id IS NULL AND address = ?",
         candidate_id,
         workspace_id,
-        without_tag(address),
+        canonical(address),
     )
 
 
@@ -256,7 +235,7 @@ def match_staged(store: Store, workspace_id: int, person: str, now: dt.datetime,
         return 0
     return store.write(
         "UPDATE booking_people SET candidate_id = q.person, acted_at = CAST(? AS BIGINT) FROM ("
-        f"SELECT {tagless(store, 's.email')} AS base, {person} AS person FROM staged s WHERE s.outcome IS NULL "
+        f"SELECT {canonical_sql(store, 's.email')} AS base, {person} AS person FROM staged s WHERE s.outcome IS NULL "
         "AND s.email IS NOT NULL) AS q WHERE booking_people.workspace_id = ? AND booking_people.candidate_id IS NULL "
         "AND booking_people.address = q.base",
         now if lifted else None,
@@ -282,7 +261,7 @@ def ahead_rules(
     waiting = people.format("address", "NULL") + ahead
     return [
         ("held_back", "interview_ahead", f"staged.known IN ({known})", params),
-        ("held_back", "interview_ahead", f"{tagless(store, 'staged.email')} IN ({waiting})", params),
+        ("held_back", "interview_ahead", f"{canonical_sql(store, 'staged.email')} IN ({waiting})", params),
     ]
 
 

@@ -18,6 +18,7 @@ from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.digests import Digester, base_of
 from outreach_sdk.engine.mailboxes import own_addresses
 from outreach_sdk.errors import CalendarDenied, CalendarError, DatabaseUnavailable, OutreachError
+from outreach_sdk.storage.addresses import owners
 from outreach_sdk.storage.store import Store, in_marks
 
 __all__ = [
@@ -238,29 +239,19 @@ def _note(
 
 def _candidates(store: Store, workspace_id: int, bases: list[str], now: dt.datetime) -> set[str]:
     """Those of the addresses that are candidates' with a journey that lives, or ended lately."""
-    plain = "e.address"
-    bare = bookings.tagless(store, "e.address")
-    live = (
-        "EXISTS (SELECT 1 FROM journeys j WHERE j.candidate_id = e.candidate_id AND "
-        "(j.ended_at IS NULL OR j.ended_at > ?))"
-    )
-    found: set[str] = set()
-    for start in range(0, len(bases), _BATCH):
-        some = bases[start : start + _BATCH]
-        marks = in_marks(some)
+    theirs = owners(store, workspace_id, bases)
+    people = sorted({candidate for candidates in theirs.values() for candidate in candidates})
+    live: set[int] = set()
+    for start in range(0, len(people), _BATCH):
+        some = people[start : start + _BATCH]
         rows = store.rows(
-            f"SELECT {plain} AS base FROM candidate_emails e WHERE e.workspace_id = ? AND {plain} IN {marks} AND {live} "
-            f"UNION SELECT {bare} FROM candidate_emails e WHERE e.workspace_id = ? AND e.address LIKE '%+%' AND "
-            f"{bare} IN {marks} AND {live}",
-            workspace_id,
-            *some,
-            now - bookings.RECORDED,
-            workspace_id,
+            f"SELECT DISTINCT candidate_id FROM journeys WHERE candidate_id IN {in_marks(some)} AND "
+            "(ended_at IS NULL OR ended_at > ?)",
             *some,
             now - bookings.RECORDED,
         )
-        found |= {str(r["base"]) for r in rows}
-    return found
+        live |= {int(r["candidate_id"]) for r in rows}
+    return {base for base, candidates in theirs.items() if live & set(candidates)}
 
 
 def _call_off(engine: Engine, workspace_id: int, external_id: str, when: dt.datetime) -> None:

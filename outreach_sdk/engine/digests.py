@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Iterable
 from typing import Any
 
-from outreach_sdk.domain.contact import normalise_email, without_tag
+from outreach_sdk.domain.contact import canonical, normalise_email
 from outreach_sdk.engine.links import link_key
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.storage.store import Store
@@ -16,9 +16,9 @@ __all__ = ["Digester", "base_of"]
 
 
 def base_of(address: str) -> str | None:
-    """An address as it is compared: in lower case, without plus-tag; None where it is none."""
+    """An address as it is compared: in lower case, in the form all its spellings share; None where it is none."""
     try:
-        return without_tag(normalise_email(address))
+        return canonical(normalise_email(address))
     except InvalidInput:
         return None
 
@@ -37,5 +37,5 @@ class Digester:
         found: dict[str, list[int]] = {}
         for row, address in rows:
             if address:
-                found.setdefault(self(without_tag(address)), []).append(row)
+                found.setdefault(self(canonical(address)), []).append(row)
         return found

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.contact import canonical
 from outreach_sdk.domain.journey import OPEN_OUTBOX, CancelReason, JourneyStatus
 from outreach_sdk.engine import calendars, roster
 from outreach_sdk.engine.context import Engine
@@ -127,11 +128,13 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         )
     journeys = [r["id"] for r in store.rows("SELECT id FROM journeys WHERE candidate_id = ?", candidate_id)]
     addresses = _addresses(store, candidate_id)
+    _forget_notices(store, candidate_id)
     _remember(store, person, addresses, now)
     for sql in (
         "UPDATE outbox SET recipient = '', subject = NULL, body_html = NULL, body_text = NULL, content_hash = NULL, "
         "review_hash = NULL, cc = '[]', bcc = '[]', provider_draft_id = NULL, provider_message_id = NULL, "
-        "provider_thread_id = NULL, rfc_message_id = NULL, error = NULL, lease_until = NULL WHERE candidate_id = ?",
+        "provider_thread_id = NULL, rfc_message_id = NULL, error = NULL, lease_until = NULL WHERE candidate_id = ? OR "
+        "journey_id IN (SELECT id FROM journeys WHERE candidate_id = ?)",
         "UPDATE journey_steps SET draft_subject = NULL, draft_body = NULL, note = NULL, approved_hash = NULL "
         "WHERE candidate_id = ?",
         "DELETE FROM passages WHERE candidate_id = ?",
@@ -140,7 +143,7 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "thread_refs = '[]', resume_at = NULL WHERE candidate_id = ?",
         "UPDATE inbound SET sender = NULL, subject = '', body_text = '', visible_text = NULL, verdict = NULL, "
         "kind_answer = NULL, kind_due_at = NULL, referral_name = NULL, referral_email = NULL, rfc_message_id = NULL, "
-        "provider_thread_id = NULL WHERE candidate_id = ?",
+        "provider_thread_id = NULL, reply_to = NULL WHERE candidate_id = ? OR writer_id = ?",
         "DELETE FROM candidate_emails WHERE candidate_id = ?",
         "DELETE FROM contacted WHERE candidate_id = ?",
         "DELETE FROM known_to WHERE candidate_id = ?",
@@ -156,8 +159,9 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         "UPDATE candidates SET first_name = '', last_name = '', company = '', title = '', linkedin = NULL, phone = NULL, "
         "timezone = NULL, fields = '{}', source = 'erased' WHERE id = ?",
     ):
-        store.write(sql, candidate_id)
-    _by_address(store, int(person["workspace_id"]), addresses)
+        store.write(sql, *(candidate_id,) * sql.count("?"))
+    spelled = sorted({*addresses, *(canonical(a) for a in addresses)})  # bookings know the canonical form
+    _by_address(store, int(person["workspace_id"]), spelled)
     for start in range(0, len(journeys), _BATCH):
         some = journeys[start : start + _BATCH]
         store.write(
@@ -166,6 +170,16 @@ def _remove(engine: Engine, candidate_id: int) -> None:
         )
         store.write(f"UPDATE events SET detail = NULL WHERE journey_id IN {in_marks(some)}", *some)
     event(store, {**person, "journey_id": None}, "candidate_erased", now)
+
+
+def _forget_notices(store: Store, candidate_id: int) -> None:
+    """Of what they wrote in somebody else's thread."""
+    for row in store.rows("SELECT id FROM inbound WHERE writer_id = ?", candidate_id):
+        store.write(
+            "UPDATE notifications SET text = 'About somebody who was erased.' WHERE dedupe IN (?, ?)",
+            f"replied:in{row['id']}",
+            f"opted_out:in{row['id']}",
+        )
 
 
 def _addresses(store: Store, candidate_id: int) -> list[str]:
@@ -212,6 +226,7 @@ def _by_address(store: Store, workspace_id: int, addresses: Sequence[str]) -> No
             "address = ? AND workspace_id = ?)",
             "DELETE FROM booking_people WHERE address = ? AND workspace_id = ?",
             "UPDATE inbound SET sender = NULL, subject = '' WHERE LOWER(sender) = ? AND workspace_id = ?",
+            "UPDATE inbound SET reply_to = NULL WHERE reply_to = ? AND workspace_id = ?",
         ):
             store.write(sql, address, workspace_id)
 

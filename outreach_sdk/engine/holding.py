@@ -30,8 +30,9 @@ _ROWS: tuple[tuple[str, str], ...] = (
     ),
     (
         "received",
-        "SELECT journey_id, sender, subject, body_text, kind, reply_kind, kind_by, referral_name, referral_email, "
-        "received_at FROM inbound WHERE candidate_id = ?",
+        "SELECT COALESCE(writer_journey_id, journey_id) AS journey_id, sender, subject, body_text, kind, reply_kind, "
+        "kind_by, referral_name, referral_email, reply_to, received_at FROM inbound WHERE "
+        "COALESCE(writer_id, candidate_id) = ?",
     ),
     (
         "tasks",

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.ai.port import Judgement, ReplyJudge
-from outreach_sdk.engine import kinds, pooled, sync
+from outreach_sdk.engine import kinds, pooled, stopping, sync
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import AiDenied, AiUnavailable, AiUnusable
@@ -126,12 +126,12 @@ def _acted_on(engine: Engine, row: dict[str, Any], found: Judgement) -> None:
     """Rule 19 holds for what the model reads too, but not in words that may be one's own, quoted without marks."""
     from outreach_sdk.domain.visible import typed_text  # whoever only sends judges nothing
 
-    sync.kind_changed(engine, row, found.kind)
+    stopping.kind_changed(engine, row, found.kind)
     if found.kind != "unsubscribe" or typed_text(row["body_text"]) != row["visible_text"]:
         return
     whole = sync.with_journey(engine.store, row["id"])
     if whole is not None:
-        sync.opted_out(engine, whole, engine.now())
+        stopping.opted_out(engine, whole, engine.now())
 
 
 def tell_admins(engine: Engine, workspace_id: int, kind: str, fact: str, text: str) -> None:
@@ -178,7 +178,7 @@ def correct(engine: Engine, inbound_id: int, kind: Kind, *, user_id: int) -> boo
             kind,
         )
         if kind == "unsubscribe":
-            sync.opted_out(engine, row, now)
+            stopping.opted_out(engine, row, now, by_person=True)
         return True
 
     return store.run(work)

@@ -44,7 +44,7 @@ def last_look(engine: Engine, entry: dict[str, Any], transport: MailTransport) -
                 continue
             reader = transport if box["id"] == entry["mailbox_id"] else engine.transport(box)
             for message in reader.read_thread(thread["provider_thread_id"]):
-                sync.take_in(engine, box, message)
+                sync.take_in(engine, box, message, again=True)
     except MailError:
         return "failed"
     sync.process_open(engine)

@@ -15,7 +15,7 @@ from outreach_sdk.engine import deliveries, hooks, polls, roster
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.deliveries import POLLED
 from outreach_sdk.engine.digests import base_of
-from outreach_sdk.storage.store import in_marks
+from outreach_sdk.storage.addresses import owners
 
 __all__ = ["LOOK_BACK", "drain", "waiting"]
 
@@ -82,19 +82,4 @@ def _bases(item: Polled) -> set[str]:
 
 def _candidates(engine: Engine, workspace_id: int, bases: list[str]) -> set[str]:
     """Those of the addresses that are candidates'."""
-    from outreach_sdk.engine.bookings import tagless
-
-    found: set[str] = set()
-    for start in range(0, len(bases), 400):
-        some = bases[start : start + 400]
-        marks, bare = in_marks(some), tagless(engine.store, "address")
-        rows = engine.store.rows(
-            f"SELECT address AS base FROM candidate_emails WHERE workspace_id = ? AND address IN {marks} UNION "
-            f"SELECT {bare} FROM candidate_emails WHERE workspace_id = ? AND address LIKE '%+%' AND {bare} IN {marks}",
-            workspace_id,
-            *some,
-            workspace_id,
-            *some,
-        )
-        found |= {str(r["base"]) for r in rows}
-    return found
+    return set(owners(engine.store, workspace_id, bases))

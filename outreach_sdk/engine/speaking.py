@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.domain import threading
+from outreach_sdk.domain.contact import canonical
 from outreach_sdk.domain.echo import without_echo
 from outreach_sdk.domain.freemail import is_free
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.domain.mime import address_pairs
+from outreach_sdk.storage.addresses import owners
 from outreach_sdk.storage.store import Store
 
-__all__ = ["ALIAS", "OTHER", "THEM", "addresses_of", "copied", "own_words", "speaker"]
+__all__ = ["ALIAS", "OTHER", "THEM", "Author", "addresses_of", "author", "copied", "own_words", "speaker"]
 
 THEM, ALIAS, OTHER = "them", "alias", "other"
-"""The candidate; one at the same employer's domain that may well be theirs; somebody else."""
+"""The candidate; an address that may well be theirs, which nobody knows yet; somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote a message: of a journey's candidate THEM, ALIAS or OTHER; `candidate_id` where it is another one, and
+    their latest journey of the same owner, if any."""
+
+    who: str
+    candidate_id: int | None = None
+    journey_id: int | None = None
 
 
 def addresses_of(store: Store, journey: dict[str, Any]) -> set[str]:
@@ -53,6 +68,48 @@ def speaker(store: Store, journey: dict[str, Any], message: IncomingMessage) -> 
     # Exchange answers from the primary address, whichever alias was written to.
     domains = {d for a in known if not is_free(d := a.rpartition("@")[2])}
     return ALIAS if domains & {a.rpartition("@")[2] for a in senders} else OTHER
+
+
+def author(store: Store, journey: dict[str, Any], message: IncomingMessage, workspace_id: int) -> Author:
+    """Who wrote what a person wrote in a journey's thread. From an address that nobody knows it may well be the
+    candidate, unless something says otherwise: it got a copy, or its owner's name is another one."""
+    senders = threading.authors(message)
+    theirs = {canonical(a) for a in addresses_of(store, journey)}
+    if not senders or theirs & set(threading.keys(message).addresses):
+        return Author(THEM)
+    others = owners(store, workspace_id, senders)
+    for address in senders:
+        if others.get(address):
+            return _another(store, journey, others[address][0])
+    if set(senders) & copied(store.rows("SELECT cc, bcc FROM outbox WHERE journey_id = ?", journey["id"])):
+        return Author(OTHER)
+    person = store.one(
+        "SELECT first_name, last_name FROM candidates WHERE id = ?", journey["candidate_id"]
+    ) or {"first_name": "", "last_name": ""}
+    named = message.sender.name if message.sender is not None else ""
+    if not _words(named) or _words(f"{person['first_name']} {person['last_name']}") <= _words(
+        f"{named} {senders[0].rpartition('@')[0]}"
+    ):
+        return Author(ALIAS)
+    return Author(OTHER)
+
+
+def _another(store: Store, journey: dict[str, Any], candidate_id: int) -> Author:
+    found = store.value(
+        "SELECT id FROM journeys WHERE candidate_id = ? AND owner_id = ? ORDER BY CASE WHEN ended_at IS NULL THEN 0 "
+        "ELSE 1 END, enrolled_at DESC, id DESC LIMIT 1",
+        candidate_id,
+        journey["owner_id"],
+    )
+    return Author(OTHER, candidate_id, found)
+
+
+def _words(text: str) -> set[str]:
+    """The words of a name, however they are written: José is jose."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return set(
+        re.findall(r"\w+", "".join(c for c in plain if not unicodedata.combining(c)).replace("_", " "))
+    )
 
 
 def own_words(store: Store, journey_id: int, text: str) -> str:

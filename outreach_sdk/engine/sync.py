@@ -7,30 +7,28 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
-from outreach_sdk.domain import threading
-from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.message import IncomingMessage
-from outreach_sdk.engine import apart, kinds
+from outreach_sdk.engine import apart, kinds, matching
 from outreach_sdk.engine.absence import answered_by_itself
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.hard_bounce import hard_bounced
-from outreach_sdk.engine.mailboxes import mailbox_dead, own_addresses
-from outreach_sdk.engine.notify import notify
+from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.soft_bounce import soft_bounced
-from outreach_sdk.engine.speaking import THEM, addresses_of, own_words, speaker
-from outreach_sdk.errors import MailAuthError, MailError
-from outreach_sdk.storage import notes
+from outreach_sdk.engine.speaking import THEM, Author, addresses_of, author, own_words, speaker
+from outreach_sdk.engine.stopping import complained, for_event, opted_out, replied, tell
+from outreach_sdk.errors import MailAuthError, MailError, MailNotFound
+from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store, in_marks
-from outreach_sdk.storage.transitions import event, move_journeys
+from outreach_sdk.storage.transitions import event
 
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
-__all__ = ["kind_changed", "opted_out", "poll_mailbox", "process_open", "take_in", "with_journey"]
+__all__ = ["poll_mailbox", "process_open", "read_again", "take_in", "with_journey"]
 
-REPLY_WINDOW = dt.timedelta(days=180)
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
+READ_AGAIN_FOR = dt.timedelta(days=1)
 
 
 def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
@@ -41,14 +39,16 @@ def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
         return 0
     since = (box["polled_at"] or box["created_at"] or now) - FIRST_LOOK_BACK
     try:
-        result = engine.transport(box).poll(box["cursor"], since=since)
+        transport = engine.transport(box)
+        result = transport.poll(box["cursor"], since=since)
+        new = sum(take_in(engine, box, message) for message in result.messages)
+        read_again(engine, box, transport)
     except MailAuthError as exc:
         mailbox_dead(engine, mailbox_id, str(exc))
         raise
     except MailError as exc:
         store.write("UPDATE mailboxes SET status_detail = ? WHERE id = ?", str(exc), mailbox_id)
         raise
-    new = sum(take_in(engine, box, message) for message in result.messages)
     process_open(engine)
     store.write(
         # A push that came meanwhile, or whose message didn't show yet, is looked for again soon.
@@ -63,60 +63,184 @@ def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
     return new
 
 
-def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bool:
-    """Store a message with its journey and its verdict, once; False if it was known."""
+def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, again: bool = False) -> bool:
+    """Store a message with its journey and its verdict, once; False if it was known. One that belonged to nobody is
+    matched `again` where it is told to, or where what it may answer was still on its way (`read_again`)."""
     # Its patterns take 3 MiB that a worker without answers can do without.
     from outreach_sdk.domain import classify
     from outreach_sdk.domain.visible import visible_text
 
     store, now = engine.store, engine.now()
-    if store.value(
-        "SELECT 1 FROM inbound WHERE mailbox_id = ? AND provider_message_id = ?",
+    known = store.one(
+        "SELECT id, journey_id, kind, matched_by, again_at FROM inbound WHERE mailbox_id = ? AND provider_message_id = ?",
         box["id"],
         message.provider_message_id,
-    ):
+    )
+    if known is not None and not _open_to(known, again):
         return False
-    team = own_addresses(store, box["workspace_id"])
-    if threading.is_own(message, team):
-        kind, found, verdict = "own", None, None
-    else:
+    # Asked first: what is recorded from here on is found below.
+    waits = matching.on_its_way(store, box["workspace_id"], message.received_at)
+    kind, found, verdict = "own", None, None
+    own = matching.own(store, box, message)
+    if own is None:
         verdict = classify.classify(message, now=now.date())
-        found = _match(store, box, message, verdict)
+        found = matching.belongs(store, box, message, verdict)
         kind = verdict.kind
-    words, whose = message.text, None
+    words, more = message.text, dict[str, Any]()
+    who = Author(THEM)
     if found and kind == "human" and verdict is not None:
         words = own_words(store, found["id"], message.text)
         if verdict.opt_out and not classify.asks(words, message.subject):
             verdict = dataclasses.replace(verdict, opt_out=False, reason="a reply")
+        if found["late"] and found["how"] == "address" and not verdict.opt_out:
+            found = None
+        else:
+            who = author(store, found, message, box["workspace_id"])
+            more = {"writer": who.who, **({"shared": True} if found["shared"] else {})}
     elif found and verdict is not None and (kind == "auto_reply" or verdict.by_responder):
         whose = speaker(store, found, message)
         if verdict.by_responder and not addresses_of(store, found) & set(verdict.recipients):
             verdict = _of_another(verdict, whose, message)
             kind = verdict.kind
-    stored = store.write(
-        "INSERT INTO inbound (workspace_id, owner_id, mailbox_id, provider_message_id, provider_thread_id, "
-        "rfc_message_id, journey_id, candidate_id, sender, subject, body_text, visible_text, kind, matched_by, "
-        "verdict, received_at, processed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (mailbox_id, provider_message_id) DO NOTHING",
-        box["workspace_id"],
-        box["owner_id"],
-        box["id"],
-        message.provider_message_id,
-        message.provider_thread_id,
-        message.rfc_message_id,
-        found["id"] if found else None,
-        found["candidate_id"] if found else None,
-        message.sender.email if message.sender and found else None,
-        message.subject if found else "",
-        message.text if found else "",  # other people's mail is nobody's business here
-        visible_text(words) if found and kind in ("human", "auto_reply") else None,
-        kind,
-        found["how"] if found else None,
-        _verdict_json(verdict, whose) if verdict is not None and found else None,
-        message.received_at,
-        None if found else now,
+        more = {"speaker": whose, "acknowledged": verdict.acknowledged, "shared": found["shared"]}
+    values = {
+        "workspace_id": box["workspace_id"],
+        "owner_id": box["owner_id"],
+        "mailbox_id": box["id"],
+        "provider_message_id": message.provider_message_id,
+        "provider_thread_id": message.provider_thread_id,
+        "rfc_message_id": message.rfc_message_id,
+        "kind": kind,
+        "received_at": message.received_at,
+        "again_at": now if waits and found is None and _may_answer(message, kind, own) else None,
+        **_NOBODYS,
+        "processed_at": now,
+    }
+    if found and verdict is not None:
+        values |= {
+            "journey_id": found["id"],
+            "candidate_id": found["candidate_id"],
+            "writer_id": who.candidate_id,
+            "writer_journey_id": who.journey_id,
+            "sender": message.sender.email if message.sender else None,
+            "reply_to": matching.reply_to(store, box, message) if kind == "human" else None,
+            "subject": message.subject,
+            "body_text": message.text,
+            "visible_text": visible_text(words) if kind in ("human", "auto_reply") else None,
+            "matched_by": found["how"],
+            "verdict": _verdict_json(verdict, more),
+            "processed_at": None,
+        }
+    return store.run(lambda: _put(store, values, None if known is None else known["id"], now))
+
+
+def _may_answer(message: IncomingMessage, kind: str, own: str | None) -> bool:
+    """Whether it answers an e-mail at all; machines needn't say which."""
+    if own == matching.OURS:
+        return False
+    return bool(message.in_reply_to or message.references) or kind not in ("human", "own")
+
+
+_NOBODYS: dict[str, Any] = {
+    "journey_id": None,
+    "candidate_id": None,
+    "writer_id": None,
+    "writer_journey_id": None,
+    "sender": None,
+    "reply_to": None,
+    "subject": "",
+    "body_text": "",
+    "visible_text": None,
+    "matched_by": None,
+    "verdict": None,
+}
+"""What is kept of a message that belongs to no journey: other people's mail is nobody's business here."""
+
+
+def _open_to(known: dict[str, Any], again: bool) -> bool:
+    """Whether a stored message may turn out to belong to somebody."""
+    if known["journey_id"] is not None or known["matched_by"] is not None:
+        return False
+    return known["again_at"] is not None or (again and known["kind"] != "own")
+
+
+def _put(store: Store, values: dict[str, Any], known_id: int | None, now: dt.datetime) -> bool:
+    """Write a message down; one that came to two mailboxes of the workspace, for the same journey, counts once: where
+    that journey's thread is, if in either."""
+    twin = _twin(store, values) if values["journey_id"] is not None else None
+    if twin is not None:
+        place = {name: values[name] for name in _PLACE}
+        if known_id is None and values["matched_by"] == "thread" and twin["matched_by"] != "thread":
+            store.write(
+                f"UPDATE inbound SET {', '.join(f'{name} = ?' for name in _PLACE)}, matched_by = 'thread' WHERE id = ?",
+                *place.values(),
+                twin["id"],
+            )
+            place = {name: twin[name] for name in _PLACE}
+        values = {**values, **_NOBODYS, **place, "matched_by": "copy", "processed_at": now}
+    if known_id is None:
+        names = list(values)
+        return (
+            store.write(
+                f"INSERT INTO inbound ({', '.join(names)}) VALUES {in_marks(names)} "
+                "ON CONFLICT (mailbox_id, provider_message_id) DO NOTHING",
+                *values.values(),
+            )
+            == 1
+        )
+    sets = ", ".join(f"{name} = ?" for name in values)
+    changed = store.write(
+        f"UPDATE inbound SET {sets} WHERE id = ? AND journey_id IS NULL AND matched_by IS NULL",
+        *values.values(),
+        known_id,
     )
-    return stored == 1
+    return changed == 1 and values["journey_id"] is not None
+
+
+_PLACE = ("owner_id", "mailbox_id", "provider_message_id", "provider_thread_id")
+
+
+def _twin(store: Store, values: dict[str, Any]) -> dict[str, Any] | None:
+    """The same message as it came to another mailbox."""
+    if values["rfc_message_id"] is None:
+        return None
+    if store.for_update:  # two mailboxes are read at once
+        store.value("SELECT id FROM journeys WHERE id = ? FOR UPDATE", values["journey_id"])
+    return store.one(
+        f"SELECT id, matched_by, {', '.join(_PLACE)} FROM inbound WHERE rfc_message_id = ? AND journey_id = ? AND "
+        "mailbox_id <> ? AND kind = ? AND sender = ? LIMIT 1",
+        values["rfc_message_id"],
+        values["journey_id"],
+        values["mailbox_id"],
+        values["kind"],
+        values["sender"],
+    )
+
+
+def read_again(engine: Engine, box: dict[str, Any], transport: MailTransport) -> None:
+    """Messages that belonged to nobody while what they may answer was on its way, once that has been settled."""
+    store = engine.store
+    for row in store.rows(
+        "SELECT provider_thread_id, MAX(received_at) AS last_at FROM inbound WHERE mailbox_id = ? AND "
+        "again_at IS NOT NULL AND provider_thread_id IS NOT NULL GROUP BY provider_thread_id ORDER BY 2 LIMIT 50",
+        box["id"],
+    ):
+        if matching.on_its_way(store, box["workspace_id"], row["last_at"]):
+            continue
+        thread = row["provider_thread_id"]
+        try:
+            for message in transport.read_thread(thread):
+                take_in(engine, box, message, again=True)
+        except MailAuthError:
+            raise
+        except MailError as exc:  # what else came in is dealt with all the same
+            if not isinstance(exc, MailNotFound) and engine.now() - row["last_at"] < READ_AGAIN_FOR:
+                continue
+        store.write(
+            "UPDATE inbound SET again_at = NULL WHERE mailbox_id = ? AND provider_thread_id = ? AND again_at IS NOT NULL",
+            box["id"],
+            thread,
+        )
 
 
 def _of_another(verdict: classify.Verdict, whose: str, message: IncomingMessage) -> classify.Verdict:
@@ -128,7 +252,7 @@ def _of_another(verdict: classify.Verdict, whose: str, message: IncomingMessage)
     )
 
 
-def _verdict_json(verdict: classify.Verdict, whose: str | None) -> str:
+def _verdict_json(verdict: classify.Verdict, more: dict[str, Any]) -> str:
     return json.dumps(
         {
             "hard": verdict.hard,
@@ -142,69 +266,9 @@ def _verdict_json(verdict: classify.Verdict, whose: str | None) -> str:
             "final": verdict.final,
             "message_ids": list(verdict.message_ids),
             "dead": list(verdict.dead),
-            **({} if whose is None else {"speaker": whose, "acknowledged": verdict.acknowledged}),
+            **more,
         }
     )
-
-
-def _refs(rows: list[dict[str, Any]]) -> dict[int, threading.JourneyRef]:
-    return {
-        r["id"]: threading.JourneyRef(journey_id=r["id"], started_at=r["enrolled_at"], ended_at=r["ended_at"])
-        for r in rows
-    }
-
-
-def _match(
-    store: Store, box: dict[str, Any], message: IncomingMessage, verdict: classify.Verdict
-) -> dict[str, Any] | None:
-    keys = threading.keys(message)
-    columns = "j.id, j.candidate_id, j.owner_id, j.enrolled_at, j.ended_at"
-    by_thread: dict[str, threading.JourneyRef] = {}
-    by_id: dict[str, threading.JourneyRef] = {}
-    by_address: dict[str, list[threading.JourneyRef]] = {}
-    rows: dict[int, dict[str, Any]] = {}
-    if keys.thread_id:
-        for r in store.rows(
-            f"SELECT {columns} FROM outbox o JOIN journeys j ON j.id = o.journey_id "
-            "WHERE o.provider_thread_id = ? AND o.mailbox_id = ? ORDER BY o.id DESC LIMIT 1",
-            keys.thread_id,
-            box["id"],
-        ):
-            rows[r["id"]] = r
-            by_thread[keys.thread_id] = _refs([r])[r["id"]]
-    ids = sorted({*keys.message_ids, *verdict.message_ids})[:200]
-    if ids:
-        for r in store.rows(
-            f"SELECT o.rfc_message_id, {columns} FROM outbox o JOIN journeys j ON j.id = o.journey_id "
-            f"WHERE o.rfc_message_id IN {in_marks(ids)} AND o.workspace_id = ?",
-            *ids,
-            box["workspace_id"],
-        ):
-            rows[r["id"]] = r
-            by_id[r["rfc_message_id"]] = _refs([r])[r["id"]]
-    addresses = {a.lower() for a in keys.addresses}
-    if verdict.kind in ("bounce", "delivery_notice", "complaint"):
-        addresses = {a.lower() for a in verdict.recipients}
-    if addresses:
-        found = sorted(addresses)[:50]
-        for r in store.rows(
-            f"SELECT e.address, {columns} FROM candidate_emails e JOIN journeys j ON j.candidate_id = e.candidate_id "
-            f"WHERE e.workspace_id = ? AND e.address IN {in_marks(found)} AND EXISTS (SELECT 1 FROM outbox o "
-            "WHERE o.journey_id = j.id AND o.sending_at IS NOT NULL) ORDER BY j.enrolled_at DESC, j.id DESC",
-            box["workspace_id"],
-            *found,
-        ):
-            rows[r["id"]] = r
-            by_address.setdefault(r["address"], []).append(_refs([r])[r["id"]])
-    for returned in verdict.message_ids:
-        if (ref := by_id.get(returned)) is not None:
-            return {**rows[ref.journey_id], "how": "references"}
-    hit = threading.match(message, by_thread=by_thread, by_message_id=by_id, by_address=by_address)
-    if hit is None and verdict.kind in ("bounce", "delivery_notice", "complaint"):
-        # A bounce comes from a postmaster: its journey is the one of the recipient it names.
-        named = [ref for a in sorted(addresses) for ref in by_address.get(a, [])]
-        return {**rows[named[0].journey_id], "how": "recipient"} if named else None
-    return None if hit is None else {**rows[hit.journey_id], "how": hit.how}
 
 
 _ROWS = (
@@ -244,23 +308,21 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
     kind = row["kind"]
     who = person_name(store, row["candidate_id"])
     if kind == "complaint":
-        _suppress(engine, row, row["journey_email"], "complaint", now)
-        text = f"{who} complained about your e-mails."
-        _stop_everyone(engine, row, CancelReason.OPTED_OUT, text, now)
+        complained(engine, row, now)
     elif verdict.get("opt_out"):
         kinds.by_rules(engine, row, now, stop=True)
         opted_out(engine, row, now)
     elif kind == "human":
-        _replied(engine, row, who, now)
+        replied(engine, row, now)
     elif kind == "bounce" and verdict.get("hard"):
-        _tell(engine, row, *hard_bounced(engine, row, who, verdict, now), now)
+        tell(engine, row, *hard_bounced(engine, row, who, verdict, now), now)
     elif kind == "bounce":
         told = soft_bounced(engine, row, who, verdict, now)
         if told is not None:
-            _tell(engine, row, *told, now)
+            tell(engine, row, *told, now)
     elif kind == "delivery_notice" and verdict.get("hard") is False:  # the server goes on trying: no bounce
-        event(store, _for_event(row), "delivery_delayed", now, verdict.get("reason"))
-        _tell(
+        event(store, for_event(row), "delivery_delayed", now, verdict.get("reason"))
+        tell(
             engine,
             row,
             "delivery_delayed",
@@ -269,114 +331,10 @@ def _act(engine: Engine, row: dict[str, Any], verdict: dict[str, Any], now: dt.d
         )
     elif kind == "auto_reply" and verdict.get("left_company") and verdict.get("speaker", THEM) == THEM:
         gone = {**verdict, "reason": "has left the company", "recipients": [], "dead": []}
-        _tell(engine, row, *hard_bounced(engine, row, who, gone, now), now)
+        tell(engine, row, *hard_bounced(engine, row, who, gone, now), now)
     elif kind == "auto_reply":
         told = answered_by_itself(engine, row, who, verdict, now)
         if told is not None:
-            _tell(engine, row, *told, now)
+            tell(engine, row, *told, now)
     else:
-        event(store, _for_event(row), str(kind), now, row["subject"])
-
-
-def _for_event(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "workspace_id": row["workspace_id"],
-        "owner_id": row["journey_owner"],
-        "journey_id": row["journey_id"],
-    }
-
-
-def _tell(engine: Engine, row: dict[str, Any], kind: str, text: str, now: dt.datetime) -> None:
-    notify(
-        engine.store,
-        workspace_id=row["workspace_id"],
-        owner_id=row["journey_owner"],
-        kind=kind,
-        text=text,
-        dedupe=_dedupe(row, kind),
-        now=now,
-        journey_id=row["journey_id"],
-        sequence_id=row["sequence_id"],
-    )
-
-
-def _replied(engine: Engine, row: dict[str, Any], who: str, now: dt.datetime) -> None:
-    """Rule 15: the candidate's journeys of that owner stop; a completed one stays completed."""
-    store = engine.store
-    reply_kind = kinds.by_rules(engine, row, now)
-    if row["ended_at"] is not None and now - row["ended_at"] > REPLY_WINDOW:
-        return
-    notes.replied(store, row["id"], now)
-    settings = store.value("SELECT settings FROM workspace WHERE id = ?", row["workspace_id"])
-    everyone = json.loads(settings or "{}").get("reply_stops") == "workspace"
-    where = "candidate_id = ? AND workspace_id = ?" + ("" if everyone else " AND owner_id = ?")
-    params: tuple[Any, ...] = (row["candidate_id"], row["workspace_id"])
-    moved = move_journeys(
-        store,
-        where,
-        params if everyone else (*params, row["journey_owner"]),
-        JourneyStatus.CANCELLED,
-        CancelReason.REPLIED,
-        now,
-    )
-    for journey in moved:
-        event(store, journey, "journey_cancelled", now, CancelReason.REPLIED)
-    event(store, _for_event(row), "replied", now, row["subject"])
-    _tell(engine, row, "replied", _reply_notice(row, who, reply_kind), now)
-
-
-def _reply_notice(row: dict[str, Any], who: str, reply_kind: str) -> str:
-    first = " ".join((row["visible_text"] or row["body_text"] or "").split())[:200]
-    return f"{who} answered ({reply_kind.replace('_', ' ')}): “{first}”"
-
-
-def kind_changed(engine: Engine, row: dict[str, Any], reply_kind: str) -> None:
-    """The notice of a reply that nobody has read yet, in the product or by mail, says of what kind it is held to be."""
-    engine.store.write(
-        "UPDATE notifications SET text = ? WHERE dedupe = ? AND read_at IS NULL AND mailed_at IS NULL AND slacked_at IS NULL",
-        _reply_notice(row, person_name(engine.store, row["candidate_id"]), reply_kind),
-        _dedupe(row, "replied"),
-    )
-
-
-def _dedupe(row: dict[str, Any], kind: str) -> str:
-    return f"{kind}:{row['mailbox_id']}:{row['provider_message_id']}"
-
-
-def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
-    """Rule 19: the candidate asked to be left alone. `row` is a message with its journey."""
-    _suppress(engine, row, row["sender"] or row["journey_email"], "opted_out", now)
-    who = person_name(engine.store, row["candidate_id"])
-    text = f"{who} asked not to be written to again by your e-mails."
-    _stop_everyone(engine, row, CancelReason.OPTED_OUT, text, now)
-
-
-def _suppress(engine: Engine, row: dict[str, Any], address: str, reason: str, now: dt.datetime) -> None:
-    """The address they wrote from or were written to at, and every other one known to be theirs."""
-    engine.store.write(
-        "INSERT INTO suppressions (workspace_id, owner_id, kind, value, reason, source, created_at) "
-        "SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 'address', q.address, ?, 'reply', CAST(? AS BIGINT) FROM "
-        "(SELECT ? AS address UNION SELECT LOWER(e.address) FROM candidate_emails e WHERE e.candidate_id = ?) AS q "
-        "WHERE TRUE ON CONFLICT (workspace_id, kind, value) DO NOTHING",
-        row["workspace_id"],
-        row["journey_owner"],
-        reason,
-        now,
-        address.lower(),
-        row["candidate_id"],
-    )
-
-
-def _stop_everyone(
-    engine: Engine, row: dict[str, Any], reason: CancelReason, text: str, now: dt.datetime
-) -> None:
-    for journey in move_journeys(
-        engine.store,
-        "candidate_id = ? AND workspace_id = ?",
-        (row["candidate_id"], row["workspace_id"]),
-        JourneyStatus.CANCELLED,
-        reason,
-        now,
-    ):
-        event(engine.store, journey, "journey_cancelled", now, reason)
-    _tell(engine, row, str(reason), text, now)
+        event(store, for_event(row), str(kind), now, row["subject"])

@@ -36,7 +36,9 @@ def inbox(kind: str | None = None, *, limit: int = 500) -> pl.DataFrame:
         raise InvalidInput("limit", limit, "Give a number from 1 to 100000.")
     rows = session.store.rows(
         "SELECT i.id, i.received_at, i.sender, i.kind AS what, i.reply_kind, i.kind_by, i.subject, i.visible_text, "
-        "i.body_text, c.first_name, c.last_name, s.name AS sequence FROM inbound i JOIN journeys j ON j.id = i.journey_id "
+        "i.body_text, CASE WHEN i.writer_id IS NULL THEN c.first_name ELSE COALESCE(w.first_name, '') END AS first_name, "
+        "CASE WHEN i.writer_id IS NULL THEN c.last_name ELSE COALESCE(w.last_name, '') END AS last_name, s.name AS sequence "
+        "FROM inbound i JOIN journeys j ON j.id = i.journey_id LEFT JOIN candidates w ON w.id = i.writer_id "
         "JOIN candidates c ON c.id = j.candidate_id JOIN sequences s ON s.id = j.sequence_id "
         f"WHERE {condition} AND {where} ORDER BY i.received_at DESC, i.id DESC LIMIT ?",
         *own,

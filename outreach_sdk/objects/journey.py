@@ -121,7 +121,8 @@ class Journey(Shown):
             "SELECT id, sent_at AS at, 'out' AS direction, recipient AS who, subject, body_text AS text, "
             "NULL AS classification, NULL AS reply_kind, NULL AS kind_by FROM outbox WHERE journey_id = ? "
             "AND state = 'sent' UNION ALL SELECT id, received_at, 'in', sender, subject, body_text, kind, reply_kind, "
-            "kind_by FROM inbound WHERE journey_id = ? ORDER BY 2, 3",
+            "kind_by FROM inbound WHERE journey_id = ? OR writer_journey_id = ? ORDER BY 2, 3",
+            self.id,
             self.id,
             self.id,
         )
@@ -148,7 +149,10 @@ class Journey(Shown):
         """What people answered, oldest first."""
         self._row()
         rows = self._session.store.rows(
-            "SELECT id FROM inbound WHERE journey_id = ? AND kind = 'human' ORDER BY received_at, id", self.id
+            "SELECT id FROM inbound WHERE (journey_id = ? OR writer_journey_id = ?) AND kind = 'human' "
+            "ORDER BY received_at, id",
+            self.id,
+            self.id,
         )
         return [Message(f"in{r['id']}", self._session) for r in rows]
 

@@ -44,7 +44,8 @@ def journey_card(session: Session, row: dict[str, Any]) -> Card:
         entries.append((sent["sent_at"], 0, mail))
     for came in store.rows(
         "SELECT received_at, sender, subject, kind, reply_kind, kind_by, visible_text, body_text FROM inbound "
-        f"WHERE journey_id = ? AND kind <> 'own' ORDER BY received_at DESC LIMIT {MOST_MESSAGES}",
+        f"WHERE (journey_id = ? OR writer_journey_id = ?) AND kind <> 'own' ORDER BY received_at DESC LIMIT {MOST_MESSAGES}",
+        row["id"],
         row["id"],
     ):
         what = came["reply_kind"] or came["kind"] or ""

@@ -142,10 +142,11 @@ class Message(Shown):
             raise TransitionRefused("Only a person's answer has a kind that can be corrected.")
 
     def reply(self, body: str) -> Message:
-        """Answer it, in its thread, from the mailbox that got it, at once and ahead of everything automatic; `body`
-        may have merge fields, and the mailbox's signature is added. The answer, as a message (`state` says how far
-        it is). The same text to the same message leaves once, however often this is called. TransitionRefused
-        where they don't want to be written to or the mailbox isn't connected; MissingField."""
+        """Answer whoever wrote it (where their Reply-To says), in its thread, from the mailbox that got it, at once and
+        ahead of everything automatic; `body` may have merge fields, theirs if they are a candidate, and the mailbox's
+        signature is added. The answer, as a message (`state` says how far it is). The same text to the same message
+        leaves once, however often this is called. TransitionRefused where they don't want to be written to or the
+        mailbox isn't connected; MissingField."""
         row = self._row()
         if row["direction"] == "out":
             raise TransitionRefused("This is one's own message. Answer one that came in.")

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from outreach_sdk.errors import StorageError
 from outreach_sdk.storage import (
+    addresses,
     arrivals,
     ats,
     calendars,
@@ -34,6 +35,7 @@ def _first(store: Store) -> None:
             model.create_table(safe=False)
     for sql in (s for part in PARTS for s in part.PARTIAL_INDEXES):
         store.write(sql)
+    addresses.create_index(store)
     store.write("INSERT INTO installation (armed) VALUES (?)", True)
 
 

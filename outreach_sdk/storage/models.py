@@ -338,7 +338,11 @@ class Inbound(Owned):
     rfc_message_id = pw.TextField(null=True)
     journey = pw.BigIntegerField(column_name="journey_id", null=True)
     candidate = pw.BigIntegerField(column_name="candidate_id", null=True)
+    # Another candidate who wrote in this one's thread, and their journey with the same owner, if any.
+    writer = pw.BigIntegerField(column_name="writer_id", null=True)
+    writer_journey = pw.BigIntegerField(column_name="writer_journey_id", null=True)
     sender = pw.TextField(null=True)
+    reply_to = pw.TextField(null=True)  # where they want answers, if not at `sender`
     subject = pw.TextField(default="")
     body_text = pw.TextField(default="")
     kind = pw.TextField(null=True)  # bounce | complaint | auto_reply | delivery_notice | human | own
@@ -346,6 +350,7 @@ class Inbound(Owned):
     verdict = JsonField(null=True)
     received_at = UtcField()
     processed_at = UtcField(null=True)
+    again_at = UtcField(null=True)  # it is read again: what it may answer was still on its way
     visible_text = pw.TextField(null=True)  # body_text without quotes and signature
     reply_kind = pw.TextField(null=True)  # of a human's: domain.reply_kind.Kind
     kind_by = pw.TextField(null=True)  # rules | model | person
@@ -441,6 +446,11 @@ PARTIAL_INDEXES = (
     "CREATE INDEX outbox_rfc_message ON outbox (rfc_message_id) WHERE rfc_message_id IS NOT NULL",
     "CREATE INDEX journey_steps_skip ON journey_steps (skip_at) WHERE skip_at IS NOT NULL",
     "CREATE INDEX journey_steps_open ON journey_steps (owner_id, status) WHERE status = 'waiting'",
+    # A copy in another mailbox; what another candidate wrote.
+    "CREATE INDEX inbound_rfc_message ON inbound (rfc_message_id) "
+    "WHERE journey_id IS NOT NULL AND rfc_message_id IS NOT NULL",
+    "CREATE INDEX inbound_writer_journey ON inbound (writer_journey_id) WHERE writer_journey_id IS NOT NULL",
+    "CREATE INDEX inbound_again ON inbound (mailbox_id) WHERE again_at IS NOT NULL",
     "CREATE INDEX inbound_open ON inbound (id) WHERE processed_at IS NULL",
     "CREATE INDEX inbound_kind_due ON inbound (kind_due_at) WHERE kind_due_at IS NOT NULL",
     "CREATE INDEX notifications_mail_due ON notifications (mail_due_at, id) WHERE mail_due_at IS NOT NULL",

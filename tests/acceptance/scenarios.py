@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import outreach_sdk as outreach
 from outreach_sdk.engine import dispatch, outbox, sync
+from outreach_sdk.objects import session as sessions
+from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, key_hash
 from outreach_sdk.storage.claims import claim_sends
-from tests.harness import House
+from tests.harness import ADDRESS, House
 from tests.mail.hostile import HostileProvider, HostileTransport
 
 
@@ -120,3 +123,35 @@ def claim_once(house: House) -> None:
         engine.store, engine.now(), limit=10, cap=50, lease=engine.lease, new_key=engine.new_key
     ).items:
         outbox.process(engine, claim)
+
+
+def fresh(
+    text: str, *, sender: str = address(0), to: str = ADDRESS, subject: str = "Your message", number: int = 1
+) -> bytes:
+    """A message that answers none by its headers."""
+    return (
+        f"From: {sender}\r\nTo: {to}\r\nSubject: {subject}\r\nMessage-ID: <m{number}@home.example>\r\n\r\n{text}\r\n"
+    ).encode()
+
+
+def read_mail(house: House, clock: Clock) -> None:
+    """The next reading of every mailbox."""
+    clock.on(minutes=6)
+    assert dispatch.drain_polls(house.engine)["failed"] == 0
+
+
+def another_mailbox(house: House, session: Session, mail: str) -> Mailbox:
+    return Mailbox._save(
+        session, "hostile", mail, "Bob", {"path": str(provider_of(house).path), "timeout": 1.0}, None
+    )
+
+
+def state(session: Session, seq: Sequence, person: str = address(0)) -> tuple[str, str | None]:
+    sessions.use(session)
+    journey = seq.journey(person)
+    return journey.status, journey.reason
+
+
+def told(session: Session) -> list[str]:
+    sessions.use(session)
+    return list(outreach.notifications()["text"])

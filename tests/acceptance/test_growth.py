@@ -24,7 +24,7 @@ from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage import requests
 from outreach_sdk.storage.claims import claim_sends
 from outreach_sdk.storage.store import in_marks
-from tests.acceptance.scenarios import NoWake, address, one_answered, provider_of
+from tests.acceptance.scenarios import NoWake, address, fresh, one_answered, provider_of
 from tests.harness import House, wait_until
 from tests.service.senders import calendly
 
@@ -301,6 +301,10 @@ def test_plans_that_postgresql_keeps_read_no_large_table_whole(
 
     wait_until(finished)
     provider.deliver_bounce(provider.ledger()[-1])
+    provider.deliver_reply(provider.ledger()[0], sender="B <b@home.example>")
+    provider.deliver(box.address, fresh("No, thanks.", sender=address(12)))
+    sync.poll_mailbox(engine, box.id)
+    store.write("UPDATE inbound SET again_at = received_at WHERE id = (SELECT MAX(id) FROM inbound)")
     sync.poll_mailbox(engine, box.id)
     for number, who in enumerate((address(11), "nobody@c.example")):
         sent = calendly(who)

@@ -1,0 +1,291 @@
+"""Which journey a message belongs to, and what that stops."""
+
+from __future__ import annotations
+
+import pytest
+
+import outreach_sdk as outreach
+from outreach_sdk.domain.sequence import Later
+from outreach_sdk.engine import dispatch
+from outreach_sdk.objects import session as sessions
+from outreach_sdk.objects.mailbox import Mailbox
+from outreach_sdk.objects.sequence import Sequence
+from outreach_sdk.objects.session import Session
+from tests.acceptance.scenarios import (
+    Clock,
+    address,
+    another_mailbox,
+    colleague,
+    fresh,
+    go,
+    provider_of,
+    read_mail,
+    state,
+    told,
+)
+from tests.harness import ADDRESS, House
+from tests.mail.hostile import Faults
+
+
+def completed(house: House, clock: Clock) -> Mailbox:
+    """A mailbox that wrote twice to one person, whose journey has ended."""
+    box = house.hostile()
+    seq = house.two_steps(box, delay=60)
+    seq.enroll(house.people(1))
+    seq.activate()
+    go(house)
+    clock.on(minutes=2)
+    go(house)
+    assert seq.journey(address(0)).status == "completed"
+    return box
+
+
+def boxes(house: House) -> tuple[Session, Mailbox, Session, Mailbox]:
+    """Ada and Bob, each with a mailbox at one provider."""
+    ada = house.hostile()
+    bob = colleague(house, "bob")
+    return house.session, ada, bob, another_mailbox(house, bob, "bob@agency.example")
+
+
+def written(house: House, session: Session, box: Mailbox, name: str, *, steps: int = 2) -> Sequence:
+    """A sequence of this user's whose first e-mail has left for one person."""
+    sessions.use(session)
+    seq = Sequence.create(name, mailbox=box, timezone="UTC")
+    seq.add_email(f"{name} {{{{ first_name }}}}", "Are you open to talk?")
+    for _ in range(steps - 1):
+        seq.add_email(body="Is it a no?", when=Later(days=3))
+    seq.enroll(house.people(1), override=["contacted_by_colleague"])
+    seq.activate()
+    go(house)
+    return seq
+
+
+# -- fresh messages --------------------------------------------------------------------------------
+
+
+@pytest.mark.rule(16, 19)
+@pytest.mark.parametrize("days", [1, 400])
+def test_who_asks_to_be_left_alone_after_the_journey_ended_is(house: House, days: int) -> None:
+    clock = Clock(house)
+    box = completed(house, clock)
+    clock.on(days=days)
+    dispatch.drain_polls(house.engine)
+    provider_of(house).deliver(ADDRESS, fresh("Please unsubscribe me.", subject="Unsubscribe"), at=clock.now)
+    read_mail(house, clock)
+    assert told(house.session) == ["P0 Li asked not to be written to again by your e-mails."]
+    report = house.two_steps(box).enroll(house.people(1))
+    assert report.rows["reason"].to_list() == ["suppressed"]
+
+
+@pytest.mark.rule(15, 16)
+def test_a_fresh_answer_to_an_ended_journey_stops_the_one_that_has_yet_to_write(house: House) -> None:
+    clock = Clock(house)
+    box = completed(house, clock)
+    later = Sequence.create("Second", mailbox=box, timezone="UTC")
+    later.add_email("Another {{ first_name }}", "Hi", when=Later(hours=5))
+    later.enroll(house.people(1))
+    later.activate()
+    clock.on(days=179)
+    dispatch.drain_polls(house.engine)
+    later.journey(address(0)).pause()  # or it would have left long ago
+    provider_of(house).deliver(ADDRESS, fresh("I signed elsewhere."), at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, later) == ("cancelled", "replied")
+    (first,) = house.engine.store.rows("SELECT status FROM journeys WHERE sequence_id <> ?", later.id)
+    assert first["status"] == "completed"
+    assert [n.startswith("P0 Li answered") for n in told(house.session)] == [True]
+    assert list(outreach.inbox()["text"]) == ["I signed elsewhere."]
+
+
+@pytest.mark.rule(15)
+def test_half_a_year_after_the_end_a_fresh_message_is_nobody_s_business(house: House) -> None:
+    clock = Clock(house)
+    completed(house, clock)
+    clock.on(days=181)
+    dispatch.drain_polls(house.engine)
+    provider_of(house).deliver(ADDRESS, fresh("Lunch?"), at=clock.now)
+    read_mail(house, clock)
+    assert told(house.session) == []
+    assert outreach.inbox().height == 0
+    assert house.engine.store.value("SELECT body_text FROM inbound") == ""
+
+
+@pytest.mark.rule(15, 16)
+def test_a_fresh_answer_belongs_to_whose_mailbox_got_it(house: House) -> None:
+    clock = Clock(house)
+    ada, box, bob, other = boxes(house)
+    hers = written(house, ada, box, "Hello")
+    clock.on(days=1)
+    his = written(house, bob, other, "Hi")
+    clock.on(hours=3)
+    provider_of(house).deliver(ADDRESS, fresh("I'm not looking, thank you."), at=clock.now)
+    read_mail(house, clock)
+    assert (state(ada, hers), state(bob, his)) == (("cancelled", "replied"), ("active", None))
+    assert len(told(ada)) == 1
+    assert told(bob) == []
+    for _ in range(4):
+        clock.on(days=1)
+        dispatch.drain_polls(house.engine)
+        go(house)
+    assert [a.mailbox for a in provider_of(house).ledger() if a.subject.startswith("Re:")] == [other.address]
+
+
+@pytest.mark.rule(15, 16)
+def test_a_fresh_answer_that_may_be_to_either_of_two_stops_both(house: House) -> None:
+    clock = Clock(house)
+    ada, box, bob, other = boxes(house)
+    third = colleague(house, "carol")
+    carol = another_mailbox(house, third, "carol@agency.example")
+    hers, his = written(house, ada, box, "Hello"), written(house, bob, other, "Hi")
+    provider_of(house).deliver(
+        carol.address, fresh("Your colleague wrote to me: no, thanks.", to=carol.address), at=clock.now
+    )
+    read_mail(house, clock)
+    assert (state(ada, hers), state(bob, his)) == (("cancelled", "replied"),) * 2
+    assert [len(told(ada)), len(told(bob)), len(told(third))] == [1, 1, 0]
+    assert "Your journey with them has stopped, too." in told(ada)[0]
+    assert "no, thanks" in told(bob)[0]
+
+
+@pytest.mark.rule(16, 17, 18)
+def test_a_bounce_and_an_absence_without_a_reference_belong_to_whose_mailbox_got_them(house: House) -> None:
+    clock = Clock(house)
+    ada, box, bob, other = boxes(house)
+    hers = written(house, ada, box, "Hello")
+    clock.on(hours=1)
+    his = written(house, bob, other, "Hi")
+    away = fresh("I am out of office for two weeks.", subject="Automatic reply: Hello P0")
+    provider_of(house).deliver(ADDRESS, b"Auto-Submitted: auto-replied\r\n" + away, at=clock.now)
+    read_mail(house, clock)
+    assert (state(ada, hers), state(bob, his)) == (("paused", "out_of_office"), ("active", None))
+    bounce = fresh(
+        f"Delivery to the following recipient failed permanently:\r\n\r\n  {address(0)}\r\n\r\n"
+        "550 5.1.1 The email account that you tried to reach does not exist.",
+        sender="Mail Delivery Subsystem <mailer-daemon@mail.example>",
+        subject="Delivery Status Notification (Failure)",
+        number=2,
+    )
+    provider_of(house).deliver(ADDRESS, bounce, at=clock.now)
+    read_mail(house, clock)
+    assert [("came back" in n) for n in told(ada)] == [True]
+    assert told(bob) == []
+
+
+@pytest.mark.rule(15)
+def test_an_answer_in_a_very_old_thread_stops_the_journey_that_runs(house: House) -> None:
+    clock = Clock(house)
+    box = completed(house, clock)
+    first = provider_of(house).ledger()[0]
+    clock.on(days=200)
+    dispatch.drain_polls(house.engine)
+    second = written(house, house.session, box, "New role")
+    clock.on(hours=20)
+    provider_of(house).deliver_reply(first, "Thanks for both mails. I have signed elsewhere.", at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, second) == ("cancelled", "replied")
+    assert len(told(house.session)) == 1
+    assert [m.visible_text for m in second.journey(address(0)).replies] == [
+        "Thanks for both mails. I have signed elsewhere."
+    ]
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    ("known", "writes"),
+    [
+        ("bo.li+jobs@gmail.com", "bo.li@gmail.com"),
+        ("bo.li+jobs@gmail.com", "Boli@googlemail.com"),
+        ("boli@gmail.com", "b.o.li@gmail.com"),
+        ("bo.li@googlemail.com", "boli@gmail.com"),
+        ("bo+jobs@home.example", "bo@home.example"),
+        ("bo@home.example", "bo+x@home.example"),
+    ],
+)
+def test_a_fresh_answer_under_another_spelling_of_the_address_counts(
+    house: House, known: str, writes: str
+) -> None:
+    clock = Clock(house)
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll([{"First Name": "Bo", "Email": known}, {"First Name": "Al", "Email": "b.o@home.example"}])
+    seq.activate()
+    go(house)
+    provider_of(house).deliver(ADDRESS, fresh("Not interested.", sender=writes), at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, known) == ("cancelled", "replied")
+    assert state(house.session, seq, "b.o@home.example") == ("active", None)
+
+
+@pytest.mark.rule(16)
+def test_who_has_the_very_address_comes_before_who_has_another_spelling(house: House) -> None:
+    clock = Clock(house)
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll(
+        [{"First Name": "A", "Email": "bo+x@home.example"}, {"First Name": "B", "Email": "bo@home.example"}]
+    )
+    seq.activate()
+    go(house)
+    provider_of(house).deliver(ADDRESS, fresh("No.", sender="bo@home.example"), at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, "bo@home.example") == ("cancelled", "replied")
+    assert state(house.session, seq, "bo+x@home.example") == ("active", None)
+
+
+# -- answers that come before it is known that their e-mail left -------------------------------------
+
+
+@pytest.mark.rule(14, 16)
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("how", ["lost", "killed"])
+def test_an_answer_read_before_the_send_was_settled_is_found_afterwards(
+    house: House, how: str, steps: int
+) -> None:
+    box = house.hostile(Faults.none())
+    seq = Sequence.create("Role", mailbox=box, timezone="UTC")
+    seq.add_email("Hello {{ first_name }}", "Hi")
+    if steps == 2:
+        seq.add_email(body="Is it a no?", when=Later(hours=1))
+    seq.enroll(house.people(1))
+    seq.activate()
+    provider = provider_of(house)
+    if how == "killed":
+        assert house.drain(failpoint="after_accept") == -9
+    else:
+        provider.faults = Faults(**{**vars(Faults.none()), "send_answer_lost": 1.0})
+        dispatch.drain_sends(house.engine, threads=1)
+        provider.faults = Faults.none()
+    clock = Clock(house)
+    clock.on(minutes=30)  # the one that reads is quicker than the one that asks what became of it
+    provider.deliver_reply(provider.ledger()[0], "Gladly.", sender="private@home.example", at=clock.now)
+    assert dispatch.drain_polls(house.engine)["messages"] == 1
+    assert told(house.session) == []
+    go(house)
+    read_mail(house, clock)
+    clock.on(hours=2)
+    go(house)
+    assert state(house.session, seq) == (("completed", None) if steps == 1 else ("cancelled", "replied"))
+    assert [a.subject for a in provider.ledger()] == ["Hello P0"]
+    assert len(told(house.session)) == 1
+    assert [m.sender for m in seq.journey(address(0)).replies] == ["private@home.example"]
+    assert house.engine.store.value("SELECT COUNT(*) FROM inbound WHERE again_at IS NOT NULL") == 0
+
+
+@pytest.mark.rule(16)
+def test_other_mail_that_came_meanwhile_is_read_once_more_and_stays_nobody_s(house: House) -> None:
+    box = house.hostile()
+    seq = house.two_steps(box, delay=3600)
+    seq.enroll(house.people(1))
+    seq.activate()
+    assert house.drain(failpoint="after_accept") == -9
+    clock = Clock(house)
+    clock.on(minutes=30)
+    provider = provider_of(house)
+    provider.deliver(ADDRESS, fresh("News.", sender="news@shop.example"), at=clock.now)
+    dispatch.drain_polls(house.engine)
+    dispatch.drain_sends(house.engine, threads=1)
+    read_mail(house, clock)
+    before = provider.calls("read_thread")
+    read_mail(house, clock)
+    assert provider.calls("read_thread") == before
+    assert house.engine.store.rows("SELECT sender, subject, body_text FROM inbound") == [
+        {"sender": None, "subject": "", "body_text": ""}
+    ]

@@ -1,0 +1,228 @@
+"""Who wrote a message: a candidate, another one, a stranger, one of ours; and who is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+import outreach_sdk as outreach
+from outreach_sdk.domain.message import KEY_HEADER
+from outreach_sdk.engine import dispatch
+from outreach_sdk.errors import MissingField
+from outreach_sdk.objects.candidate import Candidate
+from outreach_sdk.objects.sequence import Sequence
+from tests.acceptance.scenarios import (
+    Clock,
+    address,
+    another_mailbox,
+    colleague,
+    fresh,
+    go,
+    opened,
+    provider_of,
+    read_mail,
+    state,
+    told,
+)
+from tests.harness import ADDRESS, House
+
+
+def _two(house: House) -> Sequence:
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll(house.people(2))
+    seq.activate()
+    go(house)
+    return seq
+
+
+def _answers(house: House, clock: Clock, text: str, sender: str, **headers: str) -> None:
+    """Somebody answers the first person's e-mail."""
+    provider = provider_of(house)
+    first = next(a for a in provider.ledger() if address(0) in a.recipients)
+    provider.deliver_reply(
+        first,
+        text,
+        sender=sender,
+        headers=tuple((k.replace("_", "-"), v) for k, v in headers.items()),
+        at=clock.now,
+    )
+    read_mail(house, clock)
+
+
+@pytest.mark.rule(15, 16)
+def test_a_candidate_who_answers_in_another_s_thread_has_answered_too(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "P0 passed this on to me: no thanks.", address(1))
+    assert [state(house.session, seq, address(n)) for n in range(2)] == [("cancelled", "replied")] * 2
+    assert [n.split(" answered")[0] for n in told(house.session)] == ["P1 Li, in the thread of P0 Li,"]
+    assert [m.sender for m in seq.journey(address(1)).replies] == [address(1)]
+    assert sorted(seq.journey(address(1)).messages["direction"]) == ["in", "out"]
+    assert list(outreach.inbox()["candidate"]) == ["P1 Li"]
+
+
+@pytest.mark.rule(19)
+def test_what_another_candidate_asks_for_is_theirs_alone(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "Please unsubscribe me.", address(1))
+    assert state(house.session, seq, address(1)) == ("cancelled", "opted_out")
+    assert state(house.session, seq, address(0)) == ("cancelled", "replied")
+    assert list(house.engine.store.rows("SELECT value FROM suppressions")) == [{"value": address(1)}]
+    assert told(house.session)[0].startswith("P1 Li asked not to be written to again")
+
+
+@pytest.mark.rule(19)
+def test_a_stranger_s_wish_is_the_stranger_s_until_a_person_says_otherwise(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(
+        house, clock, "Please take me off this thread, unsubscribe me.", "Kim Oz <kim@elsewhere.example>"
+    )
+    store = house.engine.store
+    assert state(house.session, seq) == ("cancelled", "replied")
+    assert store.rows("SELECT value FROM suppressions") == [{"value": "kim@elsewhere.example"}]
+    (notice,) = told(house.session)
+    assert notice.startswith("kim@elsewhere.example, in the thread of P0 Li, asked")
+    seq.journey(address(0)).replies[0].correct("unsubscribe")
+    assert {r["value"] for r in store.rows("SELECT value FROM suppressions")} == {
+        "kim@elsewhere.example",
+        address(0),
+    }
+
+
+@pytest.mark.rule(19)
+@pytest.mark.parametrize(
+    "sender", ["P0 Li <private@home.example>", "private@home.example", "p0.li@home.example"]
+)
+def test_a_candidate_s_wish_from_an_address_nobody_knew_holds_for_all_of_theirs(
+    house: House, sender: str
+) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "Please unsubscribe me.", sender)
+    mail = sender.rpartition("<")[2].rstrip(">")
+    assert state(house.session, seq) == ("cancelled", "opted_out")
+    assert {r["value"] for r in house.engine.store.rows("SELECT value FROM suppressions")} == {
+        mail,
+        address(0),
+    }
+    assert told(house.session) == [
+        f"P0 Li asked not to be written to again by your e-mails, from {mail}, which wasn't known as theirs."
+    ]
+
+
+# -- whose own messages they are -----------------------------------------------------------------------
+
+
+@pytest.mark.rule(16)
+def test_a_candidate_who_uses_this_software_too_has_answered(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "Yes, let's talk.", address(0), **{KEY_HEADER: "6d1f0a2b9c"})
+    assert state(house.session, seq) == ("cancelled", "replied")
+
+
+@pytest.mark.rule(16)
+def test_a_colleague_who_is_a_candidate_answers_in_their_own_thread(house: House) -> None:
+    clock = Clock(house)
+    box, provider = house.hostile(), provider_of(house)
+    bob = another_mailbox(house, colleague(house, "bob"), "bob@agency.example")
+    seq = house.two_steps(box, delay=86_400)
+    seq.enroll([{"First Name": "Bob", "Email": "bob@agency.example"}, {"First Name": "Me", "Email": ADDRESS}])
+    seq.activate()
+    go(house)
+    sent = {min(a.recipients): a for a in provider.ledger()}
+    reference = f"In-Reply-To: {sent['bob@agency.example'].rfc_message_id}\r\n".encode()
+    provider.deliver(
+        bob.address, reference + fresh("Yes!", sender=bob.address), at=clock.now
+    )  # the sent copy
+    provider.deliver(ADDRESS, fresh("Lunch?", sender=bob.address, number=2), at=clock.now)
+    provider.deliver_reply(sent[ADDRESS], "A note to myself.", at=clock.now)
+    read_mail(house, clock)
+    assert [state(house.session, seq, a)[0] for a in (bob.address, ADDRESS)] == ["active", "active"]
+    provider.deliver(ADDRESS, reference + fresh("Yes!", sender=bob.address, number=3), at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, bob.address) == ("cancelled", "replied")
+    assert state(house.session, seq, ADDRESS) == ("active", None)
+
+
+@pytest.mark.rule(15, 16)
+@pytest.mark.parametrize("later", ["the colleague's", "the sender's"])
+def test_an_answer_that_reaches_two_mailboxes_counts_once(house: House, later: str) -> None:
+    clock = Clock(house)
+    seq = opened(house)
+    provider = provider_of(house)
+    bob = another_mailbox(house, colleague(house, "bob"), "bob@agency.example")
+    (first,) = provider.ledger()
+    answer = f"In-Reply-To: {first.rfc_message_id}\r\n".encode() + fresh("Let's talk.")
+    for to in sorted((ADDRESS, bob.address), reverse=later == "the sender's"):
+        provider.deliver(to, answer, at=clock.now)
+        read_mail(house, clock)
+    assert len(told(house.session)) == 1
+    assert outreach.inbox().height == 1
+    (message,) = seq.journey(address(0)).replies
+    message.reply("When?")
+    dispatch.drain_sends(house.engine, threads=1)
+    assert [(a.mailbox, a.subject) for a in provider.ledger()][1:] == [(ADDRESS, "Re: Your message")]
+
+
+# -- answering -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule(29)
+def test_an_answer_goes_to_whoever_wrote_by_their_name(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "P0 passed this on, I'm interested!", address(1))
+    (message,) = seq.journey(address(0)).replies
+    message.reply("Hi {{ first_name }}, when can we talk?")
+    dispatch.drain_sends(house.engine, threads=1)
+    last = provider_of(house).ledger()[-1]
+    assert last.recipients == frozenset({address(1)})
+    ((raw,),) = provider_of(house).rows(
+        "SELECT raw FROM messages WHERE kind = 'sent' ORDER BY seq DESC LIMIT 1"
+    )
+    assert b"P1 Li" in raw  # type: ignore[operator]
+    assert "Hi P1, when" in last.text
+
+
+@pytest.mark.rule(29)
+def test_a_stranger_isn_t_called_by_the_candidate_s_name(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "P0 passed this on, I'm interested!", "Kim Oz <kim@elsewhere.example>")
+    (message,) = seq.journey(address(0)).replies
+    with pytest.raises(MissingField):
+        message.reply("Hi {{ first_name }}!")
+    message.reply("Hi Kim!")
+    dispatch.drain_sends(house.engine, threads=1)
+    assert provider_of(house).ledger()[-1].recipients == frozenset({"kim@elsewhere.example"})
+
+
+@pytest.mark.rule(29)
+def test_an_answer_goes_where_they_want_it(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "Write to my private address.", address(0), Reply_To="P0 <Private@home.example>")
+    (message,) = seq.journey(address(0)).replies
+    message.reply("Thanks!")
+    dispatch.drain_sends(house.engine, threads=1)
+    assert provider_of(house).ledger()[-1].recipients == frozenset({"private@home.example"})
+
+
+@pytest.mark.rule(19)
+def test_who_is_erased_is_gone_from_another_s_thread_too(house: House) -> None:
+    clock = Clock(house)
+    seq = _two(house)
+    _answers(house, clock, "Zanzibar", address(1), Reply_To="p1@home.example")
+    (message,) = seq.journey(address(0)).replies
+    message.reply("Hi {{ first_name }}, how is Zanzibar?")
+    dispatch.drain_sends(house.engine, threads=1)
+    him = Candidate.get(address(1))
+    assert [m["body_text"].strip() for m in him.export()["received"]] == ["Zanzibar"]
+    him.erase()
+    store = house.engine.store
+    for table in ("inbound", "outbox", "notifications", "events", "suppressions"):
+        kept = str(store.rows(f"SELECT * FROM {table} WHERE TRUE"))
+        assert not [w for w in ("Zanzibar", "p1@home", address(1), "P1") if w in kept], table
+    assert seq.journey(address(0)).reason == "replied"
