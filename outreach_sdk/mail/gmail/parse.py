@@ -59,6 +59,9 @@ ERRORS: dict[tuple[int, str | None], type[MailError]] = {
     (429, None): MailRateLimited,
 }
 
+NOT_THEIRS = frozenset({402, 403, 405, 407, 451})
+"""Without Gmail's own JSON these come from something on the way (a web filter, a proxy, an abuse page), which passes."""
+
 SENTENCES: dict[type[MailError], str] = {
     MailRefused: "Gmail refused the request",
     MailRateLimited: "Gmail asks to wait",
@@ -83,6 +86,8 @@ def error_from(
     kind = ERRORS.get((status, reason)) or ERRORS.get((status, None))
     if kind is None:
         kind = MailRefused if 400 <= status < 500 else MailTemporary
+    if reason is None and status in NOT_THEIRS:
+        kind = MailTemporary
     if sending and kind is MailTemporary:
         kind = MailOutcomeUnknown
     if sending and reason == "failedPrecondition":

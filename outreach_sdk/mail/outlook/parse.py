@@ -88,6 +88,9 @@ ERRORS: dict[tuple[int, str | None], type[MailError]] = {
     (429, None): MailRateLimited,
 }
 
+NOT_THEIRS = frozenset({402, 403, 405, 407, 451})
+"""Without Graph's own JSON these come from something on the way (a web filter, a proxy, an abuse page), which passes."""
+
 SENTENCES: dict[type[MailError], str] = {
     MailRefused: "Outlook refused the request",
     MailRateLimited: "Outlook asks to wait",
@@ -109,6 +112,8 @@ def error_from(
     kind = ERRORS.get((status, code)) or ERRORS.get((status, None))
     if kind is None:
         kind = MailRefused if 400 <= status < 500 else MailTemporary
+    if code is None and status in NOT_THEIRS:
+        kind = MailTemporary
     if sending and kind is MailTemporary:
         kind = MailOutcomeUnknown
     shown = " ".join(p for p in (str(status), code, text) if p)
