@@ -11,6 +11,7 @@ import datetime as dt
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httplib2
@@ -25,7 +26,9 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
+from outreach_sdk.mail.batch import Batch
 from outreach_sdk.mail.gmail.api import Credentials, GmailApi, refresh_credentials
+from outreach_sdk.mail.gmail.cursor import Cursor
 from outreach_sdk.mail.gmail.parse import (
     Seen,
     encode_raw,
@@ -33,8 +36,17 @@ from outreach_sdk.mail.gmail.parse import (
     is_incoming,
     read_message,
     seen_from,
+    with_raw,
 )
-from outreach_sdk.mail.port import SEND_TIMEOUT, Draft, Fingerprint, Identity, PollResult, SentMessage, Watch
+from outreach_sdk.mail.port import (
+    SEND_TIMEOUT,
+    Draft,
+    Fingerprint,
+    Identity,
+    PollResult,
+    SentMessage,
+    Watch,
+)
 
 __all__ = ["GmailTransport", "refresh_credentials"]
 
@@ -102,18 +114,32 @@ class GmailTransport:
         body: dict[str, Any] = {"raw": encode_raw(raw)}
         if message.provider_thread_id:
             body["threadId"] = message.provider_thread_id
-        # Not repeated: a lost answer may have left a draft, which only a look by key can tell.
+        try:
+            return self._create(body)
+        except (MailNotFound, MailRefused) as exc:
+            if "threadId" not in body or not (isinstance(exc, MailNotFound) or "thread" in str(exc)):
+                raise
+            # The conversation was deleted for good. Its headers thread it at the other end all the same.
+            return self._create({"raw": body["raw"]})
+
+    def _create(self, body: dict[str, Any]) -> Draft:
+        """Not repeated: a lost answer may have left a draft, which only a look by key can tell."""
         with self._api.translated():
             made = self._api.ask(lambda users: users.drafts().create(userId="me", body={"message": body}))
             return _draft(made)
 
-    def find_draft(self, send_key: str) -> Draft | None:
+    def find_draft(self, send_key: str, *, since: dt.datetime | None = None) -> Draft | None:
         for entry in self._api.pages(
             lambda users, token: users.drafts().list(userId="me", maxResults=PAGE, pageToken=token), "drafts"
         ):
             seen = self._seen(str(entry["message"]["id"]), draft=True)
-            if seen is not None and seen.send_key == send_key:
+            if seen is None:
+                continue
+            if seen.send_key == send_key:
                 return _draft(entry)
+            at = seen.message.sent_at
+            if since is not None and at is not None and at < since - CLOCK_SLACK:
+                break  # the latest are listed first
         return None
 
     def draft_exists(self, provider_draft_id: str) -> bool:
@@ -158,13 +184,18 @@ class GmailTransport:
     def find_sent(self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint) -> SentMessage | None:
         whole_second = since.replace(microsecond=0)
         lookalike: Seen | None = None
+        unseen: MailError | None = None
         for entry in self._api.pages(
             lambda users, token: users.messages().list(
                 userId="me", labelIds=["SENT"], maxResults=PAGE, pageToken=token, includeSpamTrash=True
             ),
             "messages",
         ):
-            seen = self._seen(str(entry["id"]))
+            try:
+                seen = self._seen(str(entry["id"]))
+            except (MailTemporary, MailRefused) as exc:
+                unseen = exc  # another one may be the one looked for
+                continue
             if seen is None or not seen.sent:
                 continue
             at = seen.message.sent_at
@@ -174,6 +205,8 @@ class GmailTransport:
                 return seen.message
             if at is not None and at >= whole_second and seen.same_as(fingerprint):
                 lookalike = seen
+        if lookalike is None and unseen is not None:
+            raise unseen
         return lookalike.message if lookalike is not None else None
 
     def read_sent(self, provider_message_id: str) -> SentMessage:
@@ -198,25 +231,17 @@ class GmailTransport:
         return sorted(messages, key=lambda m: m.received_at)
 
     def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
-        if cursor is not None:
+        known = Cursor.decode(cursor) if cursor is not None else None
+        resynced = False
+        if known is not None and not known.left:
             try:
-                return self._poll_history(cursor)
+                return self._changes(known)
             except (MailNotFound, MailRefused):
                 # 404 is an expired historyId; 400 one that never was a historyId.
-                pass
-        # The new cursor is taken first: what arrives during the listing is told twice, never lost.
-        start = self._current_history_id()
-        epoch = int(since.timestamp()) - 1
-        ids = [
-            str(entry["id"])
-            for entry in self._api.pages(
-                lambda users, token: users.messages().list(
-                    userId="me", q=f"after:{epoch}", maxResults=PAGE, pageToken=token, includeSpamTrash=True
-                ),
-                "messages",
-            )
-        ]
-        return PollResult(self._incoming(ids), start, resynced=cursor is not None)
+                resynced = True
+        if known is None or resynced:
+            known = replace(self._listing(since), failing=known.failing if known else {})
+        return self._rest(known, resynced)
 
     def watch(self, target: str, secret: str) -> Watch:
         """Of everything; Pub/Sub's own token proves what comes. The same again renews it: a watch has no id, so the
@@ -231,35 +256,68 @@ class GmailTransport:
     def close(self) -> None:
         self._api.close()
 
-    def _poll_history(self, cursor: str) -> PollResult:
-        ids: dict[str, None] = {}
+    def _changes(self, known: Cursor) -> PollResult:
+        """What history tells since then. Its records' ids rise, and each is a place to begin from
+        (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list)."""
+        batch = Batch(self._arrived, known.failing)
+        done, newest = known.history_id, ""
         token: str | None = None
-        newest: str | None = None
         while True:
-            page_token = token
-            page = self._api.read(
-                lambda users: users.history().list(
-                    userId="me",
-                    startHistoryId=cursor,
-                    historyTypes=["messageAdded"],
-                    maxResults=PAGE,
-                    pageToken=page_token,  # noqa: B023 - called within the iteration
-                )
-            )
+            try:
+                page = self._history(known.history_id, token)
+            except (MailTemporary, MailRateLimited):
+                if done == known.history_id:
+                    raise
+                return _batch(batch, Cursor(done), more=True)
             # The first page's id: a message that comes in between two pages is told again, never lost.
-            newest = newest or str(page.get("historyId") or cursor)
+            newest = newest or str(page.get("historyId") or known.history_id)
             for record in page.get("history", []):
-                for added in record.get("messagesAdded", []):
-                    if is_incoming(added["message"].get("labelIds")):
-                        ids[str(added["message"]["id"])] = None
+                added = [a["message"] for a in record.get("messagesAdded", [])]
+                ids = [str(m["id"]) for m in added if is_incoming(m.get("labelIds"))]
+                if not batch.take(dict.fromkeys(ids, ""), may_stop=done != known.history_id):
+                    return _batch(batch, Cursor(done), more=True)
+                done = str(record.get("id") or done)
             token = page.get("nextPageToken")
             if not token:
-                return PollResult(self._incoming(list(ids)), newest)
+                return _batch(batch, Cursor(newest))
 
-    def _incoming(self, ids: list[str]) -> list[IncomingMessage]:
-        found = (self._message(message_id) for message_id in ids)
-        messages = [read_message(r) for r in found if r is not None and is_incoming(r.get("labelIds"))]
-        return sorted(messages, key=lambda m: m.received_at)
+    def _history(self, start: str, token: str | None) -> dict[str, Any]:
+        return self._api.read(
+            lambda users: users.history().list(
+                userId="me",
+                startHistoryId=start,
+                historyTypes=["messageAdded"],
+                maxResults=PAGE,
+                pageToken=token,
+            )
+        )
+
+    def _listing(self, since: dt.datetime) -> Cursor:
+        """All that is to be read where history can't tell."""
+        # Taken first: what arrives during the listing is told twice, never lost.
+        start = self._current_history_id()
+        epoch = int(since.timestamp()) - 1
+        listed = self._api.pages(
+            lambda users, token: users.messages().list(
+                userId="me", q=f"after:{epoch}", maxResults=PAGE, pageToken=token, includeSpamTrash=True
+            ),
+            "messages",
+        )
+        return Cursor(start, tuple(reversed([str(entry["id"]) for entry in listed])))
+
+    def _rest(self, known: Cursor, resynced: bool) -> PollResult:
+        batch = Batch(self._arrived, known.failing)
+        for at, message_id in enumerate(known.left):
+            if not batch.take({message_id: ""}, may_stop=at > 0):
+                following = Cursor(known.history_id, known.left[at:])
+                return _batch(batch, following, more=True, resynced=resynced)
+        return _batch(batch, Cursor(known.history_id), resynced=resynced)
+
+    def _arrived(self, message_id: str, _memo: str) -> IncomingMessage | None:
+        resource = self._message(message_id)
+        if resource is None or not is_incoming(resource.get("labelIds")):
+            return None
+        return read_message(resource)
 
     def _current_history_id(self) -> str:
         try:
@@ -277,13 +335,27 @@ class GmailTransport:
             return "1"
 
     def _message(self, message_id: str) -> dict[str, Any] | None:
-        """The message with its bytes, or None if it has gone since it was listed."""
+        """The message with its bytes, or None if it has gone since it was listed. One that can't be had as such is
+        put together from what can be had of it, its headers alone if need be."""
+
+        def get(form: str) -> Callable[[Any], Any]:
+            return lambda users: users.messages().get(userId="me", id=message_id, format=form)
+
         try:
-            return self._api.read(
-                lambda users: users.messages().get(userId="me", id=message_id, format="raw")
-            )
+            return self._api.read(get("raw"))
         except MailNotFound:
             return None
+        except (MailTemporary, MailRefused) as exc:
+            why = exc
+        for form in ("full", "metadata"):
+            try:
+                with self._api.translated():
+                    return with_raw(self._api.ask(get(form)))
+            except MailNotFound:
+                return None
+            except (MailTemporary, MailRefused):
+                continue
+        raise why
 
     def _seen(self, message_id: str, *, draft: bool = False) -> Seen | None:
         """Sent messages never change, and an edited draft gets another message id, so each is fetched once;
@@ -309,6 +381,11 @@ class GmailTransport:
             raise MailOutcomeUnknown(
                 "Gmail refused the send, and whether the draft still stands couldn't be seen."
             ) from exc
+
+
+def _batch(batch: Batch, following: Cursor, *, more: bool = False, resynced: bool = False) -> PollResult:
+    cursor = replace(following, failing=batch.failing).encode()
+    return PollResult(batch.sorted(), cursor, resynced, more, batch.unread())
 
 
 def _draft(resource: dict[str, Any]) -> Draft:
