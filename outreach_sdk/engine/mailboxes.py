@@ -83,7 +83,7 @@ def connected(
             "provider = excluded.provider, credentials = excluded.credentials, config = excluded.config, "
             # What was to be revoked is the grant given again just now.
             "revoking = NULL, wait_until = CASE WHEN mailboxes.unusable IS NULL THEN mailboxes.wait_until END, "
-            "unusable = NULL, read_wait_until = NULL, read_tries = 0, failing_since = NULL, "
+            "unusable = NULL, read_wait_until = NULL, read_tries = 0, first_failed_at = NULL, "
             "look_up = EXISTS (SELECT 1 FROM outbox o WHERE o.mailbox_id = mailboxes.id AND o.state = 'needs_person') "
             "RETURNING *",
             workspace_id,
@@ -188,10 +188,11 @@ LOCKED_FOR = dt.timedelta(minutes=5)
 
 def mailbox_locked(engine: Engine, mailbox_id: int, why: str) -> None:
     """No key here opens its tokens: it says so, waits a while, and goes on by itself once one does. Its owner is told
-    once a day."""
+    when that begins."""
     store, now = engine.store, engine.now()
 
     def work() -> None:
+        known = store.value("SELECT unusable FROM mailboxes WHERE id = ?", mailbox_id)
         box = store.one(
             "UPDATE mailboxes SET unusable = ?, wait_until = ?, wait_reason = ?, next_poll_at = ? WHERE id = ? AND "
             "status = 'connected' RETURNING *",
@@ -201,13 +202,14 @@ def mailbox_locked(engine: Engine, mailbox_id: int, why: str) -> None:
             now + LOCKED_FOR,
             mailbox_id,
         )
-        if box is not None:
+        if box is not None and known is None:
             notify(
                 store,
                 workspace_id=box["workspace_id"],
                 owner_id=box["owner_id"],
                 kind="mailbox_locked",
                 text=f"Nothing leaves {box['address']}, and its answers aren't seen: {why}",
+                # A day: one worker of many may lack the key.
                 dedupe=f"mailbox_locked:{box['id']}:{now:%Y-%m-%d}",
                 now=now,
             )

@@ -61,9 +61,9 @@ def waits(box: dict[str, Any], now: dt.datetime) -> float:
 def keep(engine: Engine, box: dict[str, Any], cursor: str) -> bool:
     """A batch is stored: the cursor moves, the turn goes on. False: it is somebody else's by now."""
     until = engine.now() + TURN
-    if not _write(engine.store, box, "cursor = ?, reading_until = ?, failing_since = NULL", cursor, until):
+    if not _write(engine.store, box, "cursor = ?, reading_until = ?, first_failed_at = NULL", cursor, until):
         return False
-    box.update(cursor=cursor, reading_until=until, failing_since=None)
+    box.update(cursor=cursor, reading_until=until, first_failed_at=None)
     return True
 
 
@@ -75,7 +75,7 @@ def took(engine: Engine, box: dict[str, Any], cursor: str, began: dt.datetime) -
         # A push that came meanwhile, or whose message didn't show yet, is looked for again soon.
         "cursor = ?, polled_at = ?, next_poll_at = CASE WHEN look_again_at > ? THEN look_again_at ELSE CAST(? AS BIGINT) "
         "END, status_detail = NULL, read_wait_until = NULL, read_tries = 0, "
-        "failing_since = NULL, reading_until = NULL, unusable = NULL, "
+        "first_failed_at = NULL, reading_until = NULL, unusable = NULL, "
         "wait_until = CASE WHEN unusable IS NULL THEN wait_until END",
         cursor,
         began,
@@ -99,12 +99,12 @@ def failed(engine: Engine, box: dict[str, Any], exc: MailError) -> None:
     tries = 0 if stated is not None else box["read_tries"] + 1
     seconds = float(stated) if stated is not None else min(first * 2.0 ** min(tries - 1, 8), most)
     wait = min(dt.timedelta(seconds=seconds), LONGEST)
-    since = box["failing_since"] or now
+    since = box["first_failed_at"] or now
     soon = dt.timedelta(seconds=5 if stated is not None else 60)
     _write(
         store,
         box,
-        "status_detail = ?, failing_since = ?, read_tries = ?, read_wait_until = ?, next_poll_at = ?",
+        "status_detail = ?, first_failed_at = ?, read_tries = ?, read_wait_until = ?, next_poll_at = ?",
         str(exc),
         since,
         tries,

@@ -80,7 +80,7 @@ class Mailbox(Owned):
     reading_until = UtcField(null=True)  # somebody is reading it; a lease
     read_wait_until = UtcField(null=True)  # nobody asks it for news before
     read_tries = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])  # failed readings in a row
-    failing_since = UtcField(null=True)  # nothing of it could be read
+    first_failed_at = UtcField(null=True)  # nothing of it could be read
     look_again_at = UtcField(null=True)  # a push came: history may not show yet what it is about
     next_slot_at = UtcField()
     last_call_at = UtcField()
