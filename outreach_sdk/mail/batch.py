@@ -10,7 +10,7 @@ from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.errors import MailError, MailRefused, MailTemporary
 from outreach_sdk.mail.port import BATCH, BATCH_BYTES, Unread
 
-__all__ = ["Batch", "Failing"]
+__all__ = ["FEW", "Batch", "Failing"]
 
 FEW = 3
 """Messages of one poll that can't be read and are passed over; more of them, and it isn't about the messages."""

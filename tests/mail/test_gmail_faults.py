@@ -374,6 +374,33 @@ def test_sent_messages_older_than_since_are_not_all_read(
     assert gmail_world.proxy.count("GET", r"/messages/") == 1
 
 
+@pytest.mark.rule(14)
+def test_a_look_at_sent_passes_over_one_that_cant_be_read_and_finds_nothing_out_if_it_may_be_that_one(
+    gmail_world: GmailWorld, gmail: GmailTransport
+) -> None:
+    since = now()
+    ids = [
+        gmail.send_draft(
+            gmail.create_draft(outgoing(), send_key=f"key-{n}").provider_draft_id
+        ).provider_message_id
+        for n in range(6)
+    ]
+    other = gmail_world.transport()
+    one = Fault("answer", method="GET", path=rf"/messages/{ids[2]}\b", status=500, count=None)
+    gmail_world.proxy.add(one)
+    assert other.find_sent(send_key="key-0", since=since, fingerprint=NOBODY) is not None
+    for key in ("key-2", "key-9"):
+        with pytest.raises(MailTemporary):
+            other.find_sent(send_key=key, since=since, fingerprint=NOBODY)
+    gmail_world.proxy.clear()
+    gmail_world.proxy.add(Fault("answer", method="GET", path=r"/messages/", status=500, count=None))
+    with pytest.raises(MailTemporary):
+        gmail_world.transport().find_sent(send_key="key-0", since=since, fingerprint=NOBODY)
+    assert gmail_world.proxy.count("GET", r"/messages/") <= 5 * 4, (
+        "not one after the other through all of Sent"
+    )
+
+
 def test_a_message_deleted_between_listing_and_reading_is_left_out(
     gmail_world: GmailWorld, gmail: GmailTransport
 ) -> None:

@@ -26,7 +26,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
-from outreach_sdk.mail.batch import Batch
+from outreach_sdk.mail.batch import FEW, Batch
 from outreach_sdk.mail.gmail.api import Credentials, GmailApi, refresh_credentials
 from outreach_sdk.mail.gmail.cursor import Cursor
 from outreach_sdk.mail.gmail.parse import (
@@ -184,7 +184,7 @@ class GmailTransport:
     def find_sent(self, *, send_key: str, since: dt.datetime, fingerprint: Fingerprint) -> SentMessage | None:
         whole_second = since.replace(microsecond=0)
         lookalike: Seen | None = None
-        unseen: MailError | None = None
+        unseen: list[MailError] = []
         for entry in self._api.pages(
             lambda users, token: users.messages().list(
                 userId="me", labelIds=["SENT"], maxResults=PAGE, pageToken=token, includeSpamTrash=True
@@ -194,7 +194,9 @@ class GmailTransport:
             try:
                 seen = self._seen(str(entry["id"]))
             except (MailTemporary, MailRefused) as exc:
-                unseen = exc  # another one may be the one looked for
+                unseen.append(exc)  # another one may be the one looked for
+                if len(unseen) > FEW:
+                    raise
                 continue
             if seen is None or not seen.sent:
                 continue
@@ -205,8 +207,8 @@ class GmailTransport:
                 return seen.message
             if at is not None and at >= whole_second and seen.same_as(fingerprint):
                 lookalike = seen
-        if lookalike is None and unseen is not None:
-            raise unseen
+        if lookalike is None and unseen:
+            raise unseen[0]
         return lookalike.message if lookalike is not None else None
 
     def read_sent(self, provider_message_id: str) -> SentMessage:
