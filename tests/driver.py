@@ -1,4 +1,4 @@
-"""One drain, in a process that a failpoint may kill."""
+"""One drain of sends, by so many threads, or of `polls`, in a process that a failpoint may kill."""
 
 from __future__ import annotations
 
@@ -10,4 +10,8 @@ from outreach_sdk.engine import dispatch
 from outreach_sdk.wiring import open_engine
 
 if __name__ == "__main__":
-    print(dispatch.drain_sends(open_engine(Settings.from_env()), threads=int(sys.argv[1])))
+    engine = open_engine(Settings.from_env())
+    if sys.argv[1] == "polls":
+        print(dispatch.drain_polls(engine))
+    else:
+        print(dispatch.drain_sends(engine, threads=int(sys.argv[1])))

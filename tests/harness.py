@@ -144,11 +144,18 @@ class House:
     # -- driving -------------------------------------------------------------------------------
     def drain(self, *, failpoint: str | None = None, timeout: float = 300.0, threads: int = 4) -> int:
         """One drain in a process of its own, killed at `failpoint`; its exit status."""
+        return self._run(str(threads), failpoint, timeout)
+
+    def read(self, *, failpoint: str | None = None, timeout: float = 300.0) -> int:
+        """The same of a look for answers."""
+        return self._run("polls", failpoint, timeout)
+
+    def _run(self, what: str, failpoint: str | None, timeout: float) -> int:
         env = {k: v for k, v in os.environ.items() if not k.startswith("OUTREACH_")} | self.env
         if failpoint:
             env["OUTREACH_FAILPOINT"] = failpoint
         done = subprocess.run(
-            [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.driver", str(threads)],
+            [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.driver", what],
             cwd=ROOT,
             env=env,
             timeout=timeout,

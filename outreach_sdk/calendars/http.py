@@ -19,6 +19,24 @@ LONGEST_WAIT = 3_600.0
 GONE = ("fullSyncRequired", "updatedMinTooLongAgo", "SyncStateNotFound", "SyncStateInvalid", "resyncRequired")
 """What may come with another status than 410 and means the same."""
 
+CONSENT = "consent doesn't cover it. Connect the mailbox again and allow it."
+SWITCHED_OFF = "{name} isn't switched on for the application: enable its API, then connect again."
+FORBIDDEN = "whoever administers the account doesn't allow it. Connect the mailbox again once they do."
+# What comes with a 403 and lasts (https://developers.google.com/workspace/calendar/api/guides/errors,
+# https://learn.microsoft.com/graph/resolve-auth-errors). Any other 403 is a rate, a bad day or something on the way.
+DENIED = {
+    "insufficientPermissions": CONSENT,
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": CONSENT,
+    "ErrorAccessDenied": CONSENT,
+    "AccessDenied": CONSENT,
+    "accessDenied": CONSENT,
+    "Authorization_RequestDenied": CONSENT,
+    "accessNotConfigured": SWITCHED_OFF,
+    "SERVICE_DISABLED": SWITCHED_OFF,
+    "domainPolicy": FORBIDDEN,
+    "notACalendarUser": "the account has no calendar. Connect the mailbox again once it does.",
+}
+
 
 class _Bearer(requests.auth.AuthBase):
     """As `auth=`, so that a .netrc can't put something else in its place."""
@@ -100,12 +118,8 @@ class HttpCalendarApi:
     def _error(self, answer: requests.Response, reason: str) -> CalendarUnavailable | CalendarDenied:
         status = answer.status_code
         wait = retry_after(answer.headers, dt.datetime.now(dt.UTC))
-        if status == 403 and reason not in ("rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"):
-            if reason in ("accessNotConfigured", "SERVICE_DISABLED"):
-                return CalendarDenied(
-                    f"{self._name} isn't switched on for the application: enable its API, then connect again."
-                )
-            return CalendarDenied("consent doesn't cover it. Connect the mailbox again and allow it.")
+        if status == 403 and reason in DENIED:
+            return CalendarDenied(DENIED[reason].format(name=self._name))
         if status == 200:
             return CalendarUnavailable(f"{self._name} answered something that isn't what it documents.")
         return CalendarUnavailable(

@@ -17,6 +17,7 @@ from outreach_sdk.engine import bookings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.digests import Digester, base_of
 from outreach_sdk.engine.mailboxes import own_addresses
+from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import CalendarDenied, CalendarError, DatabaseUnavailable, OutreachError
 from outreach_sdk.storage.addresses import owners
 from outreach_sdk.storage.store import Store, in_marks
@@ -42,6 +43,8 @@ AHEAD = dt.timedelta(days=120)
 WHOLE_EVERY = dt.timedelta(days=7)
 LEASE = dt.timedelta(minutes=5)
 LONGEST = dt.timedelta(hours=2)
+UNREAD = dt.timedelta(hours=6)
+"""How long a calendar that was read may fail before its owner is told."""
 _BATCH = 400
 
 
@@ -103,10 +106,13 @@ def read_calendar(engine: Engine, row: dict[str, Any]) -> int:
     except CalendarDenied as exc:
         logger.info("the calendar of mailbox %d isn't read", box["id"])
         _settle(store, row, next_at=None, refused=str(exc))
+        _tell(store, box, row, str(exc), now)
         raise
     except CalendarError as exc:
         wait = max(exc.retry_after or 0.0, min(LONGEST.total_seconds(), 30.0 * 2 ** min(row["tries"], 10)))
         _settle(store, row, next_at=now + dt.timedelta(seconds=wait), tries=row["tries"], refused=str(exc))
+        if row["read_at"] is not None and now - row["read_at"] >= UNREAD:
+            _tell(store, box, row, str(exc), now)
         raise
     finally:
         calendar.close()
@@ -125,6 +131,21 @@ def read_calendar(engine: Engine, row: dict[str, Any]) -> int:
 
     store.run(work)
     return len(found.events)
+
+
+def _tell(store: Store, box: dict[str, Any], row: dict[str, Any], why: str, now: dt.datetime) -> None:
+    """That a calendar which was read isn't any more, once for each time it was."""
+    if row["read_at"] is not None:
+        notify(
+            store,
+            workspace_id=box["workspace_id"],
+            owner_id=box["owner_id"],
+            kind="calendar_unread",
+            text=f"Interviews in the calendar of {box['address']} don't stop anybody's e-mails since "
+            f"{row['read_at']:%d %b, %H:%M} UTC, for it can't be read: {why}",
+            dedupe=f"calendar_unread:{box['id']}:{row['read_at'].isoformat()}",
+            now=now,
+        )
 
 
 def _settle(store: Store, row: dict[str, Any], **changes: Any) -> int:

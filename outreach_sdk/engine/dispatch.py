@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from outreach_sdk.engine import (
     deliveries,
     enrich,
     passages,
+    recover,
     selftest,
     set_back,
     sync,
@@ -204,14 +206,18 @@ def _end_pauses(engine: Engine) -> int:
 def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:
     """Check every mailbox whose check is due; how many were read and how many couldn't be."""
     ends = {"read": 0, "failed": 0, "messages": 0}
+    until = time.monotonic() + engine.drain_for.total_seconds()
 
-    def one(mailbox_id: int) -> int | None:
+    def one(box: dict[str, Any]) -> int | None:
         try:
-            return sync.poll_mailbox(engine, mailbox_id)
+            new = sync.poll_mailbox(engine, box["id"])
+            if box["look_up"]:
+                recover.once_more(engine, box)
+            return new
         except OutreachError:
             return None
         except Exception:  # one mailbox's trouble, of whatever kind, must not end everybody's checks
-            logger.exception("mailbox %d", mailbox_id)
+            logger.exception("mailbox %d", box["id"])
             return None
         finally:
             engine.store.idle()
@@ -223,6 +229,8 @@ def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:
             )
             if not boxes:
                 return ends
-            for result in pool.map(one, [b["id"] for b in boxes]):
+            for result in pool.map(one, boxes):
                 ends["failed" if result is None else "read"] += 1
                 ends["messages"] += result or 0
+            if time.monotonic() >= until:  # the clock wakes the next one
+                return ends

@@ -23,7 +23,8 @@ NAMES = (
     "after_sent",
     "during_recovery",
 )
-"""Places on a send's way; `import_chunk` lies between two chunks of an import, `note_before_write` and
+"""Places on a send's way; `batch_stored` lies between a batch of messages that came in and its cursor,
+`import_chunk` between two chunks of an import, `note_before_write` and
 `note_after_write` around a note's request; `request_done` after a notebook's call, before its answer."""
 
 _wanted, _, _count = os.environ.get("OUTREACH_FAILPOINT", "").partition(":")

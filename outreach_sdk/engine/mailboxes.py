@@ -24,6 +24,7 @@ __all__ = [
     "disconnect",
     "lend",
     "mailbox_dead",
+    "mailbox_locked",
     "make_default",
     "own_addresses",
     "owner_changed",
@@ -86,7 +87,10 @@ def connected(
             "ELSE excluded.checked_at END, check_failed = NULL, check_next_at = NULL, check_tries = NULL, "
             "provider = excluded.provider, credentials = excluded.credentials, config = excluded.config, "
             # What was to be revoked is the grant given again just now.
-            "revoking = NULL RETURNING *",
+            "revoking = NULL, wait_until = CASE WHEN mailboxes.unusable IS NULL THEN mailboxes.wait_until END, "
+            "unusable = NULL, read_wait_until = NULL, read_tries = 0, first_failed_at = NULL, "
+            "look_up = EXISTS (SELECT 1 FROM outbox o WHERE o.mailbox_id = mailboxes.id AND o.state = 'needs_person') "
+            "RETURNING *",
             workspace_id,
             owner_id,
             provider,
@@ -193,8 +197,8 @@ def sender_troubles(store: Store, sequence_ids: list[int]) -> dict[int, str]:
     """The same of many, by sequence; those that are well aren't in it."""
     told: dict[int, list[str]] = {}
     for box in store.rows(
-        f"SELECT s.id AS sequence_id, m.address, m.status, m.check_failed, {lent_to('m', 's.owner_id')} AS lent FROM "
-        "sequences s JOIN mailboxes m ON m.id = s.mailbox_id OR m.id IN (SELECT t.mailbox_id FROM steps t WHERE "
+        f"SELECT s.id AS sequence_id, m.address, m.status, m.check_failed, m.unusable, {lent_to('m', 's.owner_id')} AS lent "
+        "FROM sequences s JOIN mailboxes m ON m.id = s.mailbox_id OR m.id IN (SELECT t.mailbox_id FROM steps t WHERE "
         "t.sequence_id = s.id AND t.removed_at IS NULL AND t.mailbox_id IS NOT NULL) WHERE s.id IN "
         f"{in_marks(sequence_ids)} ORDER BY s.id, m.id",
         *sequence_ids,
@@ -206,9 +210,45 @@ def sender_troubles(store: Store, sequence_ids: list[int]) -> dict[int, str]:
             says.append(f"The mailbox {box['address']} has to be connected again.")
         elif box["status"] != "connected":
             says.append(f"The mailbox {box['address']} is disconnected.")
+        elif box["unusable"]:
+            says.append(f"The mailbox {box['address']} can't be opened. {box['unusable']}")
         elif box["check_failed"]:
             says.append(f"The mailbox {box['address']} didn't pass its self-test: {box['check_failed']}")
     return {sequence: " ".join(says) for sequence, says in told.items() if says}
+
+
+LOCKED_FOR = dt.timedelta(minutes=5)
+
+
+def mailbox_locked(engine: Engine, mailbox_id: int, why: str) -> None:
+    """No key here opens its tokens: it says so, waits a while, and goes on by itself once one does. Its owner is told
+    when that begins."""
+    store, now = engine.store, engine.now()
+
+    def work() -> None:
+        known = store.value("SELECT unusable FROM mailboxes WHERE id = ?", mailbox_id)
+        box = store.one(
+            "UPDATE mailboxes SET unusable = ?, wait_until = ?, wait_reason = ?, next_poll_at = ? WHERE id = ? AND "
+            "status = 'connected' RETURNING *",
+            why,
+            now + LOCKED_FOR,
+            why.rstrip("."),
+            now + LOCKED_FOR,
+            mailbox_id,
+        )
+        if box is not None and known is None:
+            notify(
+                store,
+                workspace_id=box["workspace_id"],
+                owner_id=box["owner_id"],
+                kind="mailbox_locked",
+                text=f"Nothing leaves {box['address']}, and its answers aren't seen: {why}",
+                # A day: one worker of many may lack the key.
+                dedupe=f"mailbox_locked:{box['id']}:{now:%Y-%m-%d}",
+                now=now,
+            )
+
+    store.run(work)
 
 
 def mailbox_dead(engine: Engine, mailbox_id: int, why: str) -> None:

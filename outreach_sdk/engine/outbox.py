@@ -7,9 +7,9 @@ from typing import Any
 from outreach_sdk.engine import answers, failpoints, release, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.hand import Hand
-from outreach_sdk.engine.mailboxes import mailbox_dead
+from outreach_sdk.engine.mailboxes import mailbox_dead, mailbox_locked
 from outreach_sdk.engine.recover import recover, unreachable
-from outreach_sdk.errors import InvalidInput, MailAuthError, MailError, MailRefused
+from outreach_sdk.errors import ConfigError, InvalidInput, MailAuthError, MailError, MailNotFound, MailRefused
 from outreach_sdk.storage.claims import Claim
 from outreach_sdk.storage.entries import load_entries
 
@@ -32,6 +32,12 @@ def process(engine: Engine, claim: Claim, hand: Hand | None = None) -> str:
         release.release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return "reauthorise"
+    except ConfigError as exc:
+        mailbox_locked(engine, entry["mailbox_id"], str(exc))
+        if claim.recover:
+            return unreachable(engine, entry)
+        release.release(engine, entry, due=entry["due_at"])
+        return "locked"
     if claim.recover:
         return recover(engine, entry, transport)
     prepare = send.prepare_and_send if entry["answers_id"] is None else answers.prepare_and_send
@@ -45,6 +51,8 @@ def process(engine: Engine, claim: Claim, hand: Hand | None = None) -> str:
         if isinstance(exc.__cause__, InvalidInput):  # our own no, before the provider was asked
             return release.refused(engine, entry, str(exc), told=release.UNBUILT)
         return release.refused(engine, entry, str(exc))
+    except MailNotFound as exc:  # it lacks what this very e-mail needs: no matter of the others'
+        return release.retry_later(engine, entry, exc)
     except MailError as exc:  # nothing was sent: drafts and looks only
         return release.held_up(engine, entry, exc)
 

@@ -12,13 +12,19 @@ from outreach_sdk.engine import failpoints, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
-from outreach_sdk.engine.progress import UNSURE, person_name
+from outreach_sdk.engine.progress import UNSURE, person_name, plan_next
 from outreach_sdk.engine.release import release
 from outreach_sdk.errors import MailAuthError, MailError
-from outreach_sdk.mail.port import Fingerprint, MailTransport
+from outreach_sdk.mail.port import Fingerprint, MailTransport, SentMessage
+from outreach_sdk.storage.entries import load_entries
 from outreach_sdk.storage.transitions import move_journey, move_outbox, move_step
 
-__all__ = ["recover", "unreachable"]
+__all__ = ["once_more", "recover", "unreachable"]
+
+UNSEEN_TIMES = 12
+"""So many times longer than after a look that found nothing is a person left in peace about one that nobody could
+take."""
+LOOK_BACK = dt.timedelta(days=90)
 
 
 def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
@@ -37,15 +43,74 @@ def recover(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             return _draft_stands(engine, entry, transport)
     except MailAuthError as exc:
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
-        return _look_again(engine, entry)
-    except MailError:
-        return _look_again(engine, entry)
+        return _look_again(engine, entry, why=str(exc))
+    except MailError as exc:
+        return _look_again(engine, entry, why=str(exc))
     return _look_again(engine, entry)
 
 
 def unreachable(engine: Engine, entry: dict[str, Any]) -> str:
-    """The same for an entry whose mailbox is disconnected, so that nobody can be asked yet."""
-    return _look_again(engine, entry)
+    """The same for an entry whose mailbox can't be opened, so that nobody can be asked yet."""
+    return _look_again(engine, entry, why="the mailbox isn't connected")
+
+
+def once_more(engine: Engine, box: dict[str, Any]) -> int:
+    """Look again for what a person was asked about, now that the mailbox is connected again; how many were found. What
+    isn't stays with the person: nothing is sent again by itself."""
+    store, found = engine.store, 0
+    ids = [
+        row["id"]
+        for row in store.rows(
+            "SELECT id FROM outbox WHERE mailbox_id = ? AND state = 'needs_person' AND sending_at > ? "
+            "ORDER BY id LIMIT 200",
+            box["id"],
+            engine.now() - LOOK_BACK,
+        )
+    ]
+    transport = engine.transport(box)
+    for entry in load_entries(store, ids).values() if ids else ():
+        sent = transport.find_sent(
+            send_key=entry["send_key"],
+            since=entry["sending_at"] - dt.timedelta(minutes=5),
+            fingerprint=_print(entry),
+        )
+        found += sent is not None and _found(engine, entry, send.with_header_id(transport, sent))
+    store.write("UPDATE mailboxes SET look_up = ? WHERE id = ?", False, box["id"])
+    return found
+
+
+def _found(engine: Engine, entry: dict[str, Any], sent: SentMessage) -> bool:
+    store, now = engine.store, engine.now()
+
+    def work() -> bool:
+        if send.accepted(engine, entry, sent) != "sent":
+            return False
+        if (
+            entry["journey_status"] == JourneyStatus.PAUSED
+            and entry["journey_reason"] == PauseReason.UNKNOWN_SEND
+        ):
+            if entry["sequence_active"]:
+                move_journey(store, entry["journey_id"], JourneyStatus.ACTIVE, None, now)
+                plan_next(store, entry["journey_id"], now)
+            else:
+                move_journey(
+                    store, entry["journey_id"], JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now
+                )
+        notify(
+            store,
+            workspace_id=entry["workspace_id"],
+            owner_id=entry["owner_id"],
+            kind="unknown_send",
+            text=f"The e-mail to {person_name(store, entry['candidate_id'])} that nobody could find had left: it is among "
+            f"those sent from {entry['mailbox_address']}. You needn't answer any more.",
+            dedupe=f"unknown_send_found:{entry['id']}",
+            now=now,
+            journey_id=entry["journey_id"],
+            sequence_id=entry["sequence_id"],
+        )
+        return True
+
+    return store.run(work)
 
 
 def _print(entry: dict[str, Any]) -> Fingerprint:
@@ -89,13 +154,15 @@ def _draft_stands(engine: Engine, entry: dict[str, Any], transport: MailTranspor
     return "released"
 
 
-def _look_again(engine: Engine, entry: dict[str, Any]) -> str:
-    """Neither draft nor message: it may still surface. Look on a growing interval, then ask a person."""
+def _look_again(engine: Engine, entry: dict[str, Any], *, why: str | None = None) -> str:
+    """Neither draft nor message: it may still surface. Look on a growing interval, then ask a person. `why`: the look
+    itself failed, which says nothing; a person is asked for that after a day or so."""
     store, now = engine.store, engine.now()
     looks = int(entry["looks"]) + 1
-    if now - entry["sending_at"] >= engine.unknown_for:
-        return _ask(engine, entry)
-    wait = dt.timedelta(seconds=min(2.0 * 2**looks, 900.0))
+    patience = engine.unknown_for * (1 if why is None else UNSEEN_TIMES)
+    if now - entry["sending_at"] >= patience:
+        return _ask(engine, entry, why)
+    wait = dt.timedelta(seconds=min(2.0 * 2 ** min(looks, 10), 900.0))
     with store.tx():
         if not move_outbox(
             store,
@@ -103,7 +170,7 @@ def _look_again(engine: Engine, entry: dict[str, Any]) -> str:
             entry["generation"],
             OutboxState.UNKNOWN,
             looks=looks,
-            lease_until=min(now + wait, entry["sending_at"] + engine.unknown_for),
+            lease_until=min(now + wait, entry["sending_at"] + patience),
             claimed_at=None,
         ):
             return "gone"
@@ -111,8 +178,9 @@ def _look_again(engine: Engine, entry: dict[str, Any]) -> str:
     return "unknown"
 
 
-def _ask(engine: Engine, entry: dict[str, Any]) -> str:
+def _ask(engine: Engine, entry: dict[str, Any], why: str | None) -> str:
     store, now = engine.store, engine.now()
+    unseen = f", for {entry['mailbox_address']} can't be read: {why.rstrip('.')}" if why else ""
     with store.tx():
         if entry["state"] == OutboxState.SENDING:
             move_outbox(store, entry["id"], entry["generation"], OutboxState.UNKNOWN)
@@ -136,14 +204,14 @@ def _ask(engine: Engine, entry: dict[str, Any]) -> str:
                 JourneyStatus.PAUSED,
                 PauseReason.UNKNOWN_SEND,
                 now,
-                detail=UNSURE,
+                detail=f"{UNSURE}{unseen}",
             )
         notify(
             store,
             workspace_id=entry["workspace_id"],
             owner_id=entry["owner_id"],
             kind="unknown_send",
-            text=f"Nobody can say whether the e-mail to {who} left. Look in the Sent folder of "
+            text=f"Nobody can say whether the e-mail to {who} left{unseen}. Look in the Sent folder of "
             f"{entry['mailbox_address']}. {then}",
             dedupe=f"unknown_send:{entry['id']}",
             now=now,

@@ -62,7 +62,6 @@ def release(
             lease_until=None,
             claimed_at=None,
             ahead=False,
-            provider_draft_id=None,
         )
         if moved:
             move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)

@@ -57,6 +57,8 @@ from outreach_sdk.storage.transitions import event, move_journey, move_outbox, m
 __all__ = ["accepted", "deliver", "ensure_draft", "fence", "prepare_and_send", "with_header_id"]
 
 MAX_STRAYS = 10
+DRAFTS_SINCE = dt.timedelta(days=2)
+"""How long before it was last due an e-mail may have been drafted: a person may keep hundreds of older drafts."""
 _NEVER = {
     "suppressed": "they don't want to be written to",
     "not_lent": "the mailbox that got their message isn't lent to you any more",
@@ -121,15 +123,16 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     if message is None:  # the sequence broke after activation: it waits, its problems shown
         release(engine, entry, after=dt.timedelta(minutes=1))
         return "incomplete"
+    wanted = look.needed(entry)
+    # Looked for before there is a draft too, lest each look that fails leave one to be taken away.
+    if wanted and (held := look.hold(engine, entry, transport, threads=entry["tries"] > 0)):
+        return held if held != look.ANSWERED else _let_go(engine, entry, transport)
     ensure_draft(engine, entry, transport, message)
-    if look.needed(entry):  # it may take long: whoever comes after a crash finds the draft by its id
+    if wanted:  # it may take long: whoever comes after a crash finds the draft by its id
         if not _keep_draft(engine.store, entry):
             return _not_ours(engine, entry, transport)
-        why = look.last_look(engine, entry, transport)
-        if why == "answered":
-            return _let_go(engine, entry, transport)
-        if why is not None:
-            return retry_later(engine, entry, None)
+        if held := look.hold(engine, entry, transport):
+            return held if held != look.ANSWERED else _let_go(engine, entry, transport)
     failpoints.hit("after_look")
     return deliver(engine, entry, transport)
 
@@ -191,12 +194,14 @@ def _not_ours(engine: Engine, entry: dict[str, Any], transport: MailTransport) -
 
 def _clear_drafts(entry: dict[str, Any], transport: MailTransport) -> None:
     """Take away what this or an earlier claim drafted, also where it died before committing the id."""
-    if entry["provider_draft_id"]:
-        transport.delete_draft(entry["provider_draft_id"])
+    recorded = entry["provider_draft_id"]
+    if recorded and (entry["generation"] <= 1 or transport.draft_exists(recorded)):
+        transport.delete_draft(recorded)
+        return  # whoever makes another takes it away first: so none came after it
     if entry["generation"] > 1:
         # One for each claim that died between making its draft and committing the id; listings may lag.
         for _ in range(MAX_STRAYS):
-            stray = transport.find_draft(entry["send_key"])
+            stray = transport.find_draft(entry["send_key"], since=entry["due_at"] - DRAFTS_SINCE)
             if stray is None:
                 return
             transport.delete_draft(stray.provider_draft_id)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.message import IncomingMessage
-from outreach_sdk.engine import apart, kinds, matching
+from outreach_sdk.engine import apart, failpoints, kinds, matching, turns
 from outreach_sdk.engine.absence import answered_by_itself
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.hard_bounce import hard_bounced
-from outreach_sdk.engine.mailboxes import mailbox_dead
+from outreach_sdk.engine.mailboxes import mailbox_dead, mailbox_locked
 from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.soft_bounce import soft_bounced
 from outreach_sdk.engine.speaking import THEM, Author, addresses_of, author, own_words, speaker
 from outreach_sdk.engine.stopping import complained, for_event, opted_out, replied, tell
-from outreach_sdk.errors import MailAuthError, MailError, MailNotFound
+from outreach_sdk.errors import ConfigError, MailAuthError, MailError, MailNotFound
 from outreach_sdk.mail.port import MailTransport
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event
@@ -29,38 +30,54 @@ __all__ = ["poll_mailbox", "process_open", "read_again", "take_in", "with_journe
 
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
 READ_AGAIN_FOR = dt.timedelta(days=1)
+READ_FOR = 20.0
+"""Seconds after which a check that has more to read lets others have a turn."""
 
 
 def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
-    """One reply and bounce check; how many new messages. The cursor moves only after they are stored."""
-    store, now = engine.store, engine.now()
-    box = store.one("SELECT * FROM mailboxes WHERE id = ?", mailbox_id)
-    if box is None or box["status"] != "connected":
+    """One reply and bounce check, batch by batch; how many new messages. The cursor moves only after what it covers is
+    stored. Nothing where somebody else is at it: what they store serves all."""
+    box = turns.take(engine, mailbox_id)
+    if box is None:
         return 0
-    since = (box["polled_at"] or box["created_at"] or now) - FIRST_LOOK_BACK
     try:
-        transport = engine.transport(box)
-        result = transport.poll(box["cursor"], since=since)
-        new = sum(take_in(engine, box, message) for message in result.messages)
-        read_again(engine, box, transport)
+        return _read_on(engine, box)
     except MailAuthError as exc:
         mailbox_dead(engine, mailbox_id, str(exc))
         raise
     except MailError as exc:
-        store.write("UPDATE mailboxes SET status_detail = ? WHERE id = ?", str(exc), mailbox_id)
+        turns.failed(engine, box, exc)
         raise
-    process_open(engine)
-    store.write(
-        # A push that came meanwhile, or whose message didn't show yet, is looked for again soon.
-        "UPDATE mailboxes SET cursor = ?, polled_at = ?, next_poll_at = CASE WHEN look_again_at > ? THEN look_again_at "
-        "ELSE CAST(? AS BIGINT) END, status_detail = NULL WHERE id = ?",
-        result.cursor,
-        now,
-        now,
-        now + engine.poll_every,
-        mailbox_id,
-    )
-    return new
+    except ConfigError as exc:
+        mailbox_locked(engine, mailbox_id, str(exc))
+        raise
+    finally:
+        turns.give_back(engine, box)
+
+
+def _read_on(engine: Engine, box: dict[str, Any]) -> int:
+    transport, new = engine.transport(box), 0
+    since = (box["polled_at"] or box["created_at"] or engine.now()) - FIRST_LOOK_BACK
+    until = time.monotonic() + READ_FOR
+    while True:
+        began = engine.now()
+        engine.store.idle()
+        result = transport.poll(box["cursor"], since=since)
+        new += sum(take_in(engine, box, message) for message in result.messages)
+        turns.tell_unread(engine, box, result)
+        failpoints.hit("batch_stored")
+        if not result.more:
+            read_again(engine, box, transport)
+            process_open(engine)
+            turns.took(engine, box, result.cursor, began)
+            return new
+        if not turns.keep(engine, box, result.cursor):
+            return new
+        process_open(engine)
+        if time.monotonic() >= until:
+            turns.give_back(engine, box, again=True)
+            return new
+        del result  # before the next batch is there, not after
 
 
 def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, again: bool = False) -> bool:

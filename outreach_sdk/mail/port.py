@@ -15,6 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 from outreach_sdk.domain.message import IncomingMessage, OutgoingMessage
 
 __all__ = [
+    "BATCH",
+    "BATCH_BYTES",
     "ByDevice",
     "CanWatch",
     "Draft",
@@ -26,6 +28,7 @@ __all__ = [
     "PollResult",
     "SentMessage",
     "SignIn",
+    "Unread",
     "Watch",
 ]
 
@@ -65,14 +68,30 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A message that came in and can't be read, and why. The adapter goes on trying for a while."""
+
+    provider_message_id: str
+    why: str
+
+
+BATCH = 50
+BATCH_BYTES = 8 * 2**20
+"""How many messages, and how much of them, one poll gives at most (a larger message comes alone)."""
+
+
+@dataclass(frozen=True, slots=True)
 class PollResult:
     """Messages that came in since the cursor (possibly some seen before: the reader dedupes by
     `provider_message_id`), the next cursor, and whether the cursor had expired and a bounded resync
-    was done instead."""
+    was done instead. `more`: this was a batch, and a poll from the next cursor brings the next one. `unread`: what
+    hasn't been read for so long that somebody should know; it may be named again and again."""
 
     messages: list[IncomingMessage] = field(default_factory=list)
     cursor: str = ""
     resynced: bool = False
+    more: bool = False
+    unread: list[Unread] = field(default_factory=list)
 
 
 @runtime_checkable
@@ -91,8 +110,9 @@ class MailTransport(Protocol):
         MailTemporary (it may or may not exist now: look by key before making another), MailAuthError."""
         ...
 
-    def find_draft(self, send_key: str) -> Draft | None:
-        """The draft marked with `send_key`, or None. Never a sent message."""
+    def find_draft(self, send_key: str, *, since: dt.datetime | None = None) -> Draft | None:
+        """The draft marked with `send_key`, or None. Never a sent message. `since`: one made before needn't be
+        found."""
         ...
 
     def draft_exists(self, provider_draft_id: str) -> bool:
@@ -127,7 +147,9 @@ class MailTransport(Protocol):
     def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
         """What arrived after `cursor`, oldest first; with None, or where the cursor has expired, what
         arrived at or after `since`. One provider call where nothing arrived, at most two more per
-        message. Sent messages and drafts are left out; everything else is told, spam included."""
+        message. Sent messages and drafts are left out; everything else is told, spam included. No more than a batch
+        at once; where the provider stops answering in the middle, what was read until then. One message that
+        can't be read doesn't keep back the others."""
         ...
 
     def close(self) -> None:

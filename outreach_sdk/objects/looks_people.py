@@ -166,7 +166,7 @@ def mailbox_card(session: Session, box: dict[str, Any]) -> Card:
     now = session.now()
     [load] = mailbox_load(session, [box])
     wait = box["wait_until"] if box["wait_until"] is not None and box["wait_until"] > now else None
-    trouble = box["check_failed"] or box["status_detail"]
+    trouble = box["unusable"] or box["check_failed"] or box["status_detail"]
     if trouble is None and box["checked_at"] is None and box["status"] == "connected":
         trouble = "It hasn't passed its self-test yet: nothing leaves before."
     if trouble is None and wait is not None:

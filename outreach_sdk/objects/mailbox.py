@@ -290,7 +290,10 @@ class Mailbox(SendingAs, MailboxCare, Shown):
         }
         for row in rows:
             row.update(
-                detail=row["check_failed"] or row["status_detail"] or watches.get(row["id"]),
+                detail=row["unusable"]
+                or row["check_failed"]
+                or row["status_detail"]
+                or watches.get(row["id"]),
                 default=row["is_default"],
                 tested_at=row["checked_at"],
                 checked_at=row["polled_at"],

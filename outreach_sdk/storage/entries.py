@@ -10,7 +10,8 @@ from outreach_sdk.storage.store import Store, in_marks
 __all__ = ["load_entries"]
 
 _WHOLE = (
-    "SELECT o.*, j.status AS journey_status, j.generation AS current_generation, j.email AS current_email, "
+    "SELECT o.*, j.status AS journey_status, j.reason AS journey_reason, "
+    "j.generation AS current_generation, j.email AS current_email, "
     "j.provider_thread_id AS journey_thread, j.thread_mailbox_id, j.thread_subject, j.thread_refs, "
     "j.sequence_id, j.last_rank, j.next_step_id, s.active AS sequence_active, s.broken, s.review, s.name AS sequence_name, "
     "t.rank, COALESCE(js.rank, t.rank) AS came_rank, "

@@ -70,9 +70,17 @@ class Mailbox(Owned):
     check_asked_at = UtcField(null=True)
     check_next_at = UtcField(null=True)  # a lease, or the wait after a self-test that got no answer
     check_tries = pw.IntegerField(null=True)
+    unusable = pw.TextField(null=True)  # no key opens its tokens
+    look_up = pw.BooleanField(
+        default=False, constraints=[pw.SQL("DEFAULT FALSE")]
+    )  # for sends nobody could settle
     cursor = pw.TextField(null=True)
     polled_at = UtcField(null=True)
     next_poll_at = UtcField()
+    reading_until = UtcField(null=True)  # somebody is reading it; a lease
+    read_wait_until = UtcField(null=True)  # nobody asks it for news before
+    read_tries = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])  # failed readings in a row
+    first_failed_at = UtcField(null=True)  # nothing of it could be read
     look_again_at = UtcField(null=True)  # a push came: history may not show yet what it is about
     next_slot_at = UtcField()
     last_call_at = UtcField()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from outreach_sdk import notifications
 from outreach_sdk.engine import calendars, dispatch, upkeep
 from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.mailbox import Mailbox
@@ -151,6 +152,9 @@ FAULTS = {
     "junk": (200, {}, b"[1, 2"),
     "elsewhere": (302, {"Location": "http://127.0.0.1:9/"}, b""),
     "google's rate": refusal(403, "rateLimitExceeded"),
+    "google's day": refusal(403, "dailyLimitExceeded"),
+    "outlook's load": refusal(403, "ErrorServerBusy"),
+    "a web filter": (403, {"Content-Type": "text/html"}, b"<html>Access denied by your web filter</html>"),
 }
 
 
@@ -169,6 +173,41 @@ def test_a_calendar_that_fails_is_read_later_and_misses_nothing(office: Office, 
     office.read()
     assert seq.journey(BO).reason == "interview_scheduled"
     assert office.box.calendar == "read"
+
+
+def _unread(office: Office) -> list[str]:
+    told = notifications()
+    return list(told.filter(told["kind"] == "calendar_unread")["text"])
+
+
+@pytest.mark.rule(15)
+def test_a_calendar_that_isnt_read_any_more_is_told_of_once(office: Office) -> None:
+    seq = office.enrolled(1)
+    office.read()
+    office.diary.faults = [refusal(403, "insufficientPermissions")]
+    office.read()
+    (told,) = _unread(office)
+    assert ADDRESS in told
+    assert "consent doesn't cover it" in told
+    assert not calendars.waiting(office.house.engine)
+    assert seq.journey(BO).status == "active"
+
+
+@pytest.mark.rule(15)
+def test_a_calendar_that_fails_for_hours_is_told_of_once_for_each_time(office: Office) -> None:
+    office.enrolled(1)
+    engine = office.house.engine
+    moment = NOW
+    engine.now = lambda: moment
+    office.read()
+    for spell in (1, 2):
+        for hours in (1, 6, 3):
+            moment += dt.timedelta(hours=hours)
+            office.diary.faults = [FAULTS["a web filter"]]
+            office.read()
+            assert len(_unread(office)) == spell - (hours == 1), "an hour isn't worth a notice"
+        office.read()
+        assert office.box.calendar == "read"
 
 
 def test_a_page_that_fails_in_the_middle_moves_no_cursor(office: Office) -> None:

@@ -44,6 +44,7 @@ class Fault:
     stall         held for `seconds`, then forwarded and answered
     stall-after   forwarded, then held for `seconds` before the answer
 
+    `page` is answered as HTML, as by something on the way, instead of the provider's own JSON.
     `count` ends it after that many requests; `rate` lets it strike at random (seeded by the proxy).
     """
 
@@ -56,6 +57,7 @@ class Fault:
     reason: str = "backendError"
     message: str = "Backend Error"
     headers: dict[str, str] = field(default_factory=dict)
+    page: str = ""
     seconds: float = 0.0
     struck: int = 0
 
@@ -295,7 +297,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._drop(reset=kind == "reset")
             return
         if fault is not None and kind in ("answer", "answer-after"):
-            self._answer(fault.status, list(fault.headers.items()), owner.error_body(fault))
+            kinds = {"Content-Type": "text/html"} if fault.page else {}
+            body = fault.page.encode() or owner.error_body(fault)
+            self._answer(fault.status, list({**kinds, **fault.headers}.items()), body)
             return
         assert answered is not None
         self._answer(*answered)

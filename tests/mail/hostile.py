@@ -55,7 +55,7 @@ class HostileTransport:
             raise MailTemporary("The connection closed after the draft was made.", retry_after=0.1)
         return draft
 
-    def find_draft(self, send_key: str) -> Draft | None:
+    def find_draft(self, send_key: str, *, since: dt.datetime | None = None) -> Draft | None:
         self._begin_read("find_draft")
         rows = self.backend.rows(
             "SELECT id, thread FROM drafts WHERE mailbox = ? AND send_key = ? ORDER BY at LIMIT 1",

@@ -21,6 +21,7 @@ from outreach_sdk.errors import (
 from outreach_sdk.mail.gmail import client as gmail_client
 from outreach_sdk.mail.gmail.client import GmailTransport
 from outreach_sdk.mail.gmail.parse import decode_raw, error_from
+from outreach_sdk.mail.gmail.tokens import access_tokens
 from outreach_sdk.mail.port import Fingerprint
 from tests.mail.fault_proxy import CREATE, HISTORY, SEND, Fault, rate_limited
 from tests.mail.worlds import GmailWorld, incoming, outgoing
@@ -260,6 +261,55 @@ def test_a_token_server_that_is_down_means_not_sent(gmail_world: GmailWorld) -> 
     assert gmail_world.proxy.count("POST", SEND) == 0
 
 
+@pytest.mark.rule(12)
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(200, ""), (403, ""), (404, ""), (407, ""), (502, ""), (503, ""), (400, "temporarily_unavailable")],
+)
+def test_a_gateway_s_answer_to_a_renewal_is_no_dead_grant(
+    gmail_world: GmailWorld, status: int, reason: str
+) -> None:
+    page = "" if reason else "<html>Bad gateway</html>"
+    gmail_world.proxy.add(
+        Fault("answer", path="/oauth2/token", count=None, status=status, reason=reason, page=page)
+    )
+    emulator = gmail_world.emulator
+    tokens = {
+        "refresh_token": emulator.refresh_token,
+        "client_id": emulator.client_id,
+        "client_secret": emulator.client_secret,
+    }
+    calendar = access_tokens(tokens, f"{gmail_world.proxy.base_url}/oauth2/token", 5.0)
+    transport = gmail_world.transport()
+    for call in (lambda: transport.poll("1", since=now()), lambda: calendar(None)):
+        with pytest.raises(MailTemporary) as caught:
+            call()
+        assert not caught.value.permanent
+    gmail_world.proxy.clear()
+    transport.address()
+    assert calendar(None)
+
+
+@pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "unauthorized_client"])
+def test_what_google_says_of_a_grant_itself_is_final(gmail_world: GmailWorld, error: str) -> None:
+    gmail_world.proxy.add(Fault("answer", path="/oauth2/token", status=400, reason=error))
+    with pytest.raises(MailAuthError):
+        gmail_world.transport().address()
+
+
+@pytest.mark.rule(12)
+def test_a_refusal_without_gmails_own_words_passes(gmail_world: GmailWorld, gmail: GmailTransport) -> None:
+    cursor = gmail.poll(None, since=now()).cursor
+    arrived = gmail_world.deliver(incoming())
+    for status in (403, 407):
+        gmail_world.proxy.add(
+            Fault("answer", path=HISTORY, count=3, status=status, page="<html>Blocked</html>")
+        )
+        with pytest.raises(MailTemporary):
+            gmail.poll(cursor, since=now())
+    assert [m.provider_message_id for m in gmail.poll(cursor, since=now()).messages] == [arrived]
+
+
 def test_no_secret_in_any_text(gmail_world: GmailWorld, gmail: GmailTransport) -> None:
     emulator = gmail_world.emulator
     credentials = emulator.credentials(gmail_world.proxy.base_url)
@@ -324,6 +374,33 @@ def test_sent_messages_older_than_since_are_not_all_read(
     assert gmail_world.proxy.count("GET", r"/messages/") == 1
 
 
+@pytest.mark.rule(14)
+def test_a_look_at_sent_passes_over_one_that_cant_be_read_and_finds_nothing_out_if_it_may_be_that_one(
+    gmail_world: GmailWorld, gmail: GmailTransport
+) -> None:
+    since = now()
+    ids = [
+        gmail.send_draft(
+            gmail.create_draft(outgoing(), send_key=f"key-{n}").provider_draft_id
+        ).provider_message_id
+        for n in range(6)
+    ]
+    other = gmail_world.transport()
+    one = Fault("answer", method="GET", path=rf"/messages/{ids[2]}\b", status=500, count=None)
+    gmail_world.proxy.add(one)
+    assert other.find_sent(send_key="key-0", since=since, fingerprint=NOBODY) is not None
+    for key in ("key-2", "key-9"):
+        with pytest.raises(MailTemporary):
+            other.find_sent(send_key=key, since=since, fingerprint=NOBODY)
+    gmail_world.proxy.clear()
+    gmail_world.proxy.add(Fault("answer", method="GET", path=r"/messages/", status=500, count=None))
+    with pytest.raises(MailTemporary):
+        gmail_world.transport().find_sent(send_key="key-0", since=since, fingerprint=NOBODY)
+    assert gmail_world.proxy.count("GET", r"/messages/") <= 5 * 4, (
+        "not one after the other through all of Sent"
+    )
+
+
 def test_a_message_deleted_between_listing_and_reading_is_left_out(
     gmail_world: GmailWorld, gmail: GmailTransport
 ) -> None:
@@ -374,6 +451,8 @@ def test_the_error_table(
 def test_bodies_that_are_not_errors(body: bytes) -> None:
     assert type(error_from(503, {}, body, sending=True, now=NOW)) is MailOutcomeUnknown
     assert type(error_from(429, {}, body, now=NOW)) is MailRateLimited
+    assert type(error_from(403, {}, body, now=NOW)) is MailTemporary
+    assert type(error_from(403, {}, body, sending=True, now=NOW)) is MailOutcomeUnknown
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,8 @@ def test_the_error_table(status: int, code: str, reading: type[MailError], sendi
 def test_bodies_that_are_not_errors(content: bytes) -> None:
     assert type(error_from(503, {}, content, sending=True, now=NOW)) is MailOutcomeUnknown
     assert type(error_from(429, {}, content, now=NOW)) is MailRateLimited
+    assert type(error_from(403, {}, content, now=NOW)) is MailTemporary
+    assert type(error_from(403, {}, content, sending=True, now=NOW)) is MailOutcomeUnknown
 
 
 @pytest.mark.parametrize(

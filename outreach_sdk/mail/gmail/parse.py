@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ __all__ = [
     "is_incoming",
     "read_message",
     "seen_from",
+    "with_raw",
 ]
 
 NOT_INCOMING = frozenset({"SENT", "DRAFT"})
@@ -59,6 +61,9 @@ ERRORS: dict[tuple[int, str | None], type[MailError]] = {
     (429, None): MailRateLimited,
 }
 
+NOT_THEIRS = frozenset({402, 403, 405, 407, 451})
+"""Without Gmail's own JSON these come from something on the way (a web filter, a proxy, an abuse page), which passes."""
+
 SENTENCES: dict[type[MailError], str] = {
     MailRefused: "Gmail refused the request",
     MailRateLimited: "Gmail asks to wait",
@@ -72,6 +77,7 @@ SENTENCES: dict[type[MailError], str] = {
 DAILY_RETRY_AFTER = 3600.0
 _DAILY = frozenset({"dailyLimitExceeded", "quotaExceeded"})
 
+_STRUCTURAL = frozenset({"content-type", "content-transfer-encoding", "mime-version"})
 _RETRY_AFTER_TEXT = re.compile(r"retry after\s+(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d))", re.I)
 
 
@@ -83,6 +89,8 @@ def error_from(
     kind = ERRORS.get((status, reason)) or ERRORS.get((status, None))
     if kind is None:
         kind = MailRefused if 400 <= status < 500 else MailTemporary
+    if reason is None and status in NOT_THEIRS:
+        kind = MailTemporary
     if sending and kind is MailTemporary:
         kind = MailOutcomeUnknown
     if sending and reason == "failedPrecondition":
@@ -141,6 +149,36 @@ def is_incoming(label_ids: object) -> bool:
 def moment(resource: Mapping[str, Any]) -> dt.datetime:
     """`internalDate` (milliseconds): when Gmail took the message in, or sent it."""
     return dt.datetime.fromtimestamp(int(resource["internalDate"]) / 1000, dt.UTC)
+
+
+def with_raw(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """A Message resource fetched with format=full or metadata, with the bytes that one with format=raw would have had,
+    as far as they can be told: its headers and what it says, without what was attached."""
+    payload = resource.get("payload") or {}
+    headers = [(str(h.get("name")), str(h.get("value"))) for h in payload.get("headers") or ()]
+    parts = list(_parts(payload))
+    kind, words = next((p for p in parts if p[0] == "plain"), next(iter(parts), ("plain", None)))
+    if words is None:
+        words = html.unescape(str(resource.get("snippet") or "")).encode()
+    lines = [
+        f"{name}: {' '.join(value.split())}"
+        for name, value in headers
+        if re.fullmatch(r"[!-9;-~]+", name) and name.lower() not in _STRUCTURAL
+    ]
+    lines += ["MIME-Version: 1.0", f"Content-Type: text/{kind}; charset=utf-8"]
+    lines += ["Content-Transfer-Encoding: base64", "", ""]
+    raw = "\r\n".join(lines).encode("utf-8", "replace") + base64.encodebytes(words)
+    return {**resource, "raw": encode_raw(raw)}
+
+
+def _parts(part: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The text parts, with their kinds. Gmail gives text in UTF-8, whatever it came in."""
+    kind, _, sub = str(part.get("mimeType")).lower().partition("/")
+    data = (part.get("body") or {}).get("data")
+    if kind == "text" and data and not part.get("filename"):
+        yield ("html" if sub == "html" else "plain"), decode_raw(str(data))
+    for inner in part.get("parts") or ():
+        yield from _parts(inner)
 
 
 def read_message(resource: Mapping[str, Any]) -> IncomingMessage:

@@ -12,7 +12,34 @@ import requests
 
 from outreach_sdk.errors import MailAuthError, MailTemporary
 
-__all__ = ["access_tokens"]
+__all__ = ["access_tokens", "is_dead"]
+
+# What signing in again, or whoever administers the application, has to mend
+# (https://developers.google.com/identity/protocols/oauth2/web-server#exchange-errors-invalid-grant and RFC 6749, 5.2);
+# all else, a gateway's page above all, may pass by itself.
+DEAD = frozenset(
+    {
+        "access_denied",
+        "admin_policy_enforced",
+        "deleted_client",
+        "disabled_client",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_scope",
+        "org_internal",
+        "unauthorized_client",
+    }
+)
+# How Google's library itself words an answer of invalid_grant that asks for another sign-in (invalid_rapt).
+_SIGN_IN_AGAIN = "Reauthentication is needed"
+
+
+def is_dead(exc: google.auth.exceptions.RefreshError) -> bool:
+    """Whether Google said, in its own terms, that it renews this grant no more."""
+    said = exc.args[1] if len(exc.args) > 1 else None
+    if isinstance(said, Mapping):
+        return str(said.get("error")) in DEAD
+    return not exc.retryable and bool(exc.args) and str(exc.args[0]).startswith(_SIGN_IN_AGAIN)
 
 
 def access_tokens(tokens: Mapping[str, Any], token_uri: str, timeout: float) -> Callable[[str | None], str]:
@@ -33,9 +60,10 @@ def access_tokens(tokens: Mapping[str, Any], token_uri: str, timeout: float) -> 
                     ask = google.auth.transport.requests.Request(session=session)
                     credentials.refresh(lambda *a, **k: ask(*a, **{**k, "timeout": timeout}))
             except google.auth.exceptions.RefreshError as exc:
-                kind = MailTemporary if exc.retryable else MailAuthError
+                kind = MailAuthError if is_dead(exc) else MailTemporary
                 raise kind("Google gave no access token for the grant.") from None
-            except google.auth.exceptions.GoogleAuthError as exc:
+            # The library takes a 200 to hold JSON: a gateway's page makes it stumble.
+            except (google.auth.exceptions.GoogleAuthError, TypeError, AttributeError, ValueError) as exc:
                 raise MailTemporary(f"Google's sign-in didn't answer ({type(exc).__name__}).") from None
         return str(credentials.token)
 

@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outreach_sdk.domain.message import (
@@ -38,7 +38,15 @@ from outreach_sdk.domain.message import (
     text_hash,
 )
 from outreach_sdk.errors import InvalidInput, MailNotFound, MailOutcomeUnknown, MailRefused, MailTemporary
-from outreach_sdk.mail.port import Draft, Fingerprint, PollResult, SentMessage
+from outreach_sdk.mail.port import (
+    BATCH,
+    BATCH_BYTES,
+    Draft,
+    Fingerprint,
+    PollResult,
+    SentMessage,
+    Unread,
+)
 
 __all__ = ["LocalTransport"]
 
@@ -57,7 +65,8 @@ def _digest(value: str) -> str:
 
 
 def _unique(name: str) -> str:
-    return name.partition(":")[0]
+    """The part of a file's name that stays. Bytes in it that are no UTF-8 are spelled out: it goes into the database."""
+    return os.fsencode(name.partition(":")[0]).decode("utf-8", "backslashreplace")
 
 
 def _tags(name: str) -> dict[str, str]:
@@ -137,7 +146,7 @@ class LocalTransport:
             _fsync_directory(self._drafts / "cur")
         return Draft(unique, unique, thread)
 
-    def find_draft(self, send_key: str) -> Draft | None:
+    def find_draft(self, send_key: str, *, since: dt.datetime | None = None) -> Draft | None:
         with _as_mail_error("list drafts"):
             for path in _marked(self._drafts, send_key):
                 unique = _unique(path.name)
@@ -218,10 +227,12 @@ class LocalTransport:
             before = time.time()
             stamps = self._stamps()
             known = _parse_cursor(cursor)
-            if known is not None and known[1] == stamps:
+            if known is not None and known.stamps == stamps:
                 return PollResult([], cursor or "")
-            floor = since.timestamp() if known is None else known[0] - OVERLAP
-            messages: list[IncomingMessage] = []
+            floor = since.timestamp() if known is None else known.at - OVERLAP
+            told = known.told if known is not None else frozenset[str]()
+            waiting: list[tuple[float, Path]] = []
+            passed: list[tuple[float, str]] = []
             for path in _entries(self.root):
                 try:
                     changed = path.stat().st_ctime
@@ -229,13 +240,39 @@ class LocalTransport:
                     # Moved from new to cur under our hands: the next poll's listing shows it.
                     stamps = (0, 0)
                     continue
-                if changed >= floor and (message := _read(path)) is not None:
-                    messages.append(replace(message, provider_thread_id=self._incoming_thread(path)))
+                if changed >= floor:
+                    short = _digest(_unique(path.name))[:12]
+                    if short in told:
+                        passed.append((changed, short))
+                    else:
+                        waiting.append((changed, path))
+        waiting.sort(key=lambda w: (w[0], w[1].name))
+        messages, unread, done, size = list[IncomingMessage](), list[Unread](), 0, 0
+        for _, path in waiting:
+            if len(messages) >= BATCH or size >= BATCH_BYTES:
+                break
+            done += 1
+            try:
+                message = _read(path)
+                if message is not None:
+                    thread = self._incoming_thread(path)
+                    messages.append(replace(message, provider_thread_id=thread))
+                    size += len(message.raw)
+            except FileNotFoundError:
+                stamps = (0, 0)
+            except OSError as exc:
+                unread.append(Unread(_unique(path.name), f"The file {path.name!r}: {exc.strerror or exc}."))
+        messages.sort(key=lambda m: (m.received_at, m.provider_message_id))
+        resynced = cursor is not None and known is None
+        if done < len(waiting):
+            at = min(waiting[done - 1][0], before)
+            passed += [(changed, _digest(_unique(p.name))[:12]) for changed, p in waiting[:done]]
+            again = {short for changed, short in passed if changed >= at - OVERLAP}
+            return PollResult(messages, _Cursor(at, told=frozenset(again)).encode(), resynced, True, unread)
         # A folder changed this recently may change again within the same tick of the file system's clock.
         settled = max(stamps) / 1e9 < before - OVERLAP
-        new_cursor = f"{before:.6f}/{stamps[0]}/{stamps[1]}" if settled else f"{before:.6f}/0/0"
-        messages.sort(key=lambda m: (m.received_at, m.provider_message_id))
-        return PollResult(messages, new_cursor, resynced=cursor is not None and known is None)
+        following = _Cursor(before, stamps if settled else (0, 0))
+        return PollResult(messages, following.encode(), resynced, unread=unread)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -280,7 +317,7 @@ class LocalTransport:
         for path in _entries(self.root):
             try:
                 self._incoming_thread(path)
-            except FileNotFoundError:
+            except OSError:  # moved just now, or one that can't be read
                 continue
         self._incoming_stamp = stamps if max(stamps) / 1e9 < before - OVERLAP else None
 
@@ -406,6 +443,23 @@ def _same(message: IncomingMessage, wanted: Fingerprint) -> bool:
     )
 
 
-def _parse_cursor(cursor: str | None) -> tuple[float, tuple[int, int]] | None:
-    match = re.fullmatch(r"(\d+\.\d+)/(\d+)/(\d+)", cursor or "")
-    return (float(match[1]), (int(match[2]), int(match[3]))) if match else None
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """Files changed since shortly before `at` are told, but for those `told` already (digests of their names). With the
+    folders' `stamps` as they were nothing has changed."""
+
+    at: float
+    stamps: tuple[int, int] = (0, 0)
+    told: frozenset[str] = frozenset()
+
+    def encode(self) -> str:
+        told = "/" + ",".join(sorted(self.told)) if self.told else ""
+        return f"{self.at:.6f}/{self.stamps[0]}/{self.stamps[1]}{told}"
+
+
+def _parse_cursor(cursor: str | None) -> _Cursor | None:
+    match = re.fullmatch(r"(\d+\.\d+)/(\d+)/(\d+)(?:/([0-9a-f,]+))?", cursor or "")
+    if match is None:
+        return None
+    told = frozenset(match[4].split(",")) if match[4] else frozenset[str]()
+    return _Cursor(float(match[1]), (int(match[2]), int(match[3])), told)

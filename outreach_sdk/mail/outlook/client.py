@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
+from outreach_sdk.mail.batch import Batch
 from outreach_sdk.mail.outlook.graph import GRAPH, READ_ATTEMPTS, Graph
 from outreach_sdk.mail.outlook.parse import (
     FLAGS_PROPERTY,
@@ -154,7 +156,7 @@ class OutlookTransport:
                 self._graph.read("DELETE", draft)
             raise
 
-    def find_draft(self, send_key: str) -> Draft | None:
+    def find_draft(self, send_key: str, *, since: dt.datetime | None = None) -> Draft | None:
         for found in self._bearing(send_key, "drafts", STATE_EXPANDED):
             if found.get("isDraft") and not submitted(found):
                 return draft_from(found)
@@ -276,48 +278,73 @@ class OutlookTransport:
 
     def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
         known = Cursor.decode(cursor) if cursor is not None else None
-        sent_folder = known.sent_folder if known else self._folder("sentitems")
-        start = known.start if known else since
-        listed = list(
-            self._graph.pages(
-                "me/messages",
-                {
-                    "$filter": f"receivedDateTime ge {stamp(start)}",
-                    "$orderby": "receivedDateTime",
-                    "$select": LISTED_FIELDS,
-                },
-            )
-        )
-        came = [m for m in listed if not m.get("isDraft") and m.get("parentFolderId") != sent_folder]
-        told = known.told if known else frozenset[str]()
-        fresh = [m for m in came if Cursor.short(str(m["id"])) not in told]
-        late, delta, swept, passed = self._swept(known, fresh)
-        new = [self._message(m) for m in (*fresh, *late)]
+        resynced = cursor is not None and known is None
+        if known is None:
+            known = Cursor(since, self._folder("sentitems"))
+        batch = Batch(self._read, known.failing)
+        done, whole = self._list(known, batch)
         # By the server's clock, but never later than by ours: a message may claim to be from the future.
-        times = [t for m in listed if (t := moment(m.get("receivedDateTime"))) is not None]
-        newest = min(max([*times, start]), max(dt.datetime.now(dt.UTC), start))
-        begin = max(start, newest - OVERLAP)
-        again = [m for m in came if str(m.get("receivedDateTime")) >= stamp(begin)]
-        short = frozenset(Cursor.short(str(m["id"])) for m in again)
-        following = Cursor(begin, sent_folder, short, delta, swept, passed)
-        messages = sorted((m for m in new if m is not None), key=lambda m: m.received_at)
-        return PollResult(messages, following.encode(), resynced=cursor is not None and known is None)
+        newest = min(max([m.at for m in done] + [known.start]), max(dt.datetime.now(dt.UTC), known.start))
+        begin = max(known.start, newest - OVERLAP)
+        told = frozenset(m.short for m in done if m.came and m.at >= begin.replace(microsecond=0))
+        passed = known.passed | known.told | {m.short for m in done if m.came and m.short not in known.told}
+        following = replace(known, start=begin, told=told, passed=passed)
+        if whole:
+            following, whole = self._sweep(following, batch)
+        cursor = replace(following, failing=batch.failing).encode()
+        return PollResult(batch.sorted(), cursor, resynced, not whole, batch.unread())
 
-    def _swept(
-        self, known: Cursor | None, fresh: list[dict[str, Any]]
-    ) -> tuple[list[dict[str, Any]], str, dt.datetime | None, frozenset[str]]:
-        """(what only the inbox's delta tells, its next link, when it was asked, what was told since)."""
-        now = dt.datetime.now(dt.UTC)
-        delta, swept = (known.delta, known.swept) if known else ("", None)
-        passed = (known.passed | known.told if known else frozenset()) | {
-            Cursor.short(str(m["id"])) for m in fresh
+    def _list(self, known: Cursor, batch: Batch) -> tuple[list[_Listed], bool]:
+        """What the mailbox received since then, up to where the batch ends; whether that is all."""
+        done: list[_Listed] = []
+        fields = {
+            "$filter": f"receivedDateTime ge {stamp(known.start)}",
+            "$orderby": "receivedDateTime",
+            "$select": LISTED_FIELDS,
         }
-        if swept is not None and now - swept < EVERY:
-            return [], delta, swept, passed
-        found, delta, done = sweep(self._graph, delta, swept, now)
-        late = [m for m in found if Cursor.short(str(m["id"])) not in passed]
-        passed |= {Cursor.short(str(m["id"])) for m in late}
-        return late, delta, now if done else swept, frozenset() if done else passed
+        began = False
+        try:
+            for message in self._graph.pages("me/messages", fields):
+                came = not message.get("isDraft") and message.get("parentFolderId") != known.sent_folder
+                listed = _Listed(
+                    Cursor.short(str(message["id"])),
+                    moment(message.get("receivedDateTime")) or known.start,
+                    came,
+                )
+                if came and listed.short not in known.told:
+                    if not batch.take({str(message["id"]): _memo(message)}, may_stop=began):
+                        return done, False
+                    began = True
+                done.append(listed)
+        except (MailTemporary, MailRateLimited):
+            if not batch.messages:
+                raise
+            return done, False
+        return done, True
+
+    def _sweep(self, known: Cursor, batch: Batch) -> tuple[Cursor, bool]:
+        """What only the inbox's delta tells, once an hour; whether nothing more of it waits."""
+        now = dt.datetime.now(dt.UTC)
+        if known.swept is not None and now - known.swept < EVERY:
+            return known, True
+        began = bool(batch.messages)
+        try:
+            found, delta, done = sweep(self._graph, known.delta, known.swept, now)
+        except (MailTemporary, MailRateLimited):
+            if not batch.messages:
+                raise
+            return known, False
+        passed = set(known.passed)
+        for message in found:
+            short = Cursor.short(str(message["id"]))
+            if short in passed:
+                continue
+            if not batch.take({str(message["id"]): _memo(message)}, may_stop=began):
+                return replace(known, passed=frozenset(passed)), False
+            began = True
+            passed.add(short)
+        kept = frozenset() if done else frozenset(passed)
+        return replace(known, delta=delta, swept=now if done else known.swept, passed=kept), True
 
     def watch(self, target: str, secret: str) -> Watch:
         """Not repeated: a lost answer may have left a subscription, which then tells what nobody believes."""
@@ -363,8 +390,11 @@ class OutlookTransport:
                 yield found
 
     def _message(self, listed: dict[str, Any]) -> IncomingMessage | None:
+        return self._read(str(listed["id"]), _memo(listed))
+
+    def _read(self, message_id: str, memo: str) -> IncomingMessage | None:
         """The listed message with its bytes, or None if it has gone since."""
-        path = _path(str(listed["id"]))
+        path = _path(message_id)
         try:
             try:
                 raw = self._graph.content(f"{path}/$value")
@@ -373,11 +403,12 @@ class OutlookTransport:
                 raw = mime_from(self._graph.read("GET", path, {"$select": WHOLE_FIELDS}))
         except MailNotFound:
             return None
+        at, _, conversation = memo.partition(" ")
         return parse_incoming(
             raw,
-            provider_message_id=str(listed["id"]),
-            provider_thread_id=listed.get("conversationId") or None,
-            received_at=moment(listed.get("receivedDateTime")) or dt.datetime.now(dt.UTC),
+            provider_message_id=message_id,
+            provider_thread_id=conversation or None,
+            received_at=moment(at) or dt.datetime.now(dt.UTC),
         )
 
     def _folder(self, name: str) -> str:
@@ -387,6 +418,20 @@ class OutlookTransport:
                 self._graph.read("GET", f"me/mailFolders/{name}", {"$select": "id"})["id"]
             )
         return self._folders[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A message that a poll is done with. `came`: one that came in."""
+
+    short: str
+    at: dt.datetime
+    came: bool
+
+
+def _memo(listed: dict[str, Any]) -> str:
+    """What reading a message needs of its listing."""
+    return f"{listed.get('receivedDateTime') or ''} {listed.get('conversationId') or ''}"
 
 
 def _path(message_id: str) -> str:

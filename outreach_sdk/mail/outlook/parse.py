@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from outreach_sdk.domain.http_answers import retry_after, without_secrets
@@ -27,6 +27,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
+from outreach_sdk.mail.batch import Failing
 from outreach_sdk.mail.port import Draft, Fingerprint, SentMessage
 
 __all__ = [
@@ -88,6 +89,9 @@ ERRORS: dict[tuple[int, str | None], type[MailError]] = {
     (429, None): MailRateLimited,
 }
 
+NOT_THEIRS = frozenset({402, 403, 405, 407, 451})
+"""Without Graph's own JSON these come from something on the way (a web filter, a proxy, an abuse page), which passes."""
+
 SENTENCES: dict[type[MailError], str] = {
     MailRefused: "Outlook refused the request",
     MailRateLimited: "Outlook asks to wait",
@@ -109,6 +113,8 @@ def error_from(
     kind = ERRORS.get((status, code)) or ERRORS.get((status, None))
     if kind is None:
         kind = MailRefused if 400 <= status < 500 else MailTemporary
+    if code is None and status in NOT_THEIRS:
+        kind = MailTemporary
     if sending and kind is MailTemporary:
         kind = MailOutcomeUnknown
     shown = " ".join(p for p in (str(status), code, text) if p)
@@ -309,7 +315,8 @@ class Cursor:
     """Where the next poll begins, and which messages from there on were told already.
 
     It carries the id of Sent Items, so that a process that has just started needn't ask for it; and where the next
-    look at the inbox's delta begins, when the last one was, and which messages were told since.
+    look at the inbox's delta begins, when the last one was, and which messages were told since; and those that couldn't
+    be read, by their ids.
     """
 
     start: dt.datetime
@@ -318,6 +325,7 @@ class Cursor:
     delta: str = ""
     swept: dt.datetime | None = None
     passed: frozenset[str] = frozenset()
+    failing: Mapping[str, Failing] = field(default_factory=dict)
 
     @staticmethod
     def short(message_id: str) -> str:
@@ -328,6 +336,7 @@ class Cursor:
         inner = {"v": 1, "from": stamp(self.start), "sent": self.sent_folder, "told": sorted(self.told)}
         inner |= {"delta": self.delta, "passed": sorted(self.passed - self.told)}
         inner |= {"swept": stamp(self.swept)} if self.swept else {}
+        inner |= {"failing": {k: f.encode() for k, f in self.failing.items()}} if self.failing else {}
         return json.dumps(inner, separators=(",", ":"))
 
     @classmethod
@@ -342,6 +351,7 @@ class Cursor:
                 return None
             told, passed = frozenset(map(str, inner["told"])), frozenset(map(str, inner.get("passed", ())))
             delta, swept = str(inner.get("delta", "")), moment(inner.get("swept"))
-            return cls(start, str(inner["sent"]), told, delta, swept, passed)
-        except (ValueError, KeyError, TypeError):
+            failing = {str(k): Failing.decode(v) for k, v in inner.get("failing", {}).items()}
+            return cls(start, str(inner["sent"]), told, delta, swept, passed, failing)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None

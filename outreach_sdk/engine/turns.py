@@ -1,0 +1,156 @@
+"""Whose turn it is to read a mailbox: one reader at a time, and what is known of a mailbox that can't be read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Any
+
+from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.notify import notify
+from outreach_sdk.errors import MailError
+from outreach_sdk.mail.port import PollResult, Unread
+from outreach_sdk.storage.store import Store
+
+__all__ = ["failed", "give_back", "held", "keep", "take", "tell_unread", "took", "waits"]
+
+logger = logging.getLogger(__name__)
+
+TURN = dt.timedelta(seconds=90)
+"""How long one batch may take before its reader counts as dead."""
+LONGEST = dt.timedelta(hours=1)
+"""The most that a provider's own time to wait is taken for."""
+FAILED_WAITS = (15.0, 300.0)
+"""Seconds for which nobody who wants to send asks again after a failure; they double up to the second."""
+UNSEEN = dt.timedelta(hours=2)
+"""How long a mailbox may fail before its owner is told that answers aren't seen."""
+
+
+def take(engine: Engine, mailbox_id: int) -> dict[str, Any] | None:
+    """The mailbox's row, to be read by this caller alone until `give_back`; None where it isn't connected, somebody else
+    is at it, or its provider asked to be left alone."""
+    store, now = engine.store, engine.now()
+
+    def work() -> dict[str, Any] | None:
+        return store.one(
+            "UPDATE mailboxes SET reading_until = ? WHERE id = ? AND status = 'connected' AND "
+            "(reading_until IS NULL OR reading_until <= ? OR reading_until > ?) AND (read_tries > 0 OR "
+            "read_wait_until IS NULL OR read_wait_until <= ? OR read_wait_until > ?) RETURNING *",
+            now + TURN,
+            mailbox_id,
+            now,
+            now + TURN,  # from before the clock was set back
+            now,
+            now + LONGEST,
+        )
+
+    return store.run(work)
+
+
+def held(box: dict[str, Any], now: dt.datetime) -> bool:
+    """Whether somebody is reading it."""
+    return box["reading_until"] is not None and now < box["reading_until"] <= now + TURN
+
+
+def waits(box: dict[str, Any], now: dt.datetime) -> float:
+    """For how many seconds it isn't to be asked."""
+    until = box["read_wait_until"]
+    return (until - now).total_seconds() if until is not None and now < until <= now + LONGEST else 0.0
+
+
+def keep(engine: Engine, box: dict[str, Any], cursor: str) -> bool:
+    """A batch is stored: the cursor moves, the turn goes on. False: it is somebody else's by now."""
+    until = engine.now() + TURN
+    if not _write(engine.store, box, "cursor = ?, reading_until = ?, first_failed_at = NULL", cursor, until):
+        return False
+    box.update(cursor=cursor, reading_until=until, first_failed_at=None)
+    return True
+
+
+def took(engine: Engine, box: dict[str, Any], cursor: str, began: dt.datetime) -> None:
+    """All is stored that had come in when it `began`."""
+    _write(
+        engine.store,
+        box,
+        # A push that came meanwhile, or whose message didn't show yet, is looked for again soon.
+        "cursor = ?, polled_at = ?, next_poll_at = CASE WHEN look_again_at > ? THEN look_again_at ELSE CAST(? AS BIGINT) "
+        "END, status_detail = NULL, read_wait_until = NULL, read_tries = 0, "
+        "first_failed_at = NULL, reading_until = NULL, unusable = NULL, "
+        "wait_until = CASE WHEN unusable IS NULL THEN wait_until END",
+        cursor,
+        began,
+        began,
+        began + engine.poll_every,
+    )
+
+
+def give_back(engine: Engine, box: dict[str, Any], *, again: bool = False) -> None:
+    """Somebody else may read it; `again`, for there is more."""
+    if again:
+        _write(engine.store, box, "next_poll_at = ?, status_detail = NULL, read_tries = 0", engine.now())
+    _write(engine.store, box, "reading_until = NULL")
+
+
+def failed(engine: Engine, box: dict[str, Any], exc: MailError) -> None:
+    """It couldn't be read: its provider's own time is waited for, else one that doubles."""
+    store, now = engine.store, engine.now()
+    stated = vars(exc).get("retry_after")
+    first, most = FAILED_WAITS
+    tries = 0 if stated is not None else box["read_tries"] + 1
+    seconds = float(stated) if stated is not None else min(first * 2.0 ** min(tries - 1, 8), most)
+    wait = min(dt.timedelta(seconds=seconds), LONGEST)
+    since = box["first_failed_at"] or now
+    soon = dt.timedelta(seconds=5 if stated is not None else 60)
+    _write(
+        store,
+        box,
+        "status_detail = ?, first_failed_at = ?, read_tries = ?, read_wait_until = ?, next_poll_at = ?",
+        str(exc),
+        since,
+        tries,
+        now + wait,
+        now + min(max(wait, soon), engine.poll_every),
+    )
+    if now - since >= UNSEEN:
+        seen = box["polled_at"] or box["created_at"]
+        notify(
+            store,
+            workspace_id=box["workspace_id"],
+            owner_id=box["owner_id"],
+            kind="answers_unseen",
+            text=f"Answers that came to {box['address']} after {seen:%d %b, %H:%M} UTC aren't seen, for it can't be read: "
+            f"{str(exc).rstrip('.')}. Follow-ups from it wait.",
+            dedupe=f"answers_unseen:{box['id']}:{seen.isoformat()}",
+            now=now,
+        )
+
+
+def tell_unread(engine: Engine, box: dict[str, Any], result: PollResult) -> None:
+    """Say which messages can't be read: one of them may be an answer."""
+    for one in result.unread:
+        if _tell(engine, box, one):
+            logger.warning("mailbox %d: message %s can't be read", box["id"], one.provider_message_id)
+
+
+def _tell(engine: Engine, box: dict[str, Any], one: Unread) -> bool:
+    return notify(
+        engine.store,
+        workspace_id=box["workspace_id"],
+        owner_id=box["owner_id"],
+        kind="message_unread",
+        text=f"A message that came to {box['address']} can't be read ({one.why.rstrip('.')}). If it is a candidate's "
+        "answer, nothing stops by itself: look into the mailbox.",
+        dedupe=f"message_unread:{box['id']}:{one.provider_message_id}",
+        now=engine.now(),
+    )
+
+
+def _write(store: Store, box: dict[str, Any], sets: str, *params: Any) -> bool:
+    """Change the mailbox's row, if the turn is still this reader's."""
+    taken = store.write(
+        f"UPDATE mailboxes SET {sets} WHERE id = ? AND reading_until = ?",
+        *params,
+        box["id"],
+        box["reading_until"],
+    )
+    return taken == 1

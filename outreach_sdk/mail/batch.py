@@ -1,0 +1,101 @@
+"""One poll's share of what came in: so many messages, so many bytes, and what becomes of one that can't be read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from outreach_sdk.domain.message import IncomingMessage
+from outreach_sdk.errors import MailError, MailRefused, MailTemporary
+from outreach_sdk.mail.port import BATCH, BATCH_BYTES, Unread
+
+__all__ = ["FEW", "Batch", "Failing"]
+
+FEW = 3
+"""Messages of one poll that can't be read and are passed over; more of them, and it isn't about the messages."""
+TOLD_AFTER = 3600.0
+GIVEN_UP_AFTER = 86_400.0
+LONGEST = 3600.0
+"""Seconds: after which a message that can't be read is told of, after which it isn't tried any more, and between two
+tries at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A message that couldn't be read `since` then, to be tried again at `again`; both in seconds since 1970. `memo` is
+    the adapter's own."""
+
+    since: float
+    again: float
+    why: str
+    memo: str = ""
+
+    def encode(self) -> list[float | str]:
+        return [round(self.since), round(self.again), self.why, self.memo]
+
+    @classmethod
+    def decode(cls, value: Iterable[float | str]) -> Failing:
+        since, again, why, memo = value
+        return cls(float(since), float(again), str(why), str(memo))
+
+
+class Batch:
+    """Messages read one after the other by `read`, which is given an id and what to keep of it while it fails; it
+    gives None for a message that has gone, or is none that came in. `failing`: what earlier polls couldn't read."""
+
+    def __init__(
+        self, read: Callable[[str, str], IncomingMessage | None], failing: Mapping[str, Failing]
+    ) -> None:
+        self._read = read
+        self._now = time.time()
+        self._few = FEW
+        self._seen: set[str] = set()
+        self._bytes = 0
+        self.messages: list[IncomingMessage] = []
+        self.failing = {k: f for k, f in failing.items() if self._now - f.since < GIVEN_UP_AFTER}
+        for message_id, known in list(self.failing.items()):
+            if known.again <= self._now:
+                self._one(message_id, known.memo)
+
+    def take(self, some: Mapping[str, str], *, may_stop: bool) -> bool:
+        """Read these, by id with the memo of each. False, where it `may_stop` before them: the batch is full, or the
+        provider has stopped answering."""
+        fresh = {i: memo for i, memo in some.items() if i not in self._seen and i not in self.failing}
+        full = len(self.messages) + len(fresh) > BATCH or self._bytes >= BATCH_BYTES
+        if fresh and full and may_stop:
+            return False
+        try:
+            for message_id, memo in fresh.items():
+                self._one(message_id, memo)
+        except MailError:
+            if not may_stop or not self.messages:
+                raise
+            return False
+        return True
+
+    def _one(self, message_id: str, memo: str) -> None:
+        try:
+            message = self._read(message_id, memo)
+        except (MailTemporary, MailRefused) as exc:
+            before = self.failing.get(message_id)
+            self._few -= before is None
+            if self._few < 0:
+                raise MailTemporary(str(exc)) from exc
+            since = before.since if before else self._now
+            wait = min(max(self._now - since, 60.0), LONGEST)
+            self.failing[message_id] = Failing(since, self._now + wait, str(exc), memo)
+            return
+        self.failing.pop(message_id, None)
+        self._seen.add(message_id)
+        if message is not None:
+            self.messages.append(message)
+            self._bytes += len(message.raw)
+
+    def sorted(self) -> list[IncomingMessage]:
+        """What was read, oldest first."""
+        return sorted(self.messages, key=lambda m: m.received_at)
+
+    def unread(self) -> list[Unread]:
+        """What couldn't be read for so long that somebody should know."""
+        return [Unread(i, f.why) for i, f in self.failing.items() if self._now - f.since >= TOLD_AFTER]

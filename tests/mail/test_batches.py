@@ -1,0 +1,189 @@
+"""Reading a mailbox batch by batch: much at once, a provider that stops in the middle, messages that can't be read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import pytest
+
+from outreach_sdk.errors import MailRateLimited, MailTemporary
+from outreach_sdk.mail import batch
+from outreach_sdk.mail.local import client as local_client
+from outreach_sdk.mail.port import MailTransport, PollResult
+from tests.mail.fault_proxy import Fault
+from tests.mail.worlds import GmailWorld, LocalWorld, OutlookWorld, World, incoming
+
+FETCH = {"gmail": r"/messages/[^/?]+\?", "outlook": r"/messages/[^/?]+/\$value|/messages/[^/?]+\?"}
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@pytest.fixture(params=["local", "gmail", "outlook"])
+def world(request: pytest.FixtureRequest) -> World:
+    found = request.getfixturevalue(f"{request.param}_world")
+    assert isinstance(found, World)
+    return found
+
+
+@pytest.fixture(params=["gmail", "outlook"])
+def remote(request: pytest.FixtureRequest) -> GmailWorld | OutlookWorld:
+    found = request.getfixturevalue(f"{request.param}_world")
+    assert isinstance(found, GmailWorld | OutlookWorld)
+    return found
+
+
+def fetch(world: GmailWorld | OutlookWorld) -> str:
+    return FETCH["gmail" if isinstance(world, GmailWorld) else "outlook"]
+
+
+def ids(result: PollResult) -> list[str]:
+    return [m.provider_message_id for m in result.messages]
+
+
+def all_of(transport: MailTransport, cursor: str | None, since: dt.datetime) -> tuple[list[list[str]], str]:
+    """Every batch there is from a cursor, and the last cursor."""
+    batches: list[list[str]] = []
+    while True:
+        result = transport.poll(cursor, since=since)
+        batches.append(ids(result))
+        cursor = result.cursor
+        if not result.more:
+            return batches, cursor
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("first", [True, False], ids=["a first poll", "from a cursor"])
+@pytest.mark.parametrize("bound", ["count", "bytes"])
+def test_much_comes_in_batches_each_message_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str, first: bool
+) -> None:
+    most = 3 if bound == "count" else 1
+    name, value = ("BATCH", 3) if bound == "count" else ("BATCH_BYTES", 1)
+    for module in (batch, local_client):
+        monkeypatch.setattr(module, name, value)
+    transport = world.transport()
+    since = now()
+    cursor = None if first else transport.poll(None, since=since).cursor
+    arrived = [world.deliver(incoming(text=str(n))) for n in range(8)]
+    batches, cursor = all_of(transport, cursor, since)
+    assert max(map(len, batches)) == most
+    told = [i for some in batches for i in some]
+    assert sorted(told) == sorted(arrived), "each, and none twice"
+    later = world.deliver(incoming(text="later"))
+    rest, _ = all_of(transport, cursor, since)
+    assert later in rest[-1]
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("first", [True, False], ids=["a first poll", "from a cursor"])
+def test_what_was_read_before_the_provider_asked_to_wait_is_kept(
+    remote: GmailWorld | OutlookWorld, first: bool
+) -> None:
+    transport, since = remote.transport(), now()
+    cursor = None if first else transport.poll(None, since=since).cursor
+    arrived = [remote.deliver(incoming(text=str(n))) for n in range(5)]
+    fetched = remote.proxy.pick
+
+    def three_then_429(method: str, path: str) -> Fault | None:
+        if method == "GET" and remote.proxy.count("GET", fetch(remote)) >= before + 3:
+            return Fault("answer", status=429, reason="rateLimitExceeded", headers={"Retry-After": "90"})
+        return fetched(method, path)
+
+    before = remote.proxy.count("GET", fetch(remote))
+    remote.proxy.pick = three_then_429  # type: ignore[method-assign]
+    told = transport.poll(cursor, since=since)
+    assert told.more
+    assert len(told.messages) >= 1
+    with pytest.raises(MailRateLimited) as caught:
+        transport.poll(told.cursor, since=since)
+    assert caught.value.retry_after == 90
+    remote.proxy.pick = fetched  # type: ignore[method-assign]
+    rest, _ = all_of(transport, told.cursor, since)
+    assert sorted([*ids(told), *(i for some in rest for i in some)]) == sorted(arrived)
+
+
+@pytest.mark.rule(16)
+def test_a_message_that_cant_be_had_whole_is_read_by_parts(gmail_world: GmailWorld) -> None:
+    transport, since = gmail_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = gmail_world.deliver(incoming(text="Yes, gladly. Größe", in_reply_to="<first@mail.gmail.com>"))
+    for forms, words in (("raw", "Yes, gladly. Größe"), ("raw|full", "Yes, gladly.")):
+        fault = Fault(
+            "answer", method="GET", path=rf"/messages/{bad}\?.*format=({forms})\b", status=500, count=None
+        )
+        gmail_world.proxy.add(fault)
+        (read,) = transport.poll(cursor, since=since).messages
+        assert fault.struck
+        assert (read.sender.email if read.sender else None) == "bo@candidate.example"
+        assert read.in_reply_to == ("<first@mail.gmail.com>",)
+        assert read.subject == "Re: A role at Acme"
+        assert read.text.strip().startswith(words)
+        assert read.provider_thread_id
+        gmail_world.proxy.clear()
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("status", [500, 400])
+def test_a_message_that_cant_be_read_keeps_back_no_other_and_is_read_once_it_can_be(
+    remote: GmailWorld | OutlookWorld, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    transport, since = remote.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = remote.deliver(incoming(text="unreadable"))
+    good = remote.deliver(incoming(text="readable"))
+    remote.proxy.add(
+        Fault("answer", method="GET", path=rf"/messages/{bad}\b", status=status, reason="odd", count=None)
+    )
+    told = transport.poll(cursor, since=since)
+    assert ids(told) == [good]
+    assert not told.more
+    assert told.unread == [], "it may pass"
+    calls = remote.proxy.count(path=bad)
+    quiet = transport.poll(told.cursor, since=since)
+    assert ids(quiet) == []
+    assert remote.proxy.count(path=bad) == calls, "not asked for at each poll"
+    monkeypatch.setattr(batch, "TOLD_AFTER", 0.0)
+    (unread,) = transport.poll(quiet.cursor, since=since).unread
+    assert unread.provider_message_id == bad
+    assert str(status) in unread.why
+    remote.proxy.clear()
+    later = batch.time.time() + 61
+    monkeypatch.setattr(batch.time, "time", lambda: later)
+    last = transport.poll(quiet.cursor, since=since)
+    assert ids(last) == [bad]
+    assert last.unread == []
+    assert ids(transport.poll(last.cursor, since=since)) == []
+
+
+@pytest.mark.rule(16)
+def test_where_no_message_can_be_read_it_isnt_the_messages(remote: GmailWorld | OutlookWorld) -> None:
+    transport, since = remote.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    arrived = [remote.deliver(incoming(text=str(n))) for n in range(5)]
+    remote.proxy.add(Fault("answer", method="GET", path=fetch(remote), status=503, count=None))
+    with pytest.raises(MailTemporary):
+        transport.poll(cursor, since=since)
+    remote.proxy.clear()
+    assert sorted(ids(transport.poll(cursor, since=since))) == sorted(arrived)
+
+
+@pytest.mark.rule(16)
+def test_odd_files_in_the_inbox_keep_back_no_other(local_world: LocalWorld) -> None:
+    transport, since = local_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    inbox = local_world.root / "new"
+    os.symlink("/proc/self/mem", inbox / "1700000000.M1.broken")
+    Path(os.fsdecode(os.fsencode(inbox) + b"/1700000001\xff.M2.latin")).write_bytes(incoming(text="latin"))
+    good = local_world.deliver(incoming(text="good"))
+    told = transport.poll(cursor, since=since)
+    latin = "1700000001\\xff.M2.latin"
+    assert sorted(ids(told)) == sorted([good, latin])
+    assert [u.provider_message_id for u in told.unread] == ["1700000000.M1.broken"]
+    (read,) = [m for m in told.messages if m.provider_message_id == latin]
+    assert read.provider_message_id.encode().decode() == latin, "a database takes it"
+    assert read.provider_thread_id is not None
+    assert latin in [m.provider_message_id for m in transport.read_thread(read.provider_thread_id)]
