@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import escape
 
+from outreach_sdk.domain.field_names import normalise_field
 from outreach_sdk.domain.given import without_controls
 from outreach_sdk.errors import MissingField, TemplateError
 
@@ -53,23 +53,6 @@ _CALLS = {"ai": "call_ai", "snippet": "call_snippet"}
 MAX_PROMPT_CHARS = 2_000
 
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
-_SEPARATORS = re.compile(r"[\W_]+")
-
-
-@lru_cache(maxsize=4096)
-def normalise_field(name: str) -> str:
-    """The one spelling under which a field is known: `First Name` and `FIRST-NAME` are `first_name`.
-
-    Letters of any script stay; a leading digit gets `field_` before it, so that a template can name it.
-    """
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    text = _SEPARATORS.sub("_", text).strip("_")
-    if text and not text.isidentifier():
-        text = re.sub(r"[^\w]+", "_", "field_" + text)
-        if not text.isidentifier():
-            text = "".join(c for c in text if ("a" + c).isidentifier())
-        text = re.sub("_+", "_", text).strip("_")
-    return text
 
 
 class _Absent(str):
