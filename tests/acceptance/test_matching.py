@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 import outreach_sdk as outreach
+from outreach_sdk.domain.contact import canonical
 from outreach_sdk.domain.sequence import Later
 from outreach_sdk.engine import dispatch
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session
+from outreach_sdk.storage.addresses import canonical_sql
 from tests.acceptance.scenarios import (
     Clock,
     address,
@@ -228,6 +230,27 @@ def test_who_has_the_very_address_comes_before_who_has_another_spelling(house: H
     read_mail(house, clock)
     assert state(house.session, seq, "bo@home.example") == ("cancelled", "replied")
     assert state(house.session, seq, "bo+x@home.example") == ("active", None)
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    ("spelled", "form"),
+    [
+        ("bo@home.example", "bo@home.example"),
+        ("b.o@home.example", "b.o@home.example"),
+        ("bo+jobs+x@home.example", "bo@home.example"),
+        ("b.o.li@gmail.com", "boli@gmail.com"),
+        ("b.o+a.b@googlemail.com", "bo@gmail.com"),
+        ("bo.li@notgmail.com", "bo.li@notgmail.com"),
+        ("bo.li@gmail.com.example", "bo.li@gmail.com.example"),
+        ("bo.li@mail.gmail.com", "bo.li@mail.gmail.com"),
+    ],
+)
+def test_database_and_rules_agree_on_what_an_address_is(house: House, spelled: str, form: str) -> None:
+    store = house.engine.store
+    sql = canonical_sql(store, "q.a")
+    assert canonical(spelled) == form
+    assert store.value(f"SELECT {sql} FROM (SELECT CAST(? AS TEXT) AS a) AS q", spelled) == form
 
 
 # -- answers that come before it is known that their e-mail left -------------------------------------
