@@ -43,6 +43,7 @@ def _planned(house: House, plan: Callable[[list[int], dt.datetime], object], now
 def test_all_at_once_is_as_each_alone(house: House) -> None:
     box = house.hostile()
     now = house.engine.now()
+    started: list[tuple[Sequence, str, Any]] = []
     for name, when in {
         "later": Later(days=2),
         "business": NextBusinessDay("09:30", timezone="candidate"),
@@ -54,22 +55,24 @@ def test_all_at_once_is_as_each_alone(house: House) -> None:
             seq.add_email("Hello {{ first_name }}", "Hi")
             seq.enroll(house.people(5, start=5 * seq.id))
             seq.activate()
-            dispatch.drain_sends(house.engine, threads=2)
-            if kind == "windowed":
-                seq.window = {"start": "10:00", "end": "10:30", "days": "tue"}
-            if kind == "reviewed":
-                seq.review = True
-            if kind == "written":
-                seq.add_email(body="{{ ai('a line about their work', fallback='Hello') }} Bye", when=when)
-            elif kind == "by hand":
-                seq.add_phone("Call", when=when, skip_after=dt.timedelta(days=1))
-            elif kind != "ended":
-                seq.add_email(body="Again", when=when)
-            if kind == "broken":
-                seq.name = ""
-            elif kind == "emptied":
-                seq.remove_step(2)
-                seq.remove_step(1)
+            started.append((seq, kind, when))
+    dispatch.drain_sends(house.engine, threads=2)
+    for seq, kind, when in started:
+        if kind == "windowed":
+            seq.window = {"start": "10:00", "end": "10:30", "days": "tue"}
+        if kind == "reviewed":
+            seq.review = True
+        if kind == "written":
+            seq.add_email(body="{{ ai('a line about their work', fallback='Hello') }} Bye", when=when)
+        elif kind == "by hand":
+            seq.add_phone("Call", when=when, skip_after=dt.timedelta(days=1))
+        elif kind != "ended":
+            seq.add_email(body="Again", when=when)
+        if kind == "broken":
+            seq.name = ""
+        elif kind == "emptied":
+            seq.remove_step(2)
+            seq.remove_step(1)
     store = house.engine.store
     for number, tz in enumerate(ZONES):
         store.write("UPDATE candidates SET timezone = ? WHERE id % 5 = ?", tz, number)
