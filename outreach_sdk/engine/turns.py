@@ -36,7 +36,7 @@ def take(engine: Engine, mailbox_id: int) -> dict[str, Any] | None:
             "UPDATE mailboxes SET reading_until = ? WHERE id = ? AND status = 'connected' AND "
             "(reading_until IS NULL OR reading_until <= ? OR reading_until > ?) AND (read_tries > 0 OR "
             "read_wait_until IS NULL OR read_wait_until <= ? OR read_wait_until > ?) RETURNING *",
-            now + TURN,
+            now + _turn(engine),
             mailbox_id,
             now,
             now + TURN,  # from before the clock was set back
@@ -45,6 +45,11 @@ def take(engine: Engine, mailbox_id: int) -> dict[str, Any] | None:
         )
 
     return store.run(work)
+
+
+def _turn(engine: Engine) -> dt.timedelta:
+    """How long a turn lasts that nobody gives back: no longer than any other claim of a process that died."""
+    return min(TURN, engine.lease)
 
 
 def held(box: dict[str, Any], now: dt.datetime) -> bool:
@@ -60,7 +65,7 @@ def waits(box: dict[str, Any], now: dt.datetime) -> float:
 
 def keep(engine: Engine, box: dict[str, Any], cursor: str) -> bool:
     """A batch is stored: the cursor moves, the turn goes on. False: it is somebody else's by now."""
-    until = engine.now() + TURN
+    until = engine.now() + _turn(engine)
     if not _write(engine.store, box, "cursor = ?, reading_until = ?, first_failed_at = NULL", cursor, until):
         return False
     box.update(cursor=cursor, reading_until=until, first_failed_at=None)

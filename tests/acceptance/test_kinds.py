@@ -369,9 +369,10 @@ def test_not_now_holds_everybody_for_as_long_as_it_says(house: House, openai: Ho
     asked(house, "Hm.", "Well.")
     now = house.engine.now()
     assert judging.drain_kinds(house.engine, threads=1) == {"busy": 1}
+    answered = house.engine.now()
     house.engine.now = lambda: now + dt.timedelta(seconds=39)
     assert judging.drain_kinds(house.engine) == {}
-    house.engine.now = lambda: now + dt.timedelta(seconds=42)
+    house.engine.now = lambda: answered + dt.timedelta(seconds=41)
     assert judging.drain_kinds(house.engine) == {"judged": 2}
 
 
