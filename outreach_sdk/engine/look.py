@@ -35,8 +35,8 @@ def needed(entry: dict[str, Any]) -> bool:
 def hold(
     engine: Engine, entry: dict[str, Any], transport: MailTransport, *, threads: bool = True
 ) -> str | None:
-    """None after a look that found nothing, at the mailbox alone or with `threads` at theirs as well; ANSWERED; or how
-    the entry ended for now. A look that fails counts against it, one that has to wait doesn't."""
+    """None after a look that found nothing, at the mailbox alone or with `threads` at theirs as well; ANSWERED; or what
+    the entry waits as. A look that fails counts against it, one that has to wait doesn't."""
     try:
         if threads:
             return last_look(engine, entry, transport)
@@ -79,8 +79,8 @@ def up_to_date(engine: Engine, entry: dict[str, Any]) -> None:
 
 
 def last_look(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str | None:
-    """None: go on. ANSWERED; MailRateLimited: nobody can look yet;
-    another MailError: a mailbox couldn't be read. Only where it is `needed`."""
+    """None: go on; ANSWERED. MailRateLimited: nobody can look yet; another MailError: a mailbox couldn't be read. Only
+    where it is `needed`."""
     store, now = engine.store, engine.now()
     up_to_date(engine, entry)
     threads = store.rows(

@@ -240,7 +240,9 @@ def connect(
     home: str | Path | None = None,
 ) -> Workspace:
     """Open the workspace; later calls act in it. Arguments win over the environment (README, Settings).
-    Raises ConfigError, DatabaseUnavailable, NotFound (no such user)."""
+    Raises ConfigError, DatabaseUnavailable, InvalidInput, NotFound (no such user)."""
+    if not isinstance(home, (str, Path, type(None))):
+        raise InvalidInput("home", home, "Give the engine's folder, or None for OUTREACH_HOME.")
     given = {
         "database_url": database_url,
         "redis_url": redis_url,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import outreach_sdk as outreach
 from outreach_sdk.cli import main
 from outreach_sdk.engine import dispatch
 from outreach_sdk.errors import ImportRefused, InvalidInput
@@ -97,6 +98,7 @@ WRONG: dict[str, Callable[[Sequence], Any]] = {
     "path": lambda seq: seq.export(None),  # type: ignore[arg-type]
     "user": lambda seq: seq.share(None),  # type: ignore[arg-type]
     "people": lambda seq: Enrichment.run(None),  # type: ignore[arg-type]
+    "home": lambda seq: outreach.connect(home=5),  # type: ignore[arg-type]
 }
 
 
