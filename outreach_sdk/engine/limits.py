@@ -19,6 +19,7 @@ __all__ = [
     "account_of",
     "candidate_full",
     "fine_again",
+    "lock_account",
     "mailbox_full",
     "mailbox_waits",
     "slot_after",
@@ -38,6 +39,14 @@ SAME_ACCOUNT = "workspace_id = ? AND address = ? AND provider = ?"
 def account_of(entry: dict[str, Any]) -> tuple[Any, ...]:
     """What `SAME_ACCOUNT` takes."""
     return entry["workspace_id"], entry["mailbox_address"], entry["provider"]
+
+
+def lock_account(store: Store, entry: dict[str, Any]) -> None:
+    """Let one transaction at a time see when the account was called last, and call. All lock in the same order."""
+    if store.for_update:
+        store.rows(
+            f"SELECT id FROM mailboxes WHERE {SAME_ACCOUNT} ORDER BY id{store.for_update}", *account_of(entry)
+        )
 
 
 def mailbox_full(
@@ -104,15 +113,17 @@ def slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> Non
     # The call's own time counts from its answer, so that acceptances are spaced as well as calls.
     answered = engine.now()
     free = next_slot(began, answered, spacing)
-    engine.store.write(
-        "UPDATE mailboxes SET last_call_at = CASE WHEN last_call_at < ? THEN ? ELSE last_call_at END, "
-        f"next_slot_at = CASE WHEN next_slot_at < ? THEN ? ELSE next_slot_at END WHERE {SAME_ACCOUNT}",
-        answered,
-        answered,
-        free,
-        free,
-        *account_of(entry),
-    )
+    with engine.store.tx():
+        lock_account(engine.store, entry)
+        engine.store.write(
+            "UPDATE mailboxes SET last_call_at = CASE WHEN last_call_at < ? THEN ? ELSE last_call_at END, "
+            f"next_slot_at = CASE WHEN next_slot_at < ? THEN ? ELSE next_slot_at END WHERE {SAME_ACCOUNT}",
+            answered,
+            answered,
+            free,
+            free,
+            *account_of(entry),
+        )
 
 
 def mailbox_waits(

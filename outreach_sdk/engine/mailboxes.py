@@ -10,10 +10,12 @@ from typing import Any
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.limits import SAME_ACCOUNT
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import plan_many
 from outreach_sdk.mail.port import Identity
 from outreach_sdk.storage.claims import lent_to
+from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journeys
 
@@ -78,6 +80,10 @@ def connected(
 
     def work() -> dict[str, Any]:
         first = not store.value("SELECT 1 FROM mailboxes WHERE owner_id = ? AND is_default", owner_id)
+        called = store.value(  # by a colleague who connected the same account
+            f"SELECT MAX(last_call_at) FROM mailboxes WHERE {SAME_ACCOUNT}", workspace_id, address, provider
+        )
+        last_call = LONG_AGO if called is None else from_us(called)
         (box,) = store.rows(
             "INSERT INTO mailboxes (workspace_id, owner_id, provider, address, name, status, credentials, config, "
             "is_default, next_poll_at, next_slot_at, last_call_at, spacing_us, created_at, checked_at) "
@@ -100,8 +106,8 @@ def connected(
             json.dumps(config or {}),
             first,
             now,
-            LONG_AGO,
-            LONG_AGO,
+            last_call,
+            last_call,
             engine.spacing // dt.timedelta(microseconds=1),
             now,
             None if provider in ON_TRUST else now,

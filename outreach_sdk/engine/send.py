@@ -281,10 +281,11 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
     `sending`, and the draft where that wasn't on record yet; ("wait", t) the mailbox's slot is free at t; ("full",
     None) a limit was reached since it was claimed; ("claim", None) it is in other hands; (reason, None) it may not
     leave."""
-    store, now = engine.store, engine.now()
+    store, lowered = engine.store, str(entry["recipient"]).lower()
 
     def work() -> tuple[str, dt.datetime | None]:
-        lowered = str(entry["recipient"]).lower()
+        limits.lock_account(store, entry)
+        now = engine.now()  # once nobody else is at it: the wait for them is no part of the spacing
         gate = store.one(
             "SELECT j.status AS journey_status, j.generation, i.armed, i.halted_at, s.active, s.broken, m.status, "
             "m.last_call_at, m.next_slot_at, m.spacing_us, m.provider, m.per_day, m.per_hour, m.ramp_from, m.ramp_by, "
@@ -353,11 +354,10 @@ def fence(engine: Engine, entry: dict[str, Any]) -> tuple[str, dt.datetime | Non
         ):
             return "claim", None
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENDING, now)
+        entry["lease_until"] = now + engine.lease
         return "ok", None
 
     result = store.run(work)
-    if result[0] == "ok":
-        entry["lease_until"] = now + engine.lease
     if result[0] == "suppressed":
         with store.tx():
             move_journey(
