@@ -17,6 +17,7 @@ from outreach_sdk.domain.sequence import (
 
 __all__ = [
     "SPECIFIC_TIME_GRACE",
+    "business_moment",
     "downtime",
     "local_moment",
     "next_business_day",
@@ -44,6 +45,24 @@ def next_business_day(
     while day.weekday() >= 5 or day in closed:
         day += dt.timedelta(days=1)
     return local_moment(day, clock, tz)
+
+
+def business_moment(
+    schedule: Schedule,
+    at: dt.datetime,
+    *,
+    sequence_zone: str,
+    candidate_zone: str | None = None,
+    closed: Container[dt.date] = frozenset(),
+) -> dt.datetime:
+    """When an e-mail that was held up until `at` may leave: a NextBusinessDay's on none but business days."""
+    if not isinstance(schedule, NextBusinessDay):
+        return at
+    tz = first_zone(candidate_zone if schedule.timezone == "candidate" else schedule.timezone, sequence_zone)
+    day = at.astimezone(tz).date()
+    if day.weekday() < 5 and day not in closed:
+        return at
+    return next_business_day(at, dt.time.fromisoformat(schedule.at), tz, closed=closed)
 
 
 def next_due(

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from outreach_sdk.domain.pacing import Priority
-from outreach_sdk.domain.schedule import downtime
+from outreach_sdk.domain.schedule import business_moment, downtime
 from outreach_sdk.domain.sequence import first_zone, schedule_from_dict
 from outreach_sdk.domain.windows import SendingRules, is_set_time, placed, sending_rules, share
 from outreach_sdk.engine import limits
@@ -50,16 +50,23 @@ def _overdue(engine: Engine, entry: dict[str, Any]) -> bool:
 
 
 def _outside_hours(engine: Engine, entry: dict[str, Any]) -> str | None:
-    """Whatever held it up until its window closed, it waits for the next one. A person's Send now doesn't, nor
-    a time somebody set, unless it is long past."""
-    rules = _rules(entry)
-    if rules.window is None or entry["priority"] == Priority.PERSON:
+    """Whatever held it up until its window closed, or until a day that is no business day, it waits for the next one.
+    A person's Send now doesn't, nor does a time somebody set wait for a window, unless it is long past."""
+    if entry["priority"] == Priority.PERSON:
         return None
-    now = engine.now()
+    rules, now = _rules(entry), engine.now()
+    if rules.window is None and "next_business_day" not in str(entry["step_schedule"]):
+        return None
     schedule = schedule_from_dict(json.loads(entry["step_schedule"]))
-    if is_set_time(schedule) and now - entry["due_at"] < LATE_ENOUGH_TO_ASK:
-        return None
-    at = _placed(entry, rules, now)
+    at = business_moment(
+        schedule,
+        now,
+        sequence_zone=entry["sequence_zone"],
+        candidate_zone=entry["candidate_zone"],
+        closed=rules.off,
+    )
+    if at == now and not (is_set_time(schedule) and now - entry["due_at"] < LATE_ENOUGH_TO_ASK):
+        at = _placed(entry, rules, now)
     if at <= now:
         return None
     release(engine, entry, due=at)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,16 +15,14 @@ from outreach_sdk.config import Settings
 from outreach_sdk.domain.pacing import PROVIDER_LIMITS, Limit
 from outreach_sdk.domain.sequence import Later, NextBusinessDay, SpecificTime
 from outreach_sdk.domain.windows import SendingWindow
-from outreach_sdk.engine import dispatch, limits
+from outreach_sdk.engine import dispatch
 from outreach_sdk.errors import InvalidInput, NotFound
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session, key_hash, open_session, use
 from outreach_sdk.objects.workspace import Workspace, notifications
-from outreach_sdk.storage.store import Store
-from tests.acceptance.scenarios import colleague, provider_of
-from tests.harness import ADDRESS, House, wait_until
+from tests.harness import ADDRESS, House
 from tests.mail.hostile import Faults
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -277,6 +272,23 @@ def test_holidays_of_the_workspace_move_the_next_business_day(house: House) -> N
     assert at.astimezone(MADRID) == dt.datetime(2026, 12, 28, 9, 0, tzinfo=MADRID)
 
 
+@pytest.mark.rule(6)
+def test_an_e_mail_held_up_until_a_closed_day_leaves_on_the_next_business_day(house: House) -> None:
+    box = house.hostile()
+    clock = Clock(house, dt.datetime(2026, 3, 5, 12, 0, tzinfo=MADRID))  # a Thursday
+    Workspace(house.session).set(closed=["2026-03-09"])
+    seq = Sequence.create("Held up", mailbox=box, timezone="Europe/Madrid")
+    seq.add_email("Hello {{ first_name }}", "Hi", when=NextBusinessDay("09:00"))
+    seq.enroll(house.people(2))
+    seq.activate()
+    clock.drain(dt.timedelta(days=2))
+    assert left(house, box) == [], "nothing ran on Friday, and this is Saturday"
+    due = {d.astimezone(MADRID) for d in seq.candidates()["next_due_at"].to_list()}
+    assert due == {dt.datetime(2026, 3, 10, 9, 0, tzinfo=MADRID)}
+    clock.drain(dt.timedelta(days=2, hours=23))
+    assert len(left(house, box)) == 2
+
+
 def test_a_first_step_after_a_delay_finds_its_own_place_in_the_hours(house: House) -> None:
     box = house.hostile()
     Clock(house, dt.datetime(2026, 3, 2, 16, 0, tzinfo=MADRID))
@@ -461,64 +473,3 @@ def test_exchange_counts_the_people_an_email_goes_to(house: House, monkeypatch: 
     for _ in range(3):
         clock.drain(dt.timedelta(hours=24, minutes=1))
     assert len({who for who in left(house, box) if who.startswith("p")}) == 4
-
-
-def two_of_one_account(house: House, *, spacing: float, people: int, faults: Faults | None = None) -> None:
-    """Two colleagues who connected the same account, each with so many e-mails due."""
-    ada, bea = house.session, colleague(house, "bea")
-    known = {"path": str(house.home / "provider.sqlite"), "timeout": 1}
-    boxes = [house.hostile(faults), Mailbox._save(bea, "hostile", ADDRESS, "Bea", known, None)]
-    for number, (session, box) in enumerate(zip((ada, bea), boxes, strict=True)):
-        use(session)
-        box.spacing = spacing
-        seq = one_step(house, box, f"Of {number}")
-        seq.enroll(house.people(people, start=10 * number))
-        seq.activate()
-    use(ada)
-
-
-@pytest.mark.rule(7, 11)
-def test_two_colleagues_who_connected_one_account_keep_its_spacing_together(house: House) -> None:
-    two_of_one_account(house, spacing=0.8, people=2)
-    wait_until(lambda: dispatch.drain_sends(house.engine, threads=4) == {}, seconds=30)
-    at = sorted(accepted.at for accepted in provider_of(house).ledger())
-    assert len(at) == 4
-    assert min(later - before for before, later in itertools.pairwise(at)).total_seconds() >= 0.76
-
-
-@pytest.mark.rule(7, 11)
-def test_two_calls_to_one_account_that_come_at_the_same_moment_are_still_apart(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    two_of_one_account(house, spacing=1.2, people=1, faults=Faults(send_stall=1, stall_seconds=0.5))
-    both, asked, full = threading.Barrier(2), itertools.count(), limits.mailbox_full
-
-    def full_once_both_ask(store: Store, box: dict[str, Any], *args: Any, **options: Any) -> Any:
-        # The last decision before the call: both find the account's slot free, unless one waits for the other.
-        if "armed" in box and next(asked) < 2:
-            with suppress(threading.BrokenBarrierError):
-                both.wait(0.3)
-        return full(store, box, *args, **options)
-
-    monkeypatch.setattr(limits, "mailbox_full", full_once_both_ask)
-    wait_until(lambda: dispatch.drain_sends(house.engine, threads=4) == {}, seconds=30)
-    first, second = sorted(accepted.at for accepted in provider_of(house).ledger())
-    assert second - first >= dt.timedelta(seconds=1.15)
-
-
-@pytest.mark.rule(7, 11)
-def test_an_account_that_a_colleague_just_wrote_from_is_spaced_from_its_first_call(house: House) -> None:
-    known, hers = {"path": str(house.home / "provider.sqlite"), "timeout": 1}, colleague(house, "bea")
-    boxes = [house.hostile()]
-    for number in range(2):
-        boxes[-1].spacing = 1.0
-        seq = one_step(house, boxes[-1], f"Of {number}")
-        seq.enroll(house.people(1, start=10 * number))
-        seq.activate()
-        if number == 0:
-            dispatch.drain_sends(house.engine, threads=1)
-            use(hers)
-            boxes.append(Mailbox._save(hers, "hostile", ADDRESS, "Bea", known, None))
-    wait_until(lambda: dispatch.drain_sends(house.engine, threads=1) == {}, seconds=30)
-    first, second = sorted(accepted.at for accepted in provider_of(house).ledger())
-    assert second - first >= dt.timedelta(seconds=0.95)

@@ -96,7 +96,9 @@ def test_looks_that_fail_are_counted_and_told_and_make_one_draft(gmail: Gmail) -
     go(gmail.house)
     looked(gmail.house)
     first = gmail.emulator.sent_ids()[0]
-    gmail.proxy.add(Fault("answer", method="GET", path=rf"/messages/{first}(?![\w-])", status=500, count=None))
+    gmail.proxy.add(
+        Fault("answer", method="GET", path=rf"/messages/{first}(?![\w-])", status=500, count=None)
+    )
     clock.on(hours=1, minutes=1)
     before = gmail.proxy.count("POST", CREATE)
     for _ in range(20):

@@ -136,7 +136,9 @@ def test_a_message_that_cant_be_read_keeps_back_no_other_and_is_read_once_it_can
     bad = remote.deliver(incoming(text="unreadable"))
     good = remote.deliver(incoming(text="readable"))
     remote.proxy.add(
-        Fault("answer", method="GET", path=rf"/messages/{bad}(?![\w-])", status=status, reason="odd", count=None)
+        Fault(
+            "answer", method="GET", path=rf"/messages/{bad}(?![\w-])", status=status, reason="odd", count=None
+        )
     )
     told = transport.poll(cursor, since=since)
     assert ids(told) == [good]
