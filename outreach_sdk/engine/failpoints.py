@@ -24,7 +24,7 @@ NAMES = (
     "during_recovery",
 )
 """Places on a send's way; `batch_stored` lies between a batch of messages that came in and its cursor,
-`import_chunk` between two chunks of an import, `note_before_write` and
+`draft_taken_away` after a definite no, `import_chunk` between two chunks of an import, `note_before_write` and
 `note_after_write` around a note's request; `request_done` after a notebook's call, before its answer."""
 
 _wanted, _, _count = os.environ.get("OUTREACH_FAILPOINT", "").partition(":")

@@ -208,10 +208,11 @@ def _clear_drafts(entry: dict[str, Any], transport: MailTransport) -> None:
 
 
 def _take_away(entry: dict[str, Any], transport: MailTransport) -> None:
-    """The draft of what certainly wasn't sent goes from the owner's drafts, where the provider lets it; a next attempt
-    looks for it again."""
+    """The draft of what certainly wasn't sent, as is on record by now, goes from the owner's drafts, where the provider
+    lets it; a next attempt looks for it again."""
     with suppress(MailError):
         transport.delete_draft(entry["provider_draft_id"])
+    failpoints.hit("draft_taken_away")
 
 
 def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
@@ -250,15 +251,17 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         sent = transport.send_draft(entry["provider_draft_id"])
     except MailRateLimited as exc:
         limits.slot_after(engine, entry, began)
+        ended = held_up(engine, entry, exc)
         _take_away(entry, transport)
-        return held_up(engine, entry, exc)
+        return ended
     except MailAuthError as exc:
         release(engine, entry)
         mailbox_dead(engine, entry["mailbox_id"], str(exc))
         return "reauthorise"
     except MailRefused as exc:
+        ended = refused(engine, entry, str(exc))
         _take_away(entry, transport)
-        return refused(engine, entry, str(exc))
+        return ended
     except (MailOutcomeUnknown, MailNotFound) as exc:
         return left_unknown(engine, entry, str(exc))
     failpoints.hit("after_accept")

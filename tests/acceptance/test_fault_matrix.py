@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,18 @@ def test_killed_again_while_recovering(house: House, kind: str) -> None:
     assert killed
     house.settle(seq)
     assert house.witness(box) == expected(PEOPLE)
+
+
+@pytest.mark.rule(14)
+def test_killed_once_the_draft_of_a_definite_no_is_gone_it_is_sent_all_the_same(house: House) -> None:
+    box = house.hostile(replace(Faults.none(), send_rate_limited=1.0, retry_after=0.1))
+    seq = start(house, box)
+    assert house.drain(failpoint="draft_taken_away", threads=1) == -9
+    assert house.provider is not None
+    house.provider.faults = Faults.none()
+    house.settle(seq)
+    assert house.witness(box) == expected(PEOPLE)
+    assert house.provider.draft_keys() == []
 
 
 @pytest.mark.rule(14)
