@@ -54,6 +54,10 @@ def reengage(engine: Engine, journey_id: int, at: dt.datetime) -> None:
             )
         if row["email"] and suppressed(store, row["workspace_id"], row["email"]):
             raise TransitionRefused(f"{row['email']} doesn't want to be written to.")
+        if not row["email"]:
+            raise TransitionRefused(
+                "There is no e-mail address to write to: give this journey one with journey.use_email."
+            )
         lifecycle.ask_first(store, journey_id)
         if next_step(store, journey_id) is None:
             raise TransitionRefused(

@@ -283,10 +283,11 @@ def _claim_due(store: Store, mailbox_id: int, hand: _Hand, priority: Priority, l
     # Who changes a whole sequence just now keeps its journeys: nobody else's mailbox waits for that.
     lock = " FOR UPDATE OF j SKIP LOCKED" if store.for_update else ""
     due = store.rows(
-        "SELECT j.id, j.workspace_id, j.owner_id, j.candidate_id, j.next_step_id, j.generation, j.email, "
-        "j.next_due_at, j.priority, o.id AS entry_id, o.state AS entry_state FROM journeys j LEFT JOIN outbox o "
-        "ON o.journey_id = j.id AND o.step_id = j.next_step_id AND NOT EXISTS (SELECT 1 FROM outbox x "
-        "WHERE x.journey_id = o.journey_id AND x.step_id = o.step_id AND x.attempt > o.attempt) "
+        # One without an address is claimed like any other: its journey pauses as it is prepared.
+        "SELECT j.id, j.workspace_id, j.owner_id, j.candidate_id, j.next_step_id, j.generation, "
+        "COALESCE(j.email, '') AS email, j.next_due_at, j.priority, o.id AS entry_id, o.state AS entry_state "
+        "FROM journeys j LEFT JOIN outbox o ON o.journey_id = j.id AND o.step_id = j.next_step_id AND NOT EXISTS "
+        "(SELECT 1 FROM outbox x WHERE x.journey_id = o.journey_id AND x.step_id = o.step_id AND x.attempt > o.attempt) "
         "WHERE j.lane = ? AND j.priority = ? AND j.next_due_at <= ? AND j.status = 'active' AND EXISTS "
         f"(SELECT 1 FROM mailboxes m WHERE m.id = j.lane AND {lent_to('m', 'j.owner_id')}) AND {APPROVED.format(j='j')} "
         f"ORDER BY j.next_due_at, j.id LIMIT ?{lock}",

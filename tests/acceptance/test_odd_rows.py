@@ -197,3 +197,17 @@ def test_a_plan_far_beyond_is_shown_without_a_time(house: House, box: Mailbox) -
     seq.add_email("Three", "Hi", when=NextBusinessDay("09:00", timezone="America/Los_Angeles"))
     times = seq.preview()["at"].to_list()
     assert (times[0].year, times[1]) == (2199, None)
+
+
+def test_a_journey_that_lost_its_address_pauses_and_nobody_elses(house: House, box: Mailbox) -> None:
+    seq = Sequence.create("Odd", mailbox=box, timezone="UTC")
+    seq.add_email("Hello {{ first_name }}", "Hi")
+    seq.enroll(house.people(2))
+    seq.activate()
+    house.engine.store.write("UPDATE journeys SET email = NULL WHERE id = ?", seq.journey(address(0)).id)
+    go(house, 2)
+    assert house.witness(box)[address(1), "Hello P1"] == 1
+    assert mail_leaves(house, box)
+    assert sorted(seq.candidates()["reason"].fill_null("").to_list()) == ["", "no_email"]
+    [sentence] = told("no_email")
+    assert "there is no e-mail address to write to" in sentence

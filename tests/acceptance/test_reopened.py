@@ -236,3 +236,20 @@ def test_a_refused_answer_is_told_and_not_tried_again(house: House) -> None:
         go_on(house, clock, minutes=30)
     assert len(told("answer_failed")) == 1
     assert len(provider_of(house).ledger()) == 1
+
+
+@pytest.mark.rule(29)
+def test_somebody_without_an_address_is_taken_up_once_they_have_one(house: House) -> None:
+    clock = Clock(house)
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll([{"First name": "Bo", "LinkedIn URL": "https://www.linkedin.com/in/bo-li"}])
+    seq.activate()
+    journey = seq.journey(house.engine.store.value("SELECT candidate_id FROM journeys"))
+    assert (journey.status, journey.reason) == ("paused", "no_email")
+    journey.cancel()
+    with pytest.raises(TransitionRefused, match="no e-mail address to write to"):
+        journey.reengage(after="1h")
+    journey.use_email(address(0))
+    journey.reengage(after="1h")
+    go_on(house, clock, hours=2)
+    assert subjects(house) == [(address(0), "Hello Bo")]
