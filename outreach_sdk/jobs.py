@@ -19,12 +19,14 @@ from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.engine.queues import Queues
 from outreach_sdk.errors import DatabaseUnavailable, OutreachError
 from outreach_sdk.storage import requests
+from outreach_sdk.storage.migrations import check_version
 from outreach_sdk.wiring import channels, notices, open_engine, revoke_pending
 
 __all__ = [
     "ALLOWED",
     "QUEUES",
     "Beating",
+    "Ticks",
     "check_tables",
     "drain_ats",
     "drain_calendars",
@@ -65,9 +67,11 @@ def shared_engine() -> Engine:
 
 
 def check_tables(engine: Engine) -> None:
-    """NotMigrated where the database lacks the tables; one that is away may come back with them."""
+    """NotMigrated where the database lacks the tables, StorageError where they are a newer package's; one that is away
+    may come back with them."""
     with contextlib.suppress(DatabaseUnavailable):
         engine.store.one("SELECT clock_seen_at FROM installation")
+        check_version(engine.store)
 
 
 def _sending_engine() -> Engine:
@@ -242,14 +246,40 @@ class Beating:
             self._engine.store.write("DELETE FROM heartbeats WHERE name = ?", self._name)
 
 
+class Ticks:
+    """How a clock's ticks go, to be told by its heartbeat."""
+
+    PATIENCE = 3
+    """So many that fail in a row are told of."""
+
+    def __init__(self) -> None:
+        self._failed, self._why = 0, ""
+
+    def went(self, why: str | None = None) -> None:
+        """One was done, or failed and `why`."""
+        self._failed = 0 if why is None else self._failed + 1
+        self._why = why or ""
+
+    def trouble(self) -> str | None:
+        """A sentence, where they fail."""
+        if self._failed < self.PATIENCE:
+            return None
+        return f"The clock can't do its work: {self._why.rstrip('.')}."
+
+
 def run_clock(
-    engine: Engine, wake: dispatch.Wake, stop: threading.Event, every: float, log: Callable[[str], None]
+    engine: Engine,
+    wake: dispatch.Wake,
+    stop: threading.Event,
+    every: float,
+    log: Callable[[str], None],
+    ticks: Ticks | None = None,
 ) -> None:
-    """Tick until stopped. A lost database or Redis costs ticks, not the clock."""
+    """Tick until stopped; `ticks` hears how it goes. A lost database or Redis costs ticks, not the clock."""
     from outreach_sdk.engine import polling, polls, writing_back
 
     settings = Settings.from_env()
-    known, marked = False, 0.0
+    known, marked, ticks = False, 0.0, ticks or Ticks()
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -260,8 +290,8 @@ def run_clock(
                 if why:
                     log(f"{why} Nothing leaves until it is armed: `outreach arm`.")
             if set_back.put_right(engine) is not None or began - marked > 30:
-                note_seen(engine, settings.home)
                 marked = began
+                note_seen(engine, settings.home)
             if any(telling.waiting(engine.store, c, engine.now()) for c in channels(settings)):
                 wake.enqueue("bulk", "drain_notices", int(time.time() // 10))
             if settings.openai_api_key is not None and kinds.waiting(engine):
@@ -277,10 +307,13 @@ def run_clock(
             _hand_on(engine, wake)
             workers = max(1, dispatch.alive(engine).get("send", 1))
             dispatch.tick(engine, wake, workers=workers)
+            ticks.went()
         except (OutreachError, OSError) as exc:
+            ticks.went(str(exc))
             with contextlib.suppress(OSError):  # the log's disk may be full
                 log(f"tick: {exc}")
-        except Exception:  # a fault of the program's own costs a tick, not the clock
+        except Exception as exc:  # a fault of the program's own costs a tick, not the clock
+            ticks.went(f"an error in the program ({type(exc).__name__}); its log has it whole")
             logger.exception("tick")
         _until(began + every, engine, wake, stop, log)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="run-"))
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
 for name in [n for n in os.environ if n.startswith(("OUTREACH_", "OPENAI_"))] + ["DATABASE_URL", "REDIS_URL"]:
     os.environ.pop(name, None)
 

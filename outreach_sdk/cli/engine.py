@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -157,8 +158,9 @@ def clock(once: bool, as_json: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    beating = jobs.Beating(engine, "clock", trouble=wake.trouble)
-    jobs.run_clock(engine, wake, stop, settings.tick_seconds, lambda text: click.echo(text, err=True))
+    ticks = jobs.Ticks()
+    beating = jobs.Beating(engine, "clock", trouble=lambda: ticks.trouble() or wake.trouble())
+    jobs.run_clock(engine, wake, stop, settings.tick_seconds, lambda text: click.echo(text, err=True), ticks)
     beating.end()
 
 
@@ -166,9 +168,13 @@ def clock(once: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Log JSON (this command always does).")
 def web(as_json: bool) -> None:
     """Serve the webhook service with gunicorn."""
+    from outreach_sdk import jobs
     from outreach_sdk.config import Settings
+    from outreach_sdk.errors import NotMigrated
 
     settings = Settings.from_env()
+    with contextlib.suppress(NotMigrated):  # its tables may come
+        jobs.check_tables(jobs.shared_engine())
     options = [
         "--worker-class",
         "webhook_service.worker.PatientWorker",  # gthread, with an end for the slow

@@ -10,13 +10,15 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(store: Store) -> str:
-    """What changes when the data is copied: the file itself, or PostgreSQL's cluster, database and timeline."""
+    """What changes when the data is copied: the file itself and its file system (by its own name, for a device's number
+    may be another after each start), or PostgreSQL's cluster, database, timeline and table."""
     if store.dialect == "sqlite":
-        found = os.stat(store.url.removeprefix("sqlite:///"))
-        return f"sqlite:{found.st_dev}:{found.st_ino}"
+        path = store.url.removeprefix("sqlite:///")
+        return f"sqlite:{os.statvfs(path).f_fsid:x}:{os.stat(path).st_ino}"
     return str(
         store.value(
             "SELECT 'postgresql:' || (SELECT system_identifier FROM pg_control_system()) || ':' || oid || ':' || "
-            "(SELECT timeline_id FROM pg_control_checkpoint()) FROM pg_database WHERE datname = current_database()"
+            "(SELECT timeline_id FROM pg_control_checkpoint()) || ':' || CAST('installation' AS regclass)::oid "
+            "FROM pg_database WHERE datname = current_database()"
         )
     )

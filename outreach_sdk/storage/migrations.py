@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -23,7 +24,7 @@ from outreach_sdk.storage import (
 from outreach_sdk.storage.fingerprint import fingerprint
 from outreach_sdk.storage.store import Store
 
-__all__ = ["LATEST", "PARTS", "migrate", "version"]
+__all__ = ["LATEST", "PARTS", "check_version", "migrate", "version"]
 
 PARTS = (models, installation, arrivals, enriching, lists, texts, calendars, ats, requests)
 """The modules that describe tables."""
@@ -36,11 +37,18 @@ def _first(store: Store) -> None:
     for sql in (s for part in PARTS for s in part.PARTIAL_INDEXES):
         store.write(sql)
     addresses.create_index(store)
-    store.write("INSERT INTO installation (armed) VALUES (?)", True)
+    store.write("INSERT INTO installation (armed, link_key) VALUES (?, ?)", True, secrets.token_hex(32))
 
 
 MIGRATIONS: tuple[tuple[str, Callable[[Store], None]], ...] = (("0001_first", _first),)
 LATEST = len(MIGRATIONS)
+NEWER = "This database was made by a newer version of outreach-sdk. Upgrade the package to use it."
+
+
+def check_version(store: Store) -> None:
+    """StorageError for a database that a newer version of this package has brought up to date."""
+    if int(store.value("SELECT COALESCE(MAX(number), 0) FROM schema_migrations")) > LATEST:
+        raise StorageError(NEWER)
 
 
 def version(store: Store) -> int:
@@ -60,9 +68,7 @@ def migrate(store: Store, now: dt.datetime) -> list[str]:
         store.claim_lock()
         current = version(store)
         if current > LATEST:
-            raise StorageError(
-                "This database was made by a newer version of outreach-sdk. Upgrade the package to use it."
-            )
+            raise StorageError(NEWER)
         for number, (name, apply) in enumerate(MIGRATIONS, 1):
             if number > current:
                 apply(store)
