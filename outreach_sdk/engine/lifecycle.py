@@ -23,6 +23,7 @@ from outreach_sdk.engine.progress import (
     handled,
     plan_many,
     plan_next,
+    written_to,
 )
 from outreach_sdk.errors import IncompleteSequence, NotFound, TransitionRefused
 from outreach_sdk.storage.store import Store, in_marks
@@ -295,6 +296,7 @@ def resolve(engine: Engine, journey_id: int, step_id: int, *, sent: bool) -> Non
             else:
                 move_journey(store, journey_id, JourneyStatus.PAUSED, PauseReason.SEQUENCE_DEACTIVATED, now)
         if sent:
+            written_to(store, entry, at)
             handled(store, journey_id, entry["rank"], at, now)
         else:
             plan_next(store, journey_id, now)

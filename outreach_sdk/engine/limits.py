@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from outreach_sdk.domain.pacing import Limit, mailbox_limits, next_slot, spacing_of
+from outreach_sdk.domain.pacing import PROVIDER_LIMITS, Limit, mailbox_limits, next_slot, spacing_of
 from outreach_sdk.domain.windows import SendingRules
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.errors import MailError, MailRateLimited
+from outreach_sdk.storage.claims import ACCOUNT
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.store import Store
 
@@ -54,10 +55,21 @@ def mailbox_full(
 ) -> tuple[dt.datetime, str] | None:
     """(when it may send again, which limit was reached), or None, for an e-mail to so many people; `box` as for
     `mailbox_limits`. In the fence's transaction, with the mailbox's row locked."""
+    of_provider = PROVIDER_LIMITS.get(box["provider"], ())
     reached = [
         (until, limit.what)
         for limit in mailbox_limits(box, now)
-        if (until := _opens(store, "mailbox_id", mailbox_id, limit, now, people=people)) is not None
+        if (
+            until := _opens(
+                store,
+                ACCOUNT if limit in of_provider else "mailbox_id = ?",
+                mailbox_id,
+                limit,
+                now,
+                people=people,
+            )
+        )
+        is not None
     ]
     return max(reached, default=None)
 
@@ -74,13 +86,13 @@ def candidate_full(
     reached = [
         (until, limit.what)
         for limit in limits
-        if (until := _opens(store, "candidate_id", candidate_id, limit, now)) is not None
+        if (until := _opens(store, "candidate_id = ?", candidate_id, limit, now)) is not None
     ]
     return max(reached, default=None)
 
 
 def _opens(
-    store: Store, column: str, row_id: int, limit: Limit, now: dt.datetime, *, people: int = 1
+    store: Store, whose: str, row_id: int, limit: Limit, now: dt.datetime, *, people: int = 1
 ) -> dt.datetime | None:
     """When the stretch has room again: as soon as the `most`-th latest e-mail (or recipient) is out of it. Reads no
     more index entries than were sent in the stretch."""
@@ -89,14 +101,14 @@ def _opens(
     if limit.recipients:
         moment = store.value(
             f"SELECT MAX(sending_at) FROM (SELECT sending_at, SUM(recipients) OVER (ORDER BY sending_at DESC, id DESC) "
-            f"AS reached FROM outbox WHERE {column} = ? AND sending_at > ? AND {LEFT}) AS q WHERE reached >= ?",
+            f"AS reached FROM outbox WHERE {whose} AND sending_at > ? AND {LEFT}) AS q WHERE reached >= ?",
             row_id,
             now - limit.window,
             limit.most - people + 1,
         )
         return None if moment is None else from_us(moment) + limit.window
     row = store.one(
-        f"SELECT sending_at FROM outbox WHERE {column} = ? AND sending_at > ? AND {LEFT} "
+        f"SELECT sending_at FROM outbox WHERE {whose} AND sending_at > ? AND {LEFT} "
         "ORDER BY sending_at DESC LIMIT 1 OFFSET ?",
         row_id,
         now - limit.window,
@@ -113,7 +125,8 @@ def slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> Non
     # The call's own time counts from its answer, so that acceptances are spaced as well as calls.
     answered = engine.now()
     free = next_slot(began, answered, spacing)
-    with engine.store.tx():
+
+    def work() -> None:
         lock_account(engine.store, entry)
         engine.store.write(
             "UPDATE mailboxes SET last_call_at = CASE WHEN last_call_at < ? THEN ? ELSE last_call_at END, "
@@ -125,6 +138,8 @@ def slot_after(engine: Engine, entry: dict[str, Any], began: dt.datetime) -> Non
             *account_of(entry),
         )
 
+    engine.store.run(work)
+
 
 def mailbox_waits(
     engine: Engine, entry: dict[str, Any], until: dt.datetime, why: str, *, trouble: bool = False
@@ -132,14 +147,16 @@ def mailbox_waits(
     """Nothing leaves this mailbox before `until`. Its owner hears of a wait worth telling, once in 24 hours."""
     store, now = engine.store, engine.now()
     with store.tx():
+        if trouble:  # the provider's own word is for the account
+            lock_account(store, entry)
         store.write(
             "UPDATE mailboxes SET wait_until = CASE WHEN wait_until > ? THEN wait_until ELSE ? END, wait_reason = ?, "
-            "troubles = troubles + ? WHERE id = ?",
+            f"troubles = troubles + ? WHERE {SAME_ACCOUNT if trouble else 'id = ?'}",
             until,
             until,
             why,
             int(trouble),
-            entry["mailbox_id"],
+            *(account_of(entry) if trouble else (entry["mailbox_id"],)),
         )
         if until - now >= WORTH_TELLING:
             box = store.one("SELECT * FROM mailboxes WHERE id = ?", entry["mailbox_id"]) or {}

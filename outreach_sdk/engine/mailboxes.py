@@ -80,10 +80,17 @@ def connected(
 
     def work() -> dict[str, Any]:
         first = not store.value("SELECT 1 FROM mailboxes WHERE owner_id = ? AND is_default", owner_id)
-        called = store.value(  # by a colleague who connected the same account
-            f"SELECT MAX(last_call_at) FROM mailboxes WHERE {SAME_ACCOUNT}", workspace_id, address, provider
+        account = (
+            store.one(  # which a colleague may have connected: its calls are spaced together
+                f"SELECT MAX(last_call_at) AS last_call, MAX(spacing_us) AS spacing FROM mailboxes WHERE {SAME_ACCOUNT}",
+                workspace_id,
+                address,
+                provider,
+            )
+            or {}
         )
-        last_call = LONG_AGO if called is None else from_us(called)
+        last_call = LONG_AGO if account.get("last_call") is None else from_us(account["last_call"])
+        spacing = account.get("spacing")
         (box,) = store.rows(
             "INSERT INTO mailboxes (workspace_id, owner_id, provider, address, name, status, credentials, config, "
             "is_default, next_poll_at, next_slot_at, last_call_at, spacing_us, created_at, checked_at) "
@@ -108,7 +115,7 @@ def connected(
             now,
             last_call,
             last_call,
-            engine.spacing // dt.timedelta(microseconds=1),
+            engine.spacing // dt.timedelta(microseconds=1) if spacing is None else spacing,
             now,
             None if provider in ON_TRUST else now,
         )

@@ -33,6 +33,7 @@ __all__ = [
     "plan_many",
     "plan_next",
     "reschedule",
+    "written_to",
 ]
 
 NEVER = -1e300
@@ -57,6 +58,19 @@ def next_step(store: Store, journey_id: int) -> int | None:
     """The step that a journey comes to next."""
     found = store.value(f"SELECT {NEXT_STEP} FROM journeys j WHERE j.id = ?", journey_id)
     return None if found is None else int(found)
+
+
+def written_to(store: Store, entry: dict[str, Any], at: dt.datetime) -> None:
+    """This owner wrote to this person then: colleagues hold back, and what comes next looks for an answer first."""
+    store.write(
+        "INSERT INTO contacted (workspace_id, candidate_id, owner_id, last_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (candidate_id, owner_id) DO UPDATE SET last_at = "
+        "CASE WHEN contacted.last_at > excluded.last_at THEN contacted.last_at ELSE excluded.last_at END",
+        entry["workspace_id"],
+        entry["candidate_id"],
+        entry["owner_id"],
+        at,
+    )
 
 
 def has_prompts(step: dict[str, Any]) -> bool:

@@ -8,12 +8,13 @@ from typing import Any
 
 from outreach_sdk.domain.journey import JourneyStatus, OutboxState, PauseReason, StepStatus
 from outreach_sdk.domain.message import text_hash
-from outreach_sdk.engine import failpoints, send
+from outreach_sdk.engine import failpoints, look, send
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.mailboxes import mailbox_dead
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import UNSURE, person_name, plan_next
 from outreach_sdk.engine.release import release
+from outreach_sdk.engine.timing import not_now
 from outreach_sdk.errors import MailAuthError, MailError
 from outreach_sdk.mail.port import Fingerprint, MailTransport, SentMessage
 from outreach_sdk.storage.entries import load_entries
@@ -148,10 +149,30 @@ def _draft_stands(engine: Engine, entry: dict[str, Any], transport: MailTranspor
     if journey is not None:
         entry["journey_generation"] = journey["generation"]
     if going_on:
-        return send.deliver(engine, entry, transport)
+        return _as_any_other(engine, entry, transport)
     transport.delete_draft(entry["provider_draft_id"])
     release(engine, entry, reschedule_it=False)
     return "released"
+
+
+def _as_any_other(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
+    """Hours may have gone by: what holds for an e-mail that is claimed for the first time holds for one that was about
+    to leave. Its lateness and its hours, and whether they have answered meanwhile."""
+    if entry["answers_id"] is None:
+        held = not_now(engine, entry)
+        if held is not None:
+            send.take_away(entry, transport)
+            return held
+        if look.needed(entry):
+            try:
+                held = look.hold(engine, entry, transport)
+            except MailAuthError as exc:
+                release(engine, entry)
+                mailbox_dead(engine, entry["mailbox_id"], str(exc))
+                return "reauthorise"
+            if held:
+                return held if held != look.ANSWERED else send.let_go(engine, entry, transport)
+    return send.deliver(engine, entry, transport)
 
 
 def _look_again(engine: Engine, entry: dict[str, Any], *, why: str | None = None) -> str:

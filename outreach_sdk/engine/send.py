@@ -26,7 +26,7 @@ from outreach_sdk.engine import compose, failpoints, limits, look, review
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.hand import Hand
 from outreach_sdk.engine.mailboxes import mailbox_dead
-from outreach_sdk.engine.progress import handled
+from outreach_sdk.engine.progress import handled, written_to
 from outreach_sdk.engine.release import (
     UNBUILT,
     held_up,
@@ -54,7 +54,16 @@ from outreach_sdk.storage.claims import lent_to
 from outreach_sdk.storage.store import Store
 from outreach_sdk.storage.transitions import event, move_journey, move_outbox, move_step
 
-__all__ = ["accepted", "deliver", "ensure_draft", "fence", "prepare_and_send", "with_header_id"]
+__all__ = [
+    "accepted",
+    "deliver",
+    "ensure_draft",
+    "fence",
+    "let_go",
+    "prepare_and_send",
+    "take_away",
+    "with_header_id",
+]
 
 MAX_STRAYS = 10
 DRAFTS_SINCE = dt.timedelta(days=2)
@@ -88,21 +97,19 @@ def unapproved(entry: dict[str, Any], review: bool, approved_hash: str | None) -
     return approved_hash is None or approved_hash != entry["review_hash"]
 
 
-def _let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport, verdict: str = "") -> str:
+def let_go(engine: Engine, entry: dict[str, Any], transport: MailTransport, verdict: str = "") -> str:
     """It may not leave now: take its draft away and give the entry back. Where its step or its sender is another one by
     now, what comes next is planned afresh."""
     _clear_drafts(entry, transport)
-    person = (
-        entry["priority"] == Priority.PERSON
-    )  # which waits for no plan: not at once, lest it come again and again
-    afresh = verdict == "changed" or _stale(entry)
-    release(engine, entry, after=dt.timedelta(seconds=5) if person or not afresh else dt.timedelta(0))
+    # A person's waits for no plan: not at once, lest it come again and again.
+    again = entry["priority"] == Priority.PERSON or not (verdict == "changed" or _stale(entry))
+    release(engine, entry, after=dt.timedelta(seconds=5 if again else 0))
     return "released"
 
 
 def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> str:
     if _stale(entry) or entry["broken"]:
-        return _let_go(engine, entry, transport)
+        return let_go(engine, entry, transport)
     if not entry["current_email"]:
         return pause(engine, entry, PauseReason.NO_EMAIL, "there is no e-mail address to write to")
     held = not_now(engine, entry)
@@ -126,13 +133,13 @@ def prepare_and_send(engine: Engine, entry: dict[str, Any], transport: MailTrans
     wanted = look.needed(entry)
     # Looked for before there is a draft too, lest each look that fails leave one to be taken away.
     if wanted and (held := look.hold(engine, entry, transport, threads=entry["tries"] > 0)):
-        return held if held != look.ANSWERED else _let_go(engine, entry, transport)
+        return held if held != look.ANSWERED else let_go(engine, entry, transport)
     ensure_draft(engine, entry, transport, message)
     if wanted:  # it may take long: whoever comes after a crash finds the draft by its id
         if not _keep_draft(engine.store, entry):
             return _not_ours(engine, entry, transport)
         if held := look.hold(engine, entry, transport):
-            return held if held != look.ANSWERED else _let_go(engine, entry, transport)
+            return held if held != look.ANSWERED else let_go(engine, entry, transport)
     failpoints.hit("after_look")
     return deliver(engine, entry, transport)
 
@@ -207,7 +214,7 @@ def _clear_drafts(entry: dict[str, Any], transport: MailTransport) -> None:
             transport.delete_draft(stray.provider_draft_id)
 
 
-def _take_away(entry: dict[str, Any], transport: MailTransport) -> None:
+def take_away(entry: dict[str, Any], transport: MailTransport) -> None:
     """The draft of what certainly wasn't sent, as is on record by now, goes from the owner's drafts, where the provider
     lets it; a next attempt looks for it again."""
     with suppress(MailError):
@@ -234,7 +241,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             return review.hold_back(engine, entry)
         if verdict == "full":
             _clear_drafts(entry, transport)
-            return too_often(engine, entry) or _let_go(engine, entry, transport)
+            return too_often(engine, entry) or let_go(engine, entry, transport)
         if entry["answers_id"] is not None and verdict in _NEVER:
             _clear_drafts(entry, transport)
             return refused(engine, entry, _NEVER[verdict])
@@ -242,7 +249,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
             _clear_drafts(entry, transport)
             why = f"{entry['mailbox_address']} isn't lent to its owner any more"
             return pause(engine, entry, PauseReason.MAILBOX_DISCONNECTED, why)
-        return _let_go(engine, entry, transport, verdict)
+        return let_go(engine, entry, transport, verdict)
     _on_record(entry)
     failpoints.hit("after_sending")
     engine.store.idle()
@@ -252,7 +259,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
     except MailRateLimited as exc:
         limits.slot_after(engine, entry, began)
         ended = held_up(engine, entry, exc)
-        _take_away(entry, transport)
+        take_away(entry, transport)
         return ended
     except MailAuthError as exc:
         release(engine, entry)
@@ -260,7 +267,7 @@ def deliver(engine: Engine, entry: dict[str, Any], transport: MailTransport) -> 
         return "reauthorise"
     except MailRefused as exc:
         ended = refused(engine, entry, str(exc))
-        _take_away(entry, transport)
+        take_away(entry, transport)
         return ended
     except (MailOutcomeUnknown, MailNotFound) as exc:
         return left_unknown(engine, entry, str(exc))
@@ -404,14 +411,7 @@ def accepted(
         )
         if not moved:
             return False
-        store.write(
-            "INSERT INTO contacted (workspace_id, candidate_id, owner_id, last_at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (candidate_id, owner_id) DO UPDATE SET last_at = excluded.last_at",
-            entry["workspace_id"],
-            entry["candidate_id"],
-            entry["owner_id"],
-            at,
-        )
+        written_to(store, entry, at)
         move_step(store, entry["journey_id"], entry["step_id"], StepStatus.SENT, at)
         if entry["troubles"]:
             limits.fine_again(store, entry["mailbox_id"])

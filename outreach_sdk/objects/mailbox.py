@@ -326,19 +326,23 @@ class Mailbox(SendingAs, MailboxCare, Shown):
 
     @property
     def spacing(self) -> float:
-        """Seconds between two automatic e-mails of this mailbox (OUTREACH_STAGGER_SECONDS when connected)."""
+        """Seconds between two automatic e-mails of this mailbox (OUTREACH_STAGGER_SECONDS when connected), whichever
+        colleague's they are where several connected the account."""
         return float(self._row()["spacing_us"]) / 1e6
 
     @spacing.setter
     def spacing(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 86_400:
             raise InvalidInput("spacing", seconds, "Give seconds from 0 to a day.")
-        self._row()
+        row = self._row()
         self._session.store.write(
-            "UPDATE mailboxes SET spacing_us = ?, next_slot_at = last_call_at + CAST(? AS BIGINT) WHERE id = ?",
+            "UPDATE mailboxes SET spacing_us = ?, next_slot_at = last_call_at + CAST(? AS BIGINT) WHERE workspace_id = ? "
+            "AND address = ? AND provider = ?",
             round(seconds * 1e6),
             round(seconds * 1e6),
-            self.id,
+            row["workspace_id"],
+            row["address"],
+            row["provider"],
         )
 
     def check(self, *, again: bool = True, wait: float = 120.0) -> dict[str, str]:

@@ -8,13 +8,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from outreach_sdk.domain.journey import OutboxState, StepStatus
-from outreach_sdk.domain.pacing import PARALLEL, Priority, mailbox_limits, spacing_of
+from outreach_sdk.domain.pacing import PARALLEL, PROVIDER_LIMITS, Priority, mailbox_limits, spacing_of
 from outreach_sdk.storage.entries import load_entries
 from outreach_sdk.storage.fields import from_us
 from outreach_sdk.storage.holds import APPROVED
 from outreach_sdk.storage.store import Store, in_marks
 
-__all__ = ["Claim", "Claims", "claim_mailbox_polls", "claim_sends", "due_soon", "lent_to", "start", "take_up"]
+__all__ = [
+    "ACCOUNT",
+    "Claim",
+    "Claims",
+    "claim_mailbox_polls",
+    "claim_sends",
+    "due_soon",
+    "lent_to",
+    "start",
+    "take_up",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +185,23 @@ def start(store: Store, claim: Claim, now: dt.datetime, *, cap: int, lease: dt.t
     return store.run(work)
 
 
+ACCOUNT = (
+    "mailbox_id IN (SELECT y.id FROM mailboxes x JOIN mailboxes y ON y.workspace_id = x.workspace_id AND "
+    "y.address = x.address AND y.provider = x.provider WHERE x.id = ?)"
+)
+"""SQL: what is of a mailbox's account, whoever connected it: a provider counts that. Takes the mailbox's id."""
+
+
 def _room(store: Store, box: dict[str, Any], now: dt.datetime) -> int:
     """How many more this mailbox can take now: its provider's requests at a time, and what its limits leave. Where
     they leave nothing one is let through, whose fence finds out how long the mailbox has to wait."""
-    limits = mailbox_limits(box, now)
+    limits, of_provider = mailbox_limits(box, now), PROVIDER_LIMITS.get(box["provider"], ())
     parallel = PARALLEL.get(box["provider"])
     if parallel is None and not limits:
         return 1_000_000
     flying = int(
         store.value(
-            f"SELECT COUNT(*) FROM outbox WHERE mailbox_id = ? AND state IN {in_marks(_IN_FLIGHT)} "
+            f"SELECT COUNT(*) FROM outbox WHERE {ACCOUNT} AND state IN {in_marks(_IN_FLIGHT)} "
             "AND claimed_at IS NOT NULL AND lease_until > ?",
             box["id"],
             *_IN_FLIGHT,
@@ -194,8 +211,8 @@ def _room(store: Store, box: dict[str, Any], now: dt.datetime) -> int:
     room = [] if parallel is None else [parallel - flying]
     for limit in limits:
         gone = store.value(
-            f"SELECT {limit.counted} FROM outbox WHERE mailbox_id = ? AND sending_at > ? AND state IN "
-            "('sent', 'unknown', 'needs_person')",
+            f"SELECT {limit.counted} FROM outbox WHERE {ACCOUNT if limit in of_provider else 'mailbox_id = ?'} AND "
+            "sending_at > ? AND state IN ('sent', 'unknown', 'needs_person')",
             box["id"],
             now - limit.window,
         )

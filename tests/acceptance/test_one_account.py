@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from outreach_sdk.domain.pacing import PROVIDER_LIMITS, Limit
 from outreach_sdk.engine import dispatch, limits
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.session import use
@@ -79,3 +80,34 @@ def test_an_account_that_a_colleague_just_wrote_from_is_spaced_from_its_first_ca
     wait_until(lambda: dispatch.drain_sends(house.engine, threads=1) == {}, seconds=30)
     first, second = sorted(accepted.at for accepted in provider_of(house).ledger())
     assert second - first >= dt.timedelta(seconds=0.95)
+
+
+@pytest.mark.rule(7, 11)
+def test_an_account_has_one_spacing_whoever_set_it(house: House) -> None:
+    box, bea = house.hostile(), colleague(house, "bea")
+    box.spacing = 7
+    known = {"path": str(house.home / "provider.sqlite"), "timeout": 1}
+    hers = Mailbox._save(bea, "hostile", ADDRESS, "Bea", known, None)
+    assert hers.spacing == 7
+    hers.spacing = 2
+    assert box.spacing == 2
+
+
+@pytest.mark.rule(13)
+def test_a_providers_limit_is_the_accounts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    three = Limit(dt.timedelta(days=1), 3, "the provider's limit of 3 a day")
+    monkeypatch.setitem(PROVIDER_LIMITS, "hostile", (three,))
+    two_of_one_account(house, spacing=0, people=3)
+    for _ in range(3):
+        dispatch.drain_sends(house.engine, threads=4)
+    assert len(provider_of(house).ledger()) == 3
+
+
+@pytest.mark.rule(13)
+def test_a_providers_own_time_to_wait_is_the_accounts(house: House) -> None:
+    two_of_one_account(house, spacing=0, people=2, faults=Faults(send_rate_limited=1, retry_after=600))
+    dispatch.drain_sends(house.engine, threads=1)
+    calls = provider_of(house).calls("send_draft")
+    for _ in range(3):
+        dispatch.drain_sends(house.engine, threads=1)
+    assert (calls, provider_of(house).calls("send_draft")) == (1, 1)
