@@ -30,6 +30,7 @@ def hard_bounced(
             f"A copy of the e-mail to {who} came back from {', '.join(sorted(named)) or 'somebody'}: {reason}. "
             "Their journey goes on."
         )
+    event(store, {**row, "owner_id": row["journey_owner"]}, "bounced", now, reason)
     for address in addresses:
         store.write(
             "UPDATE candidate_emails SET invalid = ? WHERE candidate_id = ? AND address = ?",

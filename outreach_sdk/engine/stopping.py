@@ -154,6 +154,14 @@ def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime, *, by_perso
     who, sender = person_name(store, row["candidate_id"]), row["sender"] or row["journey_email"]
     writer = _verdict(row).get("writer")
     if row["writer_id"] is not None:
+        if row["writer_journey_id"] is not None:
+            event(
+                store,
+                {**for_event(row), "journey_id": row["writer_journey_id"]},
+                "opted_out",
+                now,
+                row["subject"],
+            )
         _suppress(engine, row, sender, "opted_out", now, of=row["writer_id"])
         name = person_name(store, row["writer_id"])
         text = f"{name} {asked}. They wrote in the thread of {who}, whose journey stops, but who may be written to."
@@ -170,6 +178,7 @@ def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime, *, by_perso
         tell(engine, row, CancelReason.OPTED_OUT, text, now)
         _tell_colleagues(engine, row, moved, "replied", "answered", now)
     else:
+        event(store, for_event(row), "opted_out", now, row["subject"])
         _suppress(engine, row, sender, "opted_out", now, of=row["candidate_id"])
         text = f"{who} {asked}."
         if writer == ALIAS:
@@ -179,6 +188,7 @@ def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime, *, by_perso
 
 def complained(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
     """The candidate's provider says that they call our e-mails spam."""
+    event(engine.store, for_event(row), "opted_out", now, "a complaint")
     _suppress(engine, row, row["journey_email"], "complaint", now, of=row["candidate_id"])
     text = f"{person_name(engine.store, row['candidate_id'])} complained about your e-mails."
     _stop_everyone(engine, row, row["candidate_id"], CancelReason.OPTED_OUT, text, now)

@@ -55,6 +55,10 @@ def unsubscribe(engine: Engine, token: str) -> int:
             CancelReason.OPTED_OUT,
             now,
         )
+        if not store.value(
+            "SELECT 1 FROM events WHERE journey_id = ? AND kind = 'opted_out' LIMIT 1", row["id"]
+        ):
+            event(store, row, "opted_out", now, "by their link")
         for journey in moved:
             event(store, journey, "journey_cancelled", now, CancelReason.OPTED_OUT)
         if moved:

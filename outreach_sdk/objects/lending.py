@@ -22,6 +22,8 @@ __all__ = ["MailboxCare", "usable_mailbox"]
 
 def usable_mailbox(session: Session, address_or_id: str | int) -> dict[str, Any]:
     """The row of a mailbox one owns (or, as an admin, sees) or was lent; NotFound otherwise."""
+    if not isinstance(address_or_id, str | int):
+        raise InvalidInput("mailbox", type(address_or_id).__name__, "Give a Mailbox, its address or its id.")
     if not storable(address_or_id):
         raise NotFound(f"There is no mailbox {address_or_id!r}.")
     column = "id" if isinstance(address_or_id, int) else "address"

@@ -65,7 +65,7 @@ def funnel_parts(session: Session, sequence_id: int) -> list[tuple[str, int]]:
         ("reached", int(row["reached"] or 0)),
         ("answered", int(row["replied"] or 0)),
         ("interested", int(row["interested"] or 0)),
-        ("met", int(row["meetings"] or 0) + int(row["interviews"] or 0)),
+        ("met", int(row["met"] or 0)),
     ]
 
 
@@ -134,11 +134,12 @@ def workspace_card(session: Session, state: dict[str, Any]) -> Card:
         r["sequence_id"]: r
         for r in session.store.rows(
             "SELECT j.sequence_id, COUNT(*) AS n, SUM(CASE WHEN j.status = 'active' THEN 1 ELSE 0 END) AS going, "
-            "SUM(CASE WHEN j.reason = 'replied' THEN 1 ELSE 0 END) AS answered, MIN(j.next_due_at) AS next_due_at "
+            "MIN(j.next_due_at) AS next_due_at "
             f"FROM journeys j JOIN sequences s ON s.id = j.sequence_id WHERE {condition} GROUP BY j.sequence_id",
             *own,
         )
     }
+    answered = stats.answered(session.store, condition, own)
     table = []
     for row in shown:
         n = counts.get(row["id"], {})
@@ -148,7 +149,7 @@ def workspace_card(session: Session, state: dict[str, Any]) -> Card:
                 str(statuses[row["id"]]),
                 int(n.get("n") or 0),
                 int(n.get("going") or 0) or None,
-                int(n.get("answered") or 0) or None,
+                answered.get(row["id"]),
                 n.get("next_due_at"),
             )
         )
