@@ -65,6 +65,10 @@ def release(
         )
         if moved:
             move_step(store, entry["journey_id"], entry["step_id"], StepStatus.DUE, now)
+            if entry["priority"] != Priority.PERSON and store.value(
+                "SELECT 1 FROM journeys WHERE id = ? AND status <> 'active'", entry["journey_id"]
+            ):  # due to nobody: it stopped, or waits, since this was claimed
+                move_step(store, entry["journey_id"], entry["step_id"], StepStatus.PLANNED, now, due_at=None)
             if reschedule_it:
                 if entry["priority"] == Priority.PERSON:  # its step waits for no clock: the entry itself does
                     if entry["answers_id"] is None and not sound(store, entry["journey_id"]):

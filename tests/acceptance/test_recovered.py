@@ -84,6 +84,7 @@ def test_an_answer_that_came_since_is_looked_for(house: House, sender: str | Non
     )
     dispatch.drain_sends(house.engine, threads=2)  # a worker is first to start again
     assert seq.journey(address(0)).reason == "replied"
+    assert seq.journey(address(0)).steps.select("status", "due_at").rows()[1] == ("planned", None)
     assert len(provider.ledger()) == 1
     assert provider.draft_keys() == []
 
