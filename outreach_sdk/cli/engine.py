@@ -68,6 +68,7 @@ def status(as_json: bool) -> None:
 @JSON
 def doctor(as_json: bool) -> None:
     """Check database, Redis, engine, mailboxes and systems; each line says what to do."""
+    from outreach_sdk.objects.engine import out_of_step
     from outreach_sdk.objects.mailbox import Mailbox
     from outreach_sdk.objects.session import current
     from outreach_sdk.objects.workspace import connect
@@ -77,7 +78,8 @@ def doctor(as_json: bool) -> None:
     state = workspace.status()
     checks: list[dict[str, Any]] = []
     answers = ready()
-    checks.append({"check": "database", "ok": answers["database"], "say": "The database answers."})
+    apart = out_of_step(current())
+    checks.append({"check": "database", "ok": apart is None, "say": apart or "The database answers."})
     told = (
         "Redis answers."
         if answers["redis"]

@@ -9,8 +9,9 @@ from outreach_sdk import runtime
 from outreach_sdk.engine import dispatch
 from outreach_sdk.errors import EngineError
 from outreach_sdk.objects.session import Session, current
+from outreach_sdk.storage.database_time import database_time
 
-__all__ = ["down", "missing", "up"]
+__all__ = ["down", "missing", "out_of_step", "up"]
 
 STARTING = dt.timedelta(seconds=30)
 """How long the processes of an engine may take until they show signs of life."""
@@ -27,6 +28,24 @@ def up(workers: int | None = None, detach: bool = False) -> runtime.Status:
 def down() -> bool:
     """End it; False if it wasn't running."""
     return runtime.down(current().settings)
+
+
+IN_STEP = dt.timedelta(seconds=5)
+"""How far the clocks of an installation's machines may be apart; processes that differ by 15 s count each other dead."""
+
+
+def out_of_step(session: Session) -> str | None:
+    """A sentence, where this machine's clock isn't the database's."""
+    before, there = session.now(), database_time(session.store)
+    if there is None:
+        return None
+    here = before + (session.now() - before) / 2
+    if abs(here - there) <= IN_STEP:
+        return None
+    return (
+        f"This machine's clock is {abs(here - there).total_seconds():,.0f} s {'ahead of' if here > there else 'behind'} "
+        "the database's. Set it right (NTP): what is due and who is alive is told by it."
+    )
 
 
 def missing(session: Session, alive: Mapping[str, int]) -> str | None:

@@ -17,6 +17,7 @@ from outreach_sdk import jobs
 from outreach_sdk.engine import dispatch
 from outreach_sdk.engine.identity import check_identity, note_seen
 from outreach_sdk.errors import StorageError
+from outreach_sdk.objects.engine import out_of_step
 from outreach_sdk.storage.store import open_store
 from tests.acceptance.scenarios import NoWake, go
 from tests.harness import ROOT, House, wait_until
@@ -166,6 +167,16 @@ def test_a_clock_that_cant_do_its_work_says_so_where_people_look(
         for beats in beating:
             beats.end()
     assert "tick: The disk is full" in said
+
+
+def test_a_machine_whose_clock_is_out_of_step_is_told(tmp_path: Path, postgres_url: str) -> None:
+    house = House(tmp_path / "home", postgres_url)
+    assert out_of_step(house.session) is None
+    really = house.engine.now
+    house.engine.now = lambda: really() - dt.timedelta(seconds=20)
+    assert "20 s behind the database's. Set it right (NTP)" in str(out_of_step(house.session))
+    house.engine.now = really
+    house.close()
 
 
 @pytest.mark.parametrize("words", ["clock", "worker send", "web"])
