@@ -14,7 +14,7 @@ from outreach_sdk.engine import bookings, credits, enrich, gates, lifecycle, out
 from outreach_sdk.engine.contact_points import suppressed
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.enroll import lock_people
-from outreach_sdk.engine.erasing import was_erased
+from outreach_sdk.engine.erased import was_erased
 from outreach_sdk.engine.failpoints import hit
 from outreach_sdk.enrichment.port import Answer, Finder, Person, Verifier
 from outreach_sdk.errors import ProviderBusy, ProviderError, ProviderUnavailable

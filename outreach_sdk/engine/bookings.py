@@ -17,6 +17,7 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus, StepStatus
 from outreach_sdk.domain.links import BOOKING, read_token
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.erased import was_erased
 from outreach_sdk.engine.links import link_key
 from outreach_sdk.engine.notify import notify
 from outreach_sdk.engine.progress import person_name
@@ -174,7 +175,7 @@ def _find_people(store: Store, workspace_id: int, booking_id: int, told: Told, n
     for address in sorted(_bases(told.addresses)):
         people = owners(store, workspace_id, [address]).get(address, [])
         found += [(address, candidate) for candidate in people]
-        if not people and not known_by_token:
+        if not people and not known_by_token and not was_erased(store, workspace_id, [address]):
             found.append((address, None))
     for address, candidate in found:
         store.write(

@@ -8,7 +8,7 @@ from typing import Any
 
 from outreach_sdk.domain.contact import email_kind
 from outreach_sdk.engine import bookings
-from outreach_sdk.engine.erasing import was_erased
+from outreach_sdk.engine.erased import was_erased
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.storage.store import Store
 
@@ -42,6 +42,8 @@ def usable_address(store: Store, workspace_id: int, candidate_id: int, address: 
     )
     if known is not None and known["candidate_id"] != candidate_id:
         raise InvalidInput("address", address, "Another candidate has this address.")
+    if store.value("SELECT 1 FROM candidates WHERE id = ? AND source = 'erased'", candidate_id):
+        raise InvalidInput("address", address, "They asked to be erased: nobody writes to them.")
     if known is not None and known["invalid"]:
         raise InvalidInput("address", address, "An e-mail to it came back before. Give another one.")
     if suppressed(store, workspace_id, address) or was_erased(store, workspace_id, [address]):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain.contact import canonical
 from outreach_sdk.domain.journey import OPEN_OUTBOX, CancelReason, JourneyStatus
 from outreach_sdk.engine import calendars, roster
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.erased import any_erased, digest
 from outreach_sdk.engine.links import link_key
+from outreach_sdk.engine.owners import tell_of_stopped
 from outreach_sdk.errors import NotFound, TransitionRefused
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journeys
@@ -20,34 +20,9 @@ from outreach_sdk.storage.transitions import event, move_journeys
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["any_erased", "erase", "hold_back", "resume_erasures", "was_erased"]
+__all__ = ["erase", "hold_back", "resume_erasures"]
 
 _BATCH = 200
-
-
-def _digest(key: bytes, workspace_id: int, value: str) -> str:
-    return hmac.new(key, f"erased:{workspace_id}:{value.lower()}".encode(), hashlib.sha256).hexdigest()
-
-
-def any_erased(store: Store, workspace_id: int) -> bool:
-    """Whether anybody ever was."""
-    return bool(store.value("SELECT 1 FROM erased WHERE workspace_id = ? LIMIT 1", workspace_id))
-
-
-def was_erased(store: Store, workspace_id: int, values: Iterable[str | None]) -> bool:
-    """Whether one of these addresses or profiles belonged to somebody who was erased."""
-    known = [v for v in values if v]
-    if not known or not any_erased(store, workspace_id):
-        return False
-    key = link_key(store)
-    digests = [_digest(key, workspace_id, v) for v in known]
-    return bool(
-        store.value(
-            f"SELECT 1 FROM erased WHERE workspace_id = ? AND digest IN {in_marks(digests)} LIMIT 1",
-            workspace_id,
-            *digests,
-        )
-    )
 
 
 def hold_back(store: Store, workspace_id: int, chunk: pl.DataFrame) -> pl.DataFrame:
@@ -60,7 +35,7 @@ def hold_back(store: Store, workspace_id: int, chunk: pl.DataFrame) -> pl.DataFr
     gone = {r["digest"] for r in store.rows("SELECT digest FROM erased WHERE workspace_id = ?", workspace_id)}
 
     def hit(column: str) -> list[bool]:
-        return [v is not None and _digest(key, workspace_id, v) in gone for v in chunk[column].to_list()]
+        return [v is not None and digest(key, workspace_id, v) in gone for v in chunk[column].to_list()]
 
     theirs = pl.Series([a or b for a, b in zip(hit("email"), hit("linkedin"), strict=True)], dtype=pl.Boolean)
     if not theirs.any():
@@ -76,12 +51,22 @@ def hold_back(store: Store, workspace_id: int, chunk: pl.DataFrame) -> pl.DataFr
     )
 
 
-def erase(engine: Engine, candidate_id: int) -> None:
-    """Cancel, then remove all that tells who they are; counts and times of what happened stay. TransitionRefused
-    while an e-mail to them is under way: nothing more leaves, and a minute later it can be done."""
+def erase(engine: Engine, candidate_id: int, *, by: int | None = None) -> None:
+    """Cancel, then remove all that tells who they are; counts and times of what happened stay. Owners other than the
+    user `by` whom it is done are told that their journeys have stopped. TransitionRefused while an e-mail to them is
+    under way: nothing more leaves, and a minute later it can be done."""
     store = engine.store
-    _stop(engine, candidate_id)
-    store.run(lambda: _remove(engine, candidate_id))
+    moved = _stop(engine, candidate_id)
+
+    def work() -> None:
+        _remove(engine, candidate_id)
+        # Without a name, and after all that had one has gone.
+        why = "Somebody you wrote to was erased, as they may ask for."
+        tell_of_stopped(
+            store, moved, by=by, kind="erased", why=why, dedupe=f"erased:{candidate_id}", now=engine.now()
+        )
+
+    store.run(work)
     _clear_deliveries(store, candidate_id)
     # Answers to notebooks may tell of anybody.
     store.write("DELETE FROM requests WHERE ended_at IS NOT NULL")
@@ -89,21 +74,23 @@ def erase(engine: Engine, candidate_id: int) -> None:
     store.write("DELETE FROM erasing WHERE candidate_id = ?", candidate_id)
 
 
-def _stop(engine: Engine, candidate_id: int) -> None:
+def _stop(engine: Engine, candidate_id: int) -> list[dict[str, Any]]:
     store, now = engine.store, engine.now()
 
-    def work() -> None:
-        for journey in move_journeys(
+    def work() -> list[dict[str, Any]]:
+        moved = move_journeys(
             store,
             "candidate_id = ?",
             (candidate_id,),
             JourneyStatus.CANCELLED,
             CancelReason.SUPPRESSED,
             now,
-        ):
+        )
+        for journey in moved:
             event(store, journey, "journey_cancelled", now, CancelReason.SUPPRESSED)
+        return moved
 
-    store.run(work)
+    return store.run(work)
 
 
 def _remove(engine: Engine, candidate_id: int) -> None:
@@ -201,7 +188,7 @@ def _remember(store: Store, person: dict[str, Any], addresses: Sequence[str], no
         store.write(
             "INSERT INTO erased (workspace_id, digest, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             workspace_id,
-            _digest(key, workspace_id, str(value)),
+            digest(key, workspace_id, str(value)),
             now,
         )
     for address in addresses:

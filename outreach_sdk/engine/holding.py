@@ -9,6 +9,7 @@ from typing import Any
 from outreach_sdk.domain.contact import normalise_email
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.engine.context import Engine
+from outreach_sdk.engine.owners import tell_of_stopped
 from outreach_sdk.errors import InvalidInput
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journeys
@@ -145,14 +146,16 @@ def suppress(
                     source,
                     now,
                 )
-            _cancel(store, workspace_id, some, engine)
+            _cancel(store, workspace_id, some, engine, user_id)
             return added
 
         new += store.run(work)
     return new
 
 
-def _cancel(store: Store, workspace_id: int, some: list[tuple[str, str, str]], engine: Engine) -> None:
+def _cancel(
+    store: Store, workspace_id: int, some: list[tuple[str, str, str]], engine: Engine, user_id: int
+) -> None:
     now = engine.now()
     addresses = [value for kind, value, _ in some if kind == "address"]
     domains = [value for kind, value, _ in some if kind == "domain"]
@@ -166,15 +169,27 @@ def _cancel(store: Store, workspace_id: int, some: list[tuple[str, str, str]], e
     for domain in domains:
         conditions.append("LOWER(email) LIKE ? ESCAPE '!'")
         params.append("%@" + domain.replace("!", "!!").replace("%", "!%").replace("_", "!_"))
-    for journey in move_journeys(
+    moved = move_journeys(
         store,
         f"workspace_id = ? AND ({' OR '.join(conditions)})",
         (workspace_id, *params),
         JourneyStatus.CANCELLED,
         CancelReason.SUPPRESSED,
         now,
-    ):
+    )
+    for journey in moved:
         event(store, journey, "journey_cancelled", now, CancelReason.SUPPRESSED)
+    first, many = some[0][1], len(some) > 1
+    what = f"{len(some):,} addresses aren't" if many else f"{first} isn't"
+    tell_of_stopped(
+        store,
+        moved,
+        by=user_id,
+        kind="suppressed",
+        why=f"{what} to be written to any more, says a colleague ({some[0][2]}).",
+        dedupe=f"suppressed:{first}:{now.isoformat()}",
+        now=now,
+    )
 
 
 def unsuppress(engine: Engine, workspace_id: int, user_id: int, kind: str, value: str) -> None:

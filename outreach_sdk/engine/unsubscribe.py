@@ -40,7 +40,7 @@ def unsubscribe(engine: Engine, token: str) -> int:
             "SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 'address', q.address, 'opted_out', 'link', CAST(? AS BIGINT) "
             "FROM (SELECT LOWER(email) AS address FROM journeys WHERE id = ? AND email IS NOT NULL "
             "UNION SELECT LOWER(recipient) FROM outbox WHERE journey_id = ? AND sending_at IS NOT NULL) AS q "
-            "WHERE TRUE ON CONFLICT (workspace_id, kind, value) DO NOTHING",
+            "WHERE q.address <> '' ON CONFLICT (workspace_id, kind, value) DO NOTHING",
             row["workspace_id"],
             row["owner_id"],
             now,

@@ -14,13 +14,16 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.sequence import zone
 from outreach_sdk.engine import bookings, contact_points, erasing, holding
 from outreach_sdk.engine.enroll import lock_people
-from outreach_sdk.errors import InvalidInput, NaiveDatetime, NotFound
+from outreach_sdk.engine.erased import was_erased
+from outreach_sdk.engine.owners import tell_of_stopped
+from outreach_sdk.engine.progress import person_name
+from outreach_sdk.errors import InvalidInput, NaiveDatetime, NotFound, TransitionRefused
 from outreach_sdk.notebook.card import Card, Shown
 from outreach_sdk.objects.carrying import carried
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.looks_people import candidate_card
 from outreach_sdk.objects.session import Session, current
-from outreach_sdk.storage.transitions import move_journeys
+from outreach_sdk.storage.transitions import events, move_journeys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +70,7 @@ class Candidate(Shown):
 
         def work() -> int:
             lock_people(store, session.workspace_id)
-            if erasing.was_erased(store, session.workspace_id, [address, profile]):
+            if was_erased(store, session.workspace_id, [address, profile]):
                 raise InvalidInput(
                     "email", address or profile, "They asked to be erased: nobody writes to them."
                 )
@@ -233,9 +236,15 @@ class Candidate(Shown):
         """Remove them everywhere: their journeys are cancelled, and names, addresses, texts and what vendors told of
         them go from every table. Numbers of what happened stay, and a keyed hash of each address, by which they are
         held back should anybody import them again. What lies in the mailboxes themselves stays there. For good.
-        TransitionRefused while an e-mail to them is under way."""
+        TransitionRefused while an e-mail to them is under way, and for members where colleagues write to them, too."""
         self._row()
-        erasing.erase(self._session.engine, self.id)
+        session = self._session
+        condition, own = session.scope.mine("j", "j.sequence_id")
+        if not session.scope.admin and session.store.value(
+            f"SELECT 1 FROM journeys j WHERE j.candidate_id = ? AND NOT ({condition}) LIMIT 1", self.id, *own
+        ):
+            raise TransitionRefused("Colleagues write to them, too: ask an admin to erase them.")
+        erasing.erase(session.engine, self.id, by=session.user["id"])
 
     @property
     def phones(self) -> pl.DataFrame:
@@ -319,7 +328,7 @@ class Candidate(Shown):
                 now,
                 self.id,
             )
-            move_journeys(
+            moved = move_journeys(
                 session.store,
                 "candidate_id = ?",
                 (self.id,),
@@ -327,6 +336,16 @@ class Candidate(Shown):
                 CancelReason.SUPPRESSED,
                 now,
                 detail=reason,
+            )
+            events(session.store, moved, "journey_cancelled", now, CancelReason.SUPPRESSED)
+            tell_of_stopped(
+                session.store,
+                moved,
+                by=session.user["id"],
+                kind="suppressed",
+                why=f"{person_name(session.store, self.id)} isn't to be written to any more, says a colleague ({reason}).",
+                dedupe=f"suppressed:{self.id}:{now.isoformat()}",
+                now=now,
             )
 
     def _card(self) -> Card:

@@ -225,6 +225,17 @@ def test_who_is_erased_is_nowhere_and_never_comes_back(house: House) -> None:
         Candidate.get(address(0)).add_email("grace@navy.example")
     with pytest.raises(InvalidInput, match="override"):
         again.enroll([GRACE], override=["erased"])
+    with pytest.raises(InvalidInput, match="asked to be erased"):
+        grace.add_email("somebody@else.example")
+    with pytest.raises(InvalidInput, match="asked to be erased"):
+        seq.journey(grace.id).use_email("somebody@else.example")
+    told = {
+        "id": "b9",
+        "status": "scheduled",
+        "start": "2030-01-02T10:00:00Z",
+        "emails": ["grace@navy.example"],
+    }
+    assert told
     left = everything(house.engine.store)
     assert [line for line in left.splitlines() if any(w in line for w in words)] == []
 

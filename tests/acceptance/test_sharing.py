@@ -8,14 +8,24 @@ import pytest
 
 import outreach_sdk as outreach
 from outreach_sdk.engine import dispatch, draining, outbox
-from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound
+from outreach_sdk.errors import AccessDenied, InvalidInput, NotFound, TransitionRefused
 from outreach_sdk.objects import session as sessions
+from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.journey import Task
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
 from outreach_sdk.objects.session import Session
+from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.claims import claim_sends
-from tests.acceptance.scenarios import Clock, NoWake, claim_once, colleague, one_answered, provider_of
+from tests.acceptance.scenarios import (
+    Clock,
+    NoWake,
+    address,
+    claim_once,
+    colleague,
+    one_answered,
+    provider_of,
+)
 from tests.harness import House
 
 
@@ -272,3 +282,57 @@ def test_sequences_are_hidden_for_one_or_for_all_and_what_runs_goes_on(house: Ho
     assert "Ask ada" in outreach.Workspace(bea)._repr_html_()
     ws.set(sequences=True)
     assert outreach.sequences().height == 1
+
+
+# -- people whom several write to ------------------------------------------------------------------
+def told(session: Session, kind: str) -> list[str]:
+    sessions.use(session)
+    found = outreach.notifications()
+    return list(found.filter(found["kind"] == kind)["text"])
+
+
+def of_both(house: House, bea: Session) -> Sequence:
+    """Ada's sequence, whose one candidate Bea knows, too."""
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll(house.people(1))
+    seq.activate()
+    sessions.use(bea)
+    Candidate.create(email=address(0), first_name="P0")
+    return seq
+
+
+@pytest.mark.rule(26)
+def test_a_member_erases_nobody_whom_colleagues_write_to_and_an_admin_tells_them(
+    house: House, bea: Session
+) -> None:
+    of_both(house, bea)
+    with pytest.raises(TransitionRefused, match="ask an admin"):
+        Candidate.get(address(0)).erase()
+    assert outreach.Candidate.get(address(0)).first_name == "P0"
+    sessions.use(house.session)
+    theirs = house.two_steps(house.hostile(), delay=3600)
+    theirs.transfer("bea")
+    theirs.enroll(house.people(1, 5))
+    Candidate.get(address(5)).erase()
+    (sentence,) = told(bea, "erased")
+    assert (
+        sentence
+        == "Somebody you wrote to was erased, as they may ask for. A journey of yours has stopped with that."
+    )
+
+
+@pytest.mark.rule(19, 26)
+@pytest.mark.parametrize("how", ["person", "workspace"])
+def test_colleagues_are_told_whose_journeys_a_suppression_stops(house: House, bea: Session, how: str) -> None:
+    seq = of_both(house, bea)
+    if how == "person":
+        Candidate.get(address(0)).suppress("asked on the phone")
+    else:
+        Workspace(bea).suppress(address(0), "asked on the phone")
+    assert told(bea, "suppressed") == []
+    (sentence,) = told(house.session, "suppressed")
+    assert (
+        "isn't to be written to any more, says a colleague (asked on the phone). A journey of yours"
+        in sentence
+    )
+    assert seq.journey(address(0)).reason == "suppressed"

@@ -305,3 +305,16 @@ def test_upkeep_forgets_in_time_and_bounds_what_waits(house: House, monkeypatch:
     assert (done["bodies"], done["deliveries"], done["people"]) == (2, 1, 2)
     assert store.value("SELECT COUNT(*) FROM deliveries WHERE body IS NULL") == 1
     assert store.value("SELECT COUNT(*) FROM booking_people") == 4
+
+
+@pytest.mark.rule(19)
+def test_whoever_was_erased_is_waited_for_by_no_booking(house: House) -> None:
+    enrolled(house)
+    Candidate.get(BO).erase()
+    give(
+        house,
+        senders.calendly(BO, starts=NOW + 2 * DAY),
+        senders.calendly("new@x.example", starts=NOW + 3 * DAY),
+    )
+    waits = house.engine.store.rows("SELECT address FROM booking_people WHERE candidate_id IS NULL")
+    assert [row["address"] for row in waits] == ["new@x.example"]
