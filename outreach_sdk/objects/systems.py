@@ -9,6 +9,7 @@ from outreach_sdk.engine import hooks
 from outreach_sdk.errors import ConfigError, InvalidInput, NotFound, OutreachError
 from outreach_sdk.objects.frames import frame
 from outreach_sdk.objects.session import Session
+from outreach_sdk.wiring import check_notices
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +33,8 @@ class ConnectedSystems:
         return frame(rows, system="str", asked_for="str", complete_at="time", next_at="time", error="str")
 
     def check_systems(self) -> list[dict[str, Any]]:
-        """Try the key of each system that this process has one for, and say how webhooks stand: check, ok, say."""
+        """Try the key of each system that this process has one for, and the server of notices, and say how webhooks
+        stand: check, ok, say."""
         told = []
         for name in self._session.engine.connected:
             account = self._session.engine.asker(name)
@@ -43,6 +45,13 @@ class ConnectedSystems:
             except OutreachError as exc:
                 ok, say = False, str(exc)
             told.append({"check": f"key of {name}", "ok": ok, "say": say})
+        if self._session.settings.smtp_url is not None:
+            ok, say = True, "It answers."
+            try:
+                check_notices(self._session.settings)
+            except OutreachError as exc:
+                ok, say = False, f"{str(exc).rstrip('.')}. Notices wait until it does."
+            told.append({"check": "OUTREACH_SMTP_URL", "ok": ok, "say": say})
         wrong = hooks.troubles(self._session.store, self._session.workspace_id)
         told += [{"check": "webhooks", "ok": False, "say": one} for one in wrong]
         return told

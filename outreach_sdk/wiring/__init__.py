@@ -10,7 +10,14 @@ from outreach_sdk.config import Settings
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.storage.store import Store, open_store
 from outreach_sdk.vault import Vault
-from outreach_sdk.wiring.helpers import channels, header_reader, notices, passage_writer, reply_judge
+from outreach_sdk.wiring.helpers import (
+    channels,
+    check_notices,
+    header_reader,
+    notices,
+    passage_writer,
+    reply_judge,
+)
 from outreach_sdk.wiring.mailboxes import (
     EXTRA,
     Calendars,
@@ -32,6 +39,7 @@ __all__ = [
     "Vault",
     "account",
     "channels",
+    "check_notices",
     "enrichers",
     "event_reader",
     "header_reader",

@@ -11,7 +11,7 @@ from outreach_sdk.engine.telling import MAIL, SLACK, Channel, Notices
 if TYPE_CHECKING:
     from outreach_sdk.ai.openai import OpenAiJudge
 
-__all__ = ["channels", "header_reader", "notices", "passage_writer", "reply_judge"]
+__all__ = ["channels", "check_notices", "header_reader", "notices", "passage_writer", "reply_judge"]
 
 
 def channels(settings: Settings) -> tuple[Channel, ...]:
@@ -28,6 +28,14 @@ def notices(settings: Settings, channel: Channel) -> Notices:
     from outreach_sdk.mail.smtp.client import SmtpNotices
 
     return SmtpNotices(settings.smtp_url.reveal())
+
+
+def check_notices(settings: Settings) -> None:
+    """Try the server of OUTREACH_SMTP_URL, where that is set; nothing is sent. MailTemporary, MailAuthError."""
+    if settings.smtp_url is not None:
+        from outreach_sdk.mail.smtp.client import SmtpNotices
+
+        SmtpNotices(settings.smtp_url.reveal()).check()
 
 
 def passage_writer(settings: Settings) -> PassageWriter | None:

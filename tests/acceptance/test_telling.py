@@ -279,6 +279,21 @@ def test_the_clocks_job_tells_by_every_channel_that_is_set_up(
     assert (len(post.received), len(chat.received)) == (1, 1)  # type: ignore[attr-defined]
 
 
+def test_a_server_of_notices_that_doesnt_answer_is_told_of_by_the_doctor(
+    told: House, post: socketserver.ThreadingTCPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def says(port: int) -> list[tuple[bool, str]]:
+        settings = _from({**told.env, "OUTREACH_SMTP_URL": f"smtp://127.0.0.1:{port}"})
+        monkeypatch.setattr(told.session, "settings", settings)
+        checks = Workspace(told.session).check_systems()
+        return [(c["ok"], c["say"]) for c in checks if c["check"] == "OUTREACH_SMTP_URL"]
+
+    assert says(post.server_address[1]) == [(True, "It answers.")]
+    [(ok, why)] = says(1)
+    assert not ok
+    assert "doesn't answer: ConnectionRefusedError. Notices wait until it does." in why
+
+
 _real = Settings.from_env.__func__  # type: ignore[attr-defined]
 
 

@@ -53,6 +53,16 @@ class SmtpNotices:
         except (smtplib.SMTPException, OSError) as exc:
             raise MailTemporary(f"{self!r} didn't take the notice: {type(exc).__name__}.") from exc
 
+    def check(self) -> None:
+        """Whether the server lets this user in; nothing is sent. Raises MailTemporary, MailAuthError."""
+        try:
+            with self._connection() as connection:
+                connection.noop()
+        except smtplib.SMTPAuthenticationError as exc:
+            raise MailAuthError(f"{self!r} refused the user or password.") from exc
+        except (smtplib.SMTPException, OSError) as exc:
+            raise MailTemporary(f"{self!r} doesn't answer: {type(exc).__name__}.") from exc
+
     def _connection(self) -> smtplib.SMTP:
         if self._tls:
             made: smtplib.SMTP = smtplib.SMTP_SSL(
