@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.contact import canonical
+from outreach_sdk.domain.contact import canonical, plain_email
 from outreach_sdk.domain.message import IncomingMessage, message_ids
 from outreach_sdk.domain.mime import address_pairs, read_bounded
 
@@ -67,7 +67,7 @@ class LookupKeys:
 
 
 def keys(incoming: IncomingMessage) -> LookupKeys:
-    """The keys under which `incoming` may be known; addresses are lower-cased senders, as written, then in the
+    """The keys under which `incoming` may be known; addresses are its senders as they are stored, then in the
     form that all spellings of a mailbox share. A forwarded copy is known by the message it forwards: attached to
     it, or named as Thunderbird does."""
     named = message_ids(" ".join(v for k, v in incoming.headers if k.lower() == "x-forwarded-message-id"))
@@ -102,12 +102,12 @@ def _attached(raw: bytes) -> list[str]:
 def _senders(incoming: IncomingMessage, *, reply_to: bool) -> tuple[str, ...]:
     found: dict[str, None] = {}
     if incoming.sender is not None:
-        found[incoming.sender.email.strip().lower()] = None
+        found[plain_email(incoming.sender.email)] = None
     wanted = {"from", "sender"} | ({"reply-to"} if reply_to else set())
     values = [v for k, v in incoming.headers if k.lower() in wanted]
     for _, address in (pair for v in values for pair in address_pairs(v)):
         if "@" in address:
-            found[address.strip().lower()] = None
+            found[plain_email(address)] = None
     return tuple(found)
 
 
@@ -148,11 +148,11 @@ def nearest(
 
 
 def authors(incoming: IncomingMessage) -> tuple[str, ...]:
-    """The addresses in From, in lower case; those in Sender where there is no From (RFC 5322: From is the author,
+    """The addresses in From, as they are stored; those in Sender where there is no From (RFC 5322: From is the author,
     Sender who transmits for them)."""
     written = [a for k, v in incoming.headers if k.lower() == "from" for _, a in address_pairs(v)]
     named = [incoming.sender.email, *written] if incoming.sender is not None else written
-    found = tuple(dict.fromkeys(a.strip().lower() for a in named if "@" in a))
+    found = tuple(dict.fromkeys(plain_email(a) for a in named if "@" in a))
     return found or _senders(incoming, reply_to=False)
 
 
@@ -161,7 +161,7 @@ def is_own(incoming: IncomingMessage, team_addresses: Iterable[str], *, key_know
     aside), or the key it carries is one of ours. Anybody may use this software, so a key alone says nothing."""
     if key_known:
         return True
-    team = {canonical(a.strip().lower()) for a in team_addresses}
+    team = {canonical(plain_email(a)) for a in team_addresses}
     return any(canonical(a) in team for a in authors(incoming))
 
 

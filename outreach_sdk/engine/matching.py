@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain import threading
-from outreach_sdk.domain.contact import canonical, normalise_email
+from outreach_sdk.domain.contact import canonical, normalise_email, plain_email
 from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage
 from outreach_sdk.domain.mime import address_pairs
 from outreach_sdk.engine.mailboxes import own_addresses
@@ -43,8 +43,8 @@ def own(store: Store, box: dict[str, Any], message: IncomingMessage) -> str | No
     if not threading.is_own(message, own_addresses(store, box["workspace_id"]), key_known=bool(known)):
         return None
     authors = threading.authors(message)
-    mine = {canonical(str(i["address"]).lower()) for i in json.loads(box.get("identities") or "[]")}
-    mine.add(canonical(str(box["address"]).lower()))
+    mine = {canonical(plain_email(str(i["address"]))) for i in json.loads(box.get("identities") or "[]")}
+    mine.add(canonical(plain_email(str(box["address"]))))
     if known or mine & {canonical(a) for a in authors}:
         return OURS
     people = owners(store, box["workspace_id"], authors)
@@ -132,7 +132,7 @@ def _by_address(
     """By its sender; a report, which comes from a postmaster, by the recipient it names."""
     report = verdict.kind in REPORTS
     senders = threading.keys(message).addresses
-    wanted = list(dict.fromkeys(a.lower() for a in (sorted(verdict.recipients) if report else senders)))[:50]
+    wanted = list(dict.fromkeys(sorted(verdict.recipients) if report else senders))[:50]
     people = owners(store, box["workspace_id"], wanted)
     everybody = sorted({candidate for theirs in people.values() for candidate in theirs})
     if not everybody:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import Any
 
+from outreach_sdk.domain.contact import plain_email
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.threading import REPLY_WINDOW
 from outreach_sdk.engine import kinds
@@ -197,7 +198,7 @@ def _suppress(
         row["journey_owner"],
         reason,
         now,
-        address.lower(),
+        plain_email(address),
         of,
     )
 

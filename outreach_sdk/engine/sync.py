@@ -8,6 +8,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.contact import plain_email
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.engine import apart, failpoints, kinds, matching, turns
 from outreach_sdk.engine.absence import answered_by_itself
@@ -100,7 +101,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
     kind, found, verdict = "own", None, None
     own = matching.own(store, box, message)
     if own is None:
-        verdict = classify.classify(message, now=now.date())
+        verdict = _as_stored(classify.classify(message, now=now.date()))
         found = matching.belongs(store, box, message, verdict)
         kind = verdict.kind
     words, more = message.text, dict[str, Any]()
@@ -139,7 +140,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
             "candidate_id": found["candidate_id"],
             "writer_id": who.candidate_id,
             "writer_journey_id": who.journey_id,
-            "sender": message.sender.email if message.sender else None,
+            "sender": plain_email(message.sender.email) if message.sender else None,
             "reply_to": matching.reply_to(store, box, message) if kind == "human" else None,
             "subject": message.subject,
             "body_text": message.text,
@@ -260,10 +261,16 @@ def read_again(engine: Engine, box: dict[str, Any], transport: MailTransport) ->
         )
 
 
+def _as_stored(verdict: classify.Verdict) -> classify.Verdict:
+    """With the addresses it names as they are stored."""
+    recipients, dead = (tuple(map(plain_email, named)) for named in (verdict.recipients, verdict.dead))
+    return dataclasses.replace(verdict, recipients=recipients, dead=dead)
+
+
 def _of_another(verdict: classify.Verdict, whose: str, message: IncomingMessage) -> classify.Verdict:
     """An automatic answer that an address is given up which nobody here wrote to: what somebody else's machine says.
     It is as good as "left" only where the one that answers may be the candidate's own by another name."""
-    own = message.sender is not None and message.sender.email.lower() in verdict.recipients
+    own = message.sender is not None and plain_email(message.sender.email) in verdict.recipients
     return dataclasses.replace(
         verdict, kind="auto_reply", hard=None, recipients=(), dead=(), left_company=whose != THEM and own
     )

@@ -201,6 +201,11 @@ def test_an_answer_in_a_very_old_thread_stops_the_journey_that_runs(house: House
         ("bo.li@googlemail.com", "boli@gmail.com"),
         ("bo+jobs@home.example", "bo@home.example"),
         ("bo@home.example", "bo+x@home.example"),
+        ("bo@bücher.example", "bo@bücher.example"),
+        ("bo@bücher.example", "Bo <BO@XN--BCHER-KVA.example>"),
+        ("bo@xn--bcher-kva.example", "Bo <bo@Bücher.example>"),
+        ("bo@home.example", '"bo"@home.example'),
+        ("bo@home.example", "bo@home.example."),
     ],
 )
 def test_a_fresh_answer_under_another_spelling_of_the_address_counts(
@@ -215,6 +220,40 @@ def test_a_fresh_answer_under_another_spelling_of_the_address_counts(
     read_mail(house, clock)
     assert state(house.session, seq, known) == ("cancelled", "replied")
     assert state(house.session, seq, "b.o@home.example") == ("active", None)
+
+
+@pytest.mark.rule(19, 21)
+@pytest.mark.parametrize("domain", ["bücher.example", "xn--bcher-kva.example"])
+def test_who_asks_to_be_left_alone_from_an_international_domain_is(house: House, domain: str) -> None:
+    clock = Clock(house)
+    bo = {"First Name": "Bo", "Last Name": "Li", "Email": "bo@bücher.example"}
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll([bo])
+    seq.activate()
+    go(house)
+    (first,) = provider_of(house).ledger()
+    reference = f"In-Reply-To: {first.rfc_message_id}\r\n".encode()
+    answer = fresh("Please unsubscribe me.", sender=f"bo@{domain}")
+    provider_of(house).deliver(ADDRESS, reference + answer, at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, "bo@bücher.example") == ("cancelled", "opted_out")
+    assert told(house.session) == ["Bo Li asked not to be written to again by your e-mails."]
+    again = house.two_steps(house.hostile()).enroll([bo])
+    assert again.rows["reason"].to_list() == ["suppressed"]
+
+
+@pytest.mark.rule(18)
+def test_a_report_that_spells_an_international_domain_out_is_about_the_candidate(house: House) -> None:
+    clock = Clock(house)
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.edit_step(1, cc=["ats@inbound.example"])
+    seq.enroll([{"First Name": "Bo", "Email": "bo@bücher.example"}])
+    seq.activate()
+    go(house)
+    (first,) = provider_of(house).ledger()
+    provider_of(house).deliver_bounce(first, "bo@bücher.example", at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, "bo@bücher.example") == ("cancelled", "bounced")
 
 
 @pytest.mark.rule(16)
