@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from email.message import Message
 from typing import Literal
 
 from outreach_sdk.domain.contact import canonical, plain_email
-from outreach_sdk.domain.message import IncomingMessage, message_ids
+from outreach_sdk.domain.message import Address, IncomingMessage, message_ids
 from outreach_sdk.domain.mime import address_pairs, read_bounded
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "authors",
     "is_own",
     "keys",
+    "listed",
     "match",
     "nearest",
+    "posted",
     "reply_subject",
 ]
 
@@ -164,6 +167,30 @@ def is_own(incoming: IncomingMessage, team_addresses: Iterable[str], *, key_know
     team = {canonical(plain_email(a)) for a in team_addresses}
     return any(canonical(a) in team for a in authors(incoming))
 
+
+def listed(incoming: IncomingMessage) -> bool:
+    """Whether it came by a mailing list (RFC 2919) or a group."""
+    names = {k.lower() for k, _ in incoming.headers}
+    return not names.isdisjoint(("list-id", "mailing-list", "x-google-group-id"))
+
+
+def posted(incoming: IncomingMessage, team_addresses: Iterable[str]) -> IncomingMessage:
+    """A message by a list of ours, under its author's name: in From stands the list's own address, where the author's
+    domain allows no other server (DMARC). The author is the one it names as that, else whoever wants the answers."""
+    if not is_own(incoming, team_addresses):
+        return incoming
+    for name in ("x-original-from", "x-original-sender", "reply-to"):
+        written = [v for k, v in incoming.headers if k.lower() == name]
+        for called, address in (pair for v in written for pair in address_pairs(v)):
+            if "@" in address:
+                shown = incoming.sender.name if incoming.sender is not None else ""
+                author = Address(address, called or _VIA.sub("", shown).strip("'\" "))
+                others = tuple((k, v) for k, v in incoming.headers if k.lower() != "from")
+                return dataclasses.replace(incoming, sender=author, headers=(("From", str(author)), *others))
+    return incoming
+
+
+_VIA = re.compile(r"\s+via\s.*$", re.S)
 
 _REPLY = re.compile(
     r"\s*(?:re|aw|antw|antwort|rép|sv|vs|odp|r|rif|res|resp|ref|ynt|yn|отв|ответ|回复|回覆|答复|返信|답장|תגובה)"

@@ -19,7 +19,7 @@ from outreach_sdk.storage.store import Store, in_marks
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
-__all__ = ["COLLEAGUES", "OURS", "belongs", "on_its_way", "own", "reply_to"]
+__all__ = ["COLLEAGUES", "OURS", "as_written", "belongs", "on_its_way", "own", "reply_to"]
 
 REPORTS = ("bounce", "delivery_notice", "complaint")
 
@@ -32,15 +32,29 @@ _COLUMNS = "j.id, j.candidate_id, j.owner_id, j.enrolled_at, j.ended_at"
 OURS, COLLEAGUES = "ours", "a colleague's"
 
 
+def as_written(store: Store, box: dict[str, Any], message: IncomingMessage) -> IncomingMessage:
+    """A message with its author in From, where a group of ours has put itself there."""
+    if not threading.listed(message) or _has_our_key(store, box, message):
+        return message
+    return threading.posted(message, own_addresses(store, box["workspace_id"]))
+
+
+def _has_our_key(store: Store, box: dict[str, Any], message: IncomingMessage) -> bool:
+    key = message.header(KEY_HEADER)
+    if key is None:
+        return False
+    found = store.value(
+        "SELECT 1 FROM outbox WHERE send_key = ? AND workspace_id = ?", key.strip(), box["workspace_id"]
+    )
+    return bool(found)
+
+
 def own(store: Store, box: dict[str, Any], message: IncomingMessage) -> str | None:
     """Whether one of ours wrote it (rule 16). Colleagues may be candidates too: what one writes from the address that
     was written to, in that very thread, is an answer, save in the mailbox it was sent from. COLLEAGUES: it would be,
     if its thread were known for the candidate's."""
-    key = message.header(KEY_HEADER)
-    known = key is not None and store.value(
-        "SELECT 1 FROM outbox WHERE send_key = ? AND workspace_id = ?", key.strip(), box["workspace_id"]
-    )
-    if not threading.is_own(message, own_addresses(store, box["workspace_id"]), key_known=bool(known)):
+    known = _has_our_key(store, box, message)
+    if not threading.is_own(message, own_addresses(store, box["workspace_id"]), key_known=known):
         return None
     authors = threading.authors(message)
     mine = {canonical(plain_email(str(i["address"]))) for i in json.loads(box.get("identities") or "[]")}

@@ -99,6 +99,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
     # Asked first: what is recorded from here on is found below.
     waits = matching.on_its_way(store, box["workspace_id"], message.received_at)
     kind, found, verdict = "own", None, None
+    message = matching.as_written(store, box, message)
     own = matching.own(store, box, message)
     if own is None:
         verdict = _as_stored(classify.classify(message, now=now.date()))
