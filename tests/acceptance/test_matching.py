@@ -170,7 +170,34 @@ def test_a_bounce_and_an_absence_without_a_reference_belong_to_whose_mailbox_got
     provider_of(house).deliver(ADDRESS, bounce, at=clock.now)
     read_mail(house, clock)
     assert [("came back" in n) for n in told(ada)] == [True]
-    assert told(bob) == []
+    assert state(bob, his) == ("cancelled", "bounced")
+    (notice,) = told(bob)
+    assert notice.startswith(f"{address(0)} isn't an address of P0 Li any more (")
+    assert notice.endswith(f", in {ADDRESS}. Your journey with them has stopped, too.")
+
+
+@pytest.mark.rule(17, 18)
+@pytest.mark.parametrize("how", ["report", "left", "given up"])
+def test_colleagues_whose_journeys_stop_with_an_address_are_told_once(house: House, how: str) -> None:
+    clock = Clock(house)
+    ada, box, bob, other = boxes(house)
+    hers = written(house, ada, box, "Hello")
+    clock.on(hours=1)
+    his, another = written(house, bob, other, "Hi"), written(house, bob, other, "Once more")
+    carol = colleague(house, "carol")
+    elsewhere = written(house, carol, another_mailbox(house, carol, "carol@agency.example"), "Third")
+    elsewhere.journey(address(0)).cancel()
+    provider = provider_of(house)
+    first = provider.ledger()[0]
+    if how == "report":
+        provider.deliver_bounce(first, at=clock.now)
+    else:
+        text = "I have left the company for good." if how == "left" else "This mailbox has been closed."
+        provider.deliver_reply(first, text, headers=(("Auto-Submitted", "auto-replied"),), at=clock.now)
+    read_mail(house, clock)
+    assert {state(bob, seq)[0] for seq in (his, another)} | {state(ada, hers)[0]} == {"cancelled"}
+    assert [len(told(user)) for user in (ada, bob, carol)] == [1, 1, 0]
+    assert told(bob)[0].startswith(f"{address(0)} isn't an address of P0 Li any more (")
 
 
 @pytest.mark.rule(15)
