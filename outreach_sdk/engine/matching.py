@@ -19,12 +19,14 @@ from outreach_sdk.storage.store import Store, in_marks
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
-__all__ = ["COLLEAGUES", "OURS", "as_written", "belongs", "on_its_way", "own", "reply_to"]
+__all__ = ["COLLEAGUES", "OURS", "as_written", "belongs", "on_its_way_since", "own", "reply_to"]
 
 REPORTS = ("bounce", "delivery_notice", "complaint")
 
 CLOCKS = dt.timedelta(minutes=1)
 """How far a provider's clock may be behind."""
+
+NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 _COLUMNS = "j.id, j.candidate_id, j.owner_id, j.enrolled_at, j.ended_at"
 
@@ -68,17 +70,15 @@ def own(store: Store, box: dict[str, Any], message: IncomingMessage) -> str | No
     return None if found and any(found["candidate_id"] in who for who in people.values()) else COLLEAGUES
 
 
-def on_its_way(store: Store, workspace_id: int, received_at: dt.datetime) -> bool:
-    """Whether an e-mail that left, or may have left, before then isn't recorded yet under what its provider calls
-    it, so that an answer to it can't be told from other mail."""
-    return bool(
-        store.value(
-            "SELECT 1 FROM outbox WHERE state IN ('sending', 'unknown') AND lease_until IS NOT NULL AND "
-            "workspace_id = ? AND sending_at <= ? LIMIT 1",
-            workspace_id,
-            received_at + CLOCKS,
-        )
+def on_its_way_since(store: Store, workspace_id: int) -> dt.datetime:
+    """From when on what comes in may answer an e-mail that left, or may have left, and isn't recorded yet under what its
+    provider calls it, so that an answer to it can't be told from other mail. In the far future where there is none."""
+    row = store.one(
+        "SELECT MIN(sending_at) AS left_at FROM outbox WHERE state IN ('sending', 'unknown') AND lease_until IS NOT NULL "
+        "AND workspace_id = ?",
+        workspace_id,
     )
+    return NEVER if row is None or row["left_at"] is None else row["left_at"] - CLOCKS
 
 
 def belongs(

@@ -31,6 +31,7 @@ __all__ = ["poll_mailbox", "process_open", "read_again", "take_in", "with_journe
 
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
 READ_AGAIN_FOR = dt.timedelta(days=1)
+READ_AGAIN_AFTER = dt.timedelta(hours=1)
 READ_FOR = 20.0
 """Seconds after which a check that has more to read lets others have a turn."""
 
@@ -97,7 +98,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
     if known is not None and not _open_to(known, again):
         return False
     # Asked first: what is recorded from here on is found below.
-    waits = matching.on_its_way(store, box["workspace_id"], message.received_at)
+    waits = message.received_at >= matching.on_its_way_since(store, box["workspace_id"])
     kind, found, verdict = "own", None, None
     message = matching.as_written(store, box, message)
     own = matching.own(store, box, message)
@@ -237,29 +238,47 @@ def _twin(store: Store, values: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def read_again(engine: Engine, box: dict[str, Any], transport: MailTransport) -> None:
-    """Messages that belonged to nobody while what they may answer was on its way, once that has been settled."""
-    store = engine.store
-    for row in store.rows(
-        "SELECT provider_thread_id, MAX(received_at) AS last_at FROM inbound WHERE mailbox_id = ? AND "
-        "again_at IS NOT NULL AND provider_thread_id IS NOT NULL GROUP BY provider_thread_id ORDER BY 2 LIMIT 50",
-        box["id"],
-    ):
-        if matching.on_its_way(store, box["workspace_id"], row["last_at"]):
-            continue
-        thread = row["provider_thread_id"]
+    """Messages that belonged to nobody while what they may answer was on its way: for the last time once that has been
+    settled. What a colleague's mailbox keeps open isn't waited for: as soon as their thread is known for one of ours,
+    and ever more seldom besides."""
+    store, now = engine.store, engine.now()
+    since = matching.on_its_way_since(store, box["workspace_id"])
+    due = [row for row in _waiting(store, box) if row["last_at"] < since or _is_due(row, now)]
+    for row in due[:50]:
+        thread, last = row["provider_thread_id"], row["last_at"] < since
         try:
             for message in transport.read_thread(thread):
                 take_in(engine, box, message, again=True)
         except MailAuthError:
             raise
         except MailError as exc:  # what else came in is dealt with all the same
-            if not isinstance(exc, MailNotFound) and engine.now() - row["last_at"] < READ_AGAIN_FOR:
+            if not isinstance(exc, MailNotFound) and now - row["last_at"] < READ_AGAIN_FOR:
                 continue
+            last = True
         store.write(
-            "UPDATE inbound SET again_at = NULL WHERE mailbox_id = ? AND provider_thread_id = ? AND again_at IS NOT NULL",
+            "UPDATE inbound SET again_at = ? WHERE mailbox_id = ? AND provider_thread_id = ? AND again_at IS NOT NULL",
+            None if last else now,
             box["id"],
             thread,
         )
+
+
+def _waiting(store: Store, box: dict[str, Any]) -> list[dict[str, Any]]:
+    """Threads to be read again, those read longest ago first; `known`: by now an e-mail of this mailbox stands there."""
+    return store.rows(
+        "SELECT i.provider_thread_id, MAX(i.received_at) AS last_at, MIN(i.again_at) AS read_at, EXISTS (SELECT 1 FROM "
+        "outbox o WHERE o.provider_thread_id = i.provider_thread_id AND o.mailbox_id = i.mailbox_id) AS known "
+        "FROM inbound i WHERE i.mailbox_id = ? AND i.again_at IS NOT NULL AND i.provider_thread_id IS NOT NULL "
+        "GROUP BY i.mailbox_id, i.provider_thread_id ORDER BY 3, 1",
+        box["id"],
+    )
+
+
+def _is_due(row: dict[str, Any], now: dt.datetime) -> bool:
+    """After twice as long each time, up to an hour."""
+    return bool(row["known"]) or now - row["read_at"] >= min(
+        row["read_at"] - row["last_at"], READ_AGAIN_AFTER
+    )
 
 
 def _as_stored(verdict: classify.Verdict) -> classify.Verdict:

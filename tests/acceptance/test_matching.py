@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import outreach_sdk as outreach
 from outreach_sdk.domain.contact import canonical
 from outreach_sdk.domain.sequence import Later
 from outreach_sdk.engine import dispatch
+from outreach_sdk.errors import MailOutcomeUnknown, MailTemporary
+from outreach_sdk.mail.port import SentMessage
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
@@ -23,10 +27,11 @@ from tests.acceptance.scenarios import (
     provider_of,
     read_mail,
     state,
+    through,
     told,
 )
 from tests.harness import ADDRESS, House
-from tests.mail.hostile import Faults
+from tests.mail.hostile import Faults, HostileTransport
 
 
 def completed(house: House, clock: Clock) -> Mailbox:
@@ -378,3 +383,84 @@ def test_other_mail_that_came_meanwhile_is_read_once_more_and_stays_nobody_s(hou
     assert house.engine.store.rows("SELECT sender, subject, body_text FROM inbound") == [
         {"sender": None, "subject": "", "body_text": ""}
     ]
+
+
+class BobsIsOutOfOrder(HostileTransport):
+    """Nobody can say what became of what Bob sends."""
+
+    def send_draft(self, provider_draft_id: str) -> SentMessage:
+        if self._address.startswith("bob"):
+            raise MailOutcomeUnknown("504")
+        return super().send_draft(provider_draft_id)
+
+    def find_sent(self, **asked: Any) -> SentMessage | None:
+        if self._address.startswith("bob"):
+            raise MailTemporary("503")
+        return super().find_sent(**asked)
+
+
+@pytest.mark.rule(14, 16)
+@pytest.mark.parametrize("to", [ADDRESS, "carol@agency.example"], ids=["in the thread", "elsewhere"])
+def test_an_answer_doesn_t_wait_for_what_a_colleague_s_mailbox_keeps_open(house: House, to: str) -> None:
+    ada, box, bob, other = boxes(house)
+    another_mailbox(house, colleague(house, "carol"), "carol@agency.example")
+    provider, clock = provider_of(house), Clock(house)
+    with through(house, BobsIsOutOfOrder):
+        sessions.use(bob)
+        his = Sequence.create("His", mailbox=other, timezone="UTC")
+        his.add_email("Hi", "Are you open to talk?")
+        his.enroll(house.people(1, start=5))
+        his.activate()
+        go(house)
+        clock.on(minutes=20)
+        sessions.use(ada)
+        hers = Sequence.create("Hers", mailbox=box, timezone="UTC")
+        hers.add_email("Hello {{ first_name }}", "Are you open to talk?")
+        hers.enroll(house.people(1))
+        hers.activate()
+        provider.faults = Faults(**{**vars(Faults.none()), "send_answer_lost": 1.0})
+        dispatch.drain_sends(house.engine, threads=1)
+        provider.faults = Faults.none()
+        (first,) = (a for a in provider.ledger() if address(0) in a.recipients)
+        clock.on(seconds=2)
+        reference = f"In-Reply-To: {first.rfc_message_id}\r\n".encode()
+        answer = fresh("Gladly.", sender="private@home.example", to=to)
+        if to == ADDRESS:
+            provider.deliver_reply(first, "Gladly.", sender="private@home.example", at=clock.now)
+        else:
+            provider.deliver(to, reference + answer, at=clock.now)
+        dispatch.drain_polls(house.engine)
+        clock.on(minutes=6)
+        dispatch.drain_polls(house.engine)
+        assert told(ada) == []
+        go(house)
+        for _ in range(5):
+            clock.on(minutes=6)
+            dispatch.drain_polls(house.engine)
+        assert [n.split(" (")[0] for n in told(ada)] == ["P0 Li answered"]
+        states = house.engine.store.rows("SELECT state FROM outbox ORDER BY id")
+        assert [row["state"] for row in states] == ["unknown", "sent"]
+
+
+@pytest.mark.rule(16)
+def test_other_mail_is_read_again_ever_more_seldom_while_an_e_mail_stays_open(house: House) -> None:
+    _, _, bob, other = boxes(house)
+    provider, clock = provider_of(house), Clock(house)
+    with through(house, BobsIsOutOfOrder):
+        written(house, bob, other, "His")
+        clock.on(minutes=1)
+        reference = b"In-Reply-To: <other@shop.example>\r\n"
+        for number in range(3):
+            news = fresh("News.", sender="news@shop.example", number=number)
+            provider.deliver(ADDRESS, reference + news, at=clock.now)
+        dispatch.drain_polls(house.engine)
+        counts = []
+        for _ in range(2):
+            before = provider.calls("read_thread")
+            for _ in range(60):
+                clock.on(minutes=6)
+                dispatch.drain_polls(house.engine)
+            counts.append(provider.calls("read_thread") - before)
+    assert counts[1] <= 3 * 6
+    assert counts[0] <= 3 * 10
+    assert house.engine.store.value("SELECT COUNT(*) FROM inbound WHERE again_at IS NOT NULL") == 3
