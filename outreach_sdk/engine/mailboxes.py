@@ -426,8 +426,13 @@ def make_default(store: Store, owner_id: int, mailbox_id: int) -> None:
 
 
 def own_addresses(store: Store, workspace_id: int) -> set[str]:
-    """Every address that mailboxes of the workspace write as, aliases included, as they are stored."""
-    rows = store.rows("SELECT address, identities FROM mailboxes WHERE workspace_id = ?", workspace_id)
+    """Every address that mailboxes of the workspace write as, aliases included, and its users', as they are stored."""
+    rows = store.rows(
+        "SELECT address, identities FROM mailboxes WHERE workspace_id = ? UNION ALL "
+        "SELECT email, NULL FROM users WHERE workspace_id = ? AND email IS NOT NULL",
+        workspace_id,
+        workspace_id,
+    )
     aliases = {plain_email(str(i["address"])) for r in rows for i in json.loads(r["identities"] or "[]")}
     return aliases | {plain_email(str(r["address"])) for r in rows}
 

@@ -148,6 +148,29 @@ def test_a_colleague_who_is_a_candidate_answers_in_their_own_thread(house: House
     assert state(house.session, seq, ADDRESS) == ("active", None)
 
 
+@pytest.mark.rule(11, 16)
+def test_a_colleague_without_a_mailbox_who_was_copied_is_one_of_ours(house: House) -> None:
+    clock = Clock(house)
+    colleague(house, "carl")
+    seq = house.two_steps(house.hostile(), delay=86_400)
+    seq.edit_step(1, cc=["carl@agency.example"])
+    seq.enroll([*house.people(1), {"First Name": "Carl", "Email": "carl@agency.example"}])
+    seq.activate()
+    go(house)
+    _answers(house, clock, "Ada, that's the one I met at the fair.", "Carl <Carl@agency.example>")
+    assert [state(house.session, seq, a)[0] for a in (address(0), "carl@agency.example")] == ["active"] * 2
+    assert told(house.session) == []
+    (his,) = (
+        a
+        for a in provider_of(house).ledger()
+        if min(a.recipients) == "carl@agency.example" and len(a.recipients) == 1
+    )
+    provider_of(house).deliver_reply(his, "Yes, I'm open to talk.", at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, "carl@agency.example") == ("cancelled", "replied")
+    assert state(house.session, seq)[0] == "active"
+
+
 @pytest.mark.rule(15, 16)
 @pytest.mark.parametrize("later", ["the colleague's", "the sender's"])
 def test_an_answer_that_reaches_two_mailboxes_counts_once(house: House, later: str) -> None:
