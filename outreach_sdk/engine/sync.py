@@ -185,7 +185,7 @@ def _open_to(known: dict[str, Any], again: bool) -> bool:
 
 
 def _put(store: Store, values: dict[str, Any], known_id: int | None, now: dt.datetime) -> bool:
-    """Write a message down; one that came to two mailboxes of the workspace, for the same journey, counts once: where
+    """Write a message down; one that came twice to mailboxes of the workspace, for the same journey, counts once: where
     that journey's thread is, if in either."""
     twin = _twin(store, values) if values["journey_id"] is not None else None
     if twin is not None:
@@ -221,20 +221,41 @@ _PLACE = ("owner_id", "mailbox_id", "provider_message_id", "provider_thread_id")
 
 
 def _twin(store: Store, values: dict[str, Any]) -> dict[str, Any] | None:
-    """The same message as it came to another mailbox."""
-    if values["rfc_message_id"] is None:
-        return None
+    """The same message as it came before: to another mailbox, once more to this one (a list's copy beside one's own), or
+    as a colleague's who connected the same account. Ids of messages aren't to be trusted within one mailbox: there
+    the texts agree, too."""
     if store.for_update:  # two mailboxes are read at once
         store.value("SELECT id FROM journeys WHERE id = ? FOR UPDATE", values["journey_id"])
-    return store.one(
-        f"SELECT id, matched_by, {', '.join(_PLACE)} FROM inbound WHERE rfc_message_id = ? AND journey_id = ? AND "
-        "mailbox_id <> ? AND kind = ? AND sender = ? LIMIT 1",
+    found = f"SELECT id, matched_by, body_text, {', '.join(_PLACE)} FROM inbound WHERE journey_id = ? AND kind = ? AND "
+    of = (values["journey_id"], values["kind"])
+    if values["rfc_message_id"] is None:
+        return store.one(
+            f"{found} provider_message_id = ? AND mailbox_id <> ? AND mailbox_id IN (SELECT s.id FROM mailboxes m JOIN "
+            "mailboxes s ON s.workspace_id = m.workspace_id AND s.address = m.address AND s.provider = m.provider "
+            "WHERE m.id = ?) LIMIT 1",
+            *of,
+            values["provider_message_id"],
+            values["mailbox_id"],
+            values["mailbox_id"],
+        )
+    rows = store.rows(
+        f"{found} rfc_message_id = ? AND sender = ? ORDER BY id LIMIT 20",
+        *of,
         values["rfc_message_id"],
-        values["journey_id"],
-        values["mailbox_id"],
-        values["kind"],
         values["sender"],
     )
+    for row in rows:
+        if row["mailbox_id"] != values["mailbox_id"]:
+            return row
+        if row["provider_message_id"] != values["provider_message_id"] and _one_text(row, values):
+            return row
+    return None
+
+
+def _one_text(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two messages say the same, save what a list puts above or below."""
+    shorter, longer = sorted((" ".join(m["body_text"].split()) for m in (one, other)), key=len)
+    return shorter in longer if shorter else not longer
 
 
 def read_again(engine: Engine, box: dict[str, Any], transport: MailTransport) -> None:

@@ -9,6 +9,7 @@ from outreach_sdk.domain.message import KEY_HEADER
 from outreach_sdk.engine import dispatch
 from outreach_sdk.errors import MissingField
 from outreach_sdk.mail.port import Identity
+from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.sequence import Sequence
 from tests.acceptance.scenarios import (
@@ -189,6 +190,55 @@ def test_an_answer_that_reaches_two_mailboxes_counts_once(house: House, later: s
     message.reply("When?")
     dispatch.drain_sends(house.engine, threads=1)
     assert [(a.mailbox, a.subject) for a in provider.ledger()][1:] == [(ADDRESS, "Re: Your message")]
+
+
+@pytest.mark.rule(15, 16)
+@pytest.mark.parametrize("first", ["one's own", "the list's"])
+def test_an_answer_that_reaches_a_mailbox_twice_counts_once(house: House, first: str) -> None:
+    clock = Clock(house)
+    seq = opened(house)
+    provider = provider_of(house)
+    reference = f"In-Reply-To: {provider.ledger()[0].rfc_message_id}\r\n".encode()
+    own = reference + fresh("Let's talk.")
+    copy = (
+        b"List-Id: <jobs.agency.example>\r\n" + reference + fresh("Let's talk.\r\n____\r\nThe list of jobs")
+    )
+    for answer in (own, copy) if first == "one's own" else (copy, own):
+        provider.deliver(ADDRESS, answer, at=clock.now)
+    read_mail(house, clock)
+    assert len(told(house.session)) == 1
+    assert outreach.inbox().height == 1
+    assert len(seq.journey(address(0)).replies) == 1
+
+
+@pytest.mark.rule(15, 16, 19)
+def test_another_answer_under_the_same_id_is_another_answer(house: House) -> None:
+    clock = Clock(house)
+    seq = opened(house)
+    provider = provider_of(house)
+    reference = f"In-Reply-To: {provider.ledger()[0].rfc_message_id}\r\n".encode()
+    for text in ("Let's talk.", "On second thoughts, please unsubscribe me."):
+        provider.deliver(ADDRESS, reference + fresh(text), at=clock.now)
+        read_mail(house, clock)
+    assert len(seq.journey(address(0)).replies) == 2
+    assert house.engine.store.rows("SELECT value FROM suppressions") == [{"value": address(0)}]
+
+
+@pytest.mark.rule(15, 16)
+def test_an_answer_without_an_id_in_an_account_of_two_counts_once(house: House) -> None:
+    clock = Clock(house)
+    seq = opened(house)
+    provider = provider_of(house)
+    bob = colleague(house, "bob")
+    another_mailbox(house, bob, ADDRESS)
+    reference = f"In-Reply-To: {provider.ledger()[0].rfc_message_id}\r\n".encode()
+    answer = reference + fresh("Let's talk.").replace(b"Message-ID: <m1@home.example>\r\n", b"")
+    for _ in range(2):  # two answers, each of them in both
+        provider.deliver(ADDRESS, answer, at=clock.now)
+        read_mail(house, clock)
+    assert [len(told(user)) for user in (house.session, bob)] == [2, 0]
+    sessions.use(house.session)
+    assert len(seq.journey(address(0)).replies) == 2
 
 
 GROUP = "jobs@agency.example"
