@@ -17,6 +17,7 @@ __all__ = [
     "normalise_email",
     "normalise_linkedin",
     "normalise_phone",
+    "plain_email",
     "split_emails",
     "split_full_name",
 ]
@@ -123,6 +124,20 @@ def _checked(candidate: str, value: str) -> str:
     if len(checked.local_part) > 64:
         raise InvalidInput("e-mail", value, "The part before the @ is too long.")
     return f"{checked.local_part.lower()}@{checked.ascii_domain or checked.domain}"
+
+
+def plain_email(address: str) -> str:
+    """An address that a message bears, as it is stored and compared; in lower case where it can't be normalised."""
+    local, _, domain = address.strip().rpartition("@")
+    quoted = _QUOTED_LOCAL.fullmatch(local)  # RFC 5321: the quotes are no part of it
+    text = f"{local if quoted is None else quoted.group(1)}@{domain}"
+    try:
+        return normalise_email(text)
+    except InvalidInput:
+        return address.strip().lower()
+
+
+_QUOTED_LOCAL = re.compile(r'"([\w!#$%&\'*+/=?^`{|}~-]+(?:\.[\w!#$%&\'*+/=?^`{|}~-]+)*)"')
 
 
 def canonical(address: str) -> str:

@@ -332,6 +332,14 @@ _ANOTHER_WAY = re.compile(
     r"\b(?:everything|anything|all) else\b[^.!?\n]{0,10}\b(?:is|are) (?:fine|ok|okay|welcome)\b",
     re.I,
 )
+# Something else is to stop, by name, and in the same breath there is a yes without a no.
+_SOMETHING_ELSE = re.compile(
+    r"(?:(?:please|pls|plz|kindly)\s+)?(?:unsubscribe|remove)\s+(?:me|us)\s+from\s+(?:all\s+(?:of\s+)?)?your\s+(?:other|marketing)\s+(?:(?:marketing|mailing|e-?mail|product|company)\s+)?"
+    r"(?:newsletters?|mailings?|lists?|campaigns?)\s*[,;:–-]?\s+but\b(?![^.!?\n]*(?:\b(?:not?|never|nothing|neither|nor|"
+    r"without|un\w+|stop|remove|delete)\b|n['’]t\b))[^.!?\n]*\b(?:yes|i['’]?m (?:very |definitely )?(?:interested|open)|"
+    r"i am (?:very |definitely )?(?:interested|open)|(?:happy|glad) to (?:talk|chat|hear))\b",
+    re.I,
+)
 _LINKED = re.compile(r"[^\n]{0,60}https?://", re.I)
 # What a company prints below its people's mail.
 _FOOTER = re.compile(
@@ -368,6 +376,8 @@ def _asks(sentence: str) -> bool:
     for found in (m for pattern in _STOP for m in pattern.finditer(sentence)):
         before, after = sentence[max(0, found.start() - 45) : found.start()], sentence[found.end() :]
         if _NOT_STOP.search(before) is not None or _LINKED.match(after) is not None:
+            continue
+        if _SOMETHING_ELSE.match(sentence, found.start()) is not None:
             continue
         if _PURPOSE.search(before) is not None and _TOLD_HOW.match(after) is not None:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.contact import canonical
-from outreach_sdk.domain.message import IncomingMessage, message_ids
+from outreach_sdk.domain.contact import canonical, plain_email
+from outreach_sdk.domain.message import Address, IncomingMessage, message_ids
 from outreach_sdk.domain.mime import address_pairs, read_bounded
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "authors",
     "is_own",
     "keys",
+    "listed",
     "match",
     "nearest",
+    "posted",
     "reply_subject",
 ]
 
@@ -67,7 +70,7 @@ class LookupKeys:
 
 
 def keys(incoming: IncomingMessage) -> LookupKeys:
-    """The keys under which `incoming` may be known; addresses are lower-cased senders, as written, then in the
+    """The keys under which `incoming` may be known; addresses are its senders as they are stored, then in the
     form that all spellings of a mailbox share. A forwarded copy is known by the message it forwards: attached to
     it, or named as Thunderbird does."""
     named = message_ids(" ".join(v for k, v in incoming.headers if k.lower() == "x-forwarded-message-id"))
@@ -102,12 +105,12 @@ def _attached(raw: bytes) -> list[str]:
 def _senders(incoming: IncomingMessage, *, reply_to: bool) -> tuple[str, ...]:
     found: dict[str, None] = {}
     if incoming.sender is not None:
-        found[incoming.sender.email.strip().lower()] = None
+        found[plain_email(incoming.sender.email)] = None
     wanted = {"from", "sender"} | ({"reply-to"} if reply_to else set())
     values = [v for k, v in incoming.headers if k.lower() in wanted]
     for _, address in (pair for v in values for pair in address_pairs(v)):
         if "@" in address:
-            found[address.strip().lower()] = None
+            found[plain_email(address)] = None
     return tuple(found)
 
 
@@ -148,11 +151,11 @@ def nearest(
 
 
 def authors(incoming: IncomingMessage) -> tuple[str, ...]:
-    """The addresses in From, in lower case; those in Sender where there is no From (RFC 5322: From is the author,
+    """The addresses in From, as they are stored; those in Sender where there is no From (RFC 5322: From is the author,
     Sender who transmits for them)."""
     written = [a for k, v in incoming.headers if k.lower() == "from" for _, a in address_pairs(v)]
     named = [incoming.sender.email, *written] if incoming.sender is not None else written
-    found = tuple(dict.fromkeys(a.strip().lower() for a in named if "@" in a))
+    found = tuple(dict.fromkeys(plain_email(a) for a in named if "@" in a))
     return found or _senders(incoming, reply_to=False)
 
 
@@ -161,9 +164,33 @@ def is_own(incoming: IncomingMessage, team_addresses: Iterable[str], *, key_know
     aside), or the key it carries is one of ours. Anybody may use this software, so a key alone says nothing."""
     if key_known:
         return True
-    team = {canonical(a.strip().lower()) for a in team_addresses}
+    team = {canonical(plain_email(a)) for a in team_addresses}
     return any(canonical(a) in team for a in authors(incoming))
 
+
+def listed(incoming: IncomingMessage) -> bool:
+    """Whether it came by a mailing list (RFC 2919) or a group."""
+    names = {k.lower() for k, _ in incoming.headers}
+    return not names.isdisjoint(("list-id", "mailing-list", "x-google-group-id"))
+
+
+def posted(incoming: IncomingMessage, team_addresses: Iterable[str]) -> IncomingMessage:
+    """A message by a list of ours, under its author's name: in From stands the list's own address, where the author's
+    domain allows no other server (DMARC). The author is the one it names as that, else whoever wants the answers."""
+    if not is_own(incoming, team_addresses):
+        return incoming
+    for name in ("x-original-from", "x-original-sender", "reply-to"):
+        written = [v for k, v in incoming.headers if k.lower() == name]
+        for called, address in (pair for v in written for pair in address_pairs(v)):
+            if "@" in address:
+                shown = incoming.sender.name if incoming.sender is not None else ""
+                author = Address(address, called or _VIA.sub("", shown).strip("'\" "))
+                others = tuple((k, v) for k, v in incoming.headers if k.lower() != "from")
+                return dataclasses.replace(incoming, sender=author, headers=(("From", str(author)), *others))
+    return incoming
+
+
+_VIA = re.compile(r"\s+via\s.*$", re.S)
 
 _REPLY = re.compile(
     r"\s*(?:re|aw|antw|antwort|rép|sv|vs|odp|r|rif|res|resp|ref|ynt|yn|отв|ответ|回复|回覆|答复|返信|답장|תגובה)"

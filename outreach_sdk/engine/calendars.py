@@ -169,7 +169,7 @@ def _take(
 ) -> None:
     """Note who comes to what, and act on what concerns candidates. In a transaction."""
     store, now, workspace = engine.store, engine.now(), int(box["workspace_id"])
-    own = own_addresses(store, workspace) | _users(store, workspace)
+    own = own_addresses(store, workspace)
     held = _held(store, box["id"])
     if whole:
         seen = {e.event_id for e in events}
@@ -211,11 +211,6 @@ def _veiled(event: CalendarEvent) -> bool:
 
 def _before(event: CalendarEvent, read_at: dt.datetime | None) -> bool:
     return read_at is not None and event.updated_at is not None and event.updated_at < read_at
-
-
-def _users(store: Store, workspace_id: int) -> set[str]:
-    rows = store.rows("SELECT email FROM users WHERE workspace_id = ? AND email IS NOT NULL", workspace_id)
-    return {str(r["email"]) for r in rows}
 
 
 def _held(store: Store, mailbox_id: int) -> dict[str, tuple[str, dt.datetime]]:

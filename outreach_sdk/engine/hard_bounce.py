@@ -9,6 +9,7 @@ from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.reopen import other_addresses
 from outreach_sdk.engine.speaking import addresses_of, copied
+from outreach_sdk.engine.stopping import tell_colleagues
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event, move_journeys
 
@@ -18,7 +19,8 @@ __all__ = ["hard_bounced"]
 def hard_bounced(
     engine: Engine, row: dict[str, Any], who: str, verdict: dict[str, Any], now: dt.datetime
 ) -> tuple[str, str]:
-    """Act on a hard bounce, in the caller's transaction; the kind of notice and what to tell the owner."""
+    """Act on a hard bounce, in the caller's transaction, and tell colleagues whose journeys it stops; the kind of notice
+    and what to tell the owner."""
     store = engine.store
     reason = verdict.get("reason") or "no such address"
     # A report may name several, and say of one alone that its address is at fault.
@@ -38,7 +40,7 @@ def hard_bounced(
             row["candidate_id"],
             address,
         )
-    for journey in move_journeys(
+    moved = move_journeys(
         store,
         "candidate_id = ? AND workspace_id = ? AND LOWER(email) IN " + in_marks(addresses),
         (row["candidate_id"], row["workspace_id"], *addresses),
@@ -46,7 +48,8 @@ def hard_bounced(
         CancelReason.BOUNCED,
         now,
         detail=verdict.get("reason"),
-    ):
+    )
+    for journey in moved:
         event(store, journey, "journey_cancelled", now, CancelReason.BOUNCED)
     others = other_addresses(store, row["candidate_id"], but=row["journey_email"])
     offer = (
@@ -54,6 +57,8 @@ def hard_bounced(
         if not others
         else f' {others[0]} is another verified address: journey.use_email("{others[0]}") goes on there.'
     )
+    what = f"{addresses[0]} isn't an address of {{who}} any more ({reason})"
+    tell_colleagues(engine, row, moved, "bounced", what, now, then=offer)
     return "bounced", f"The e-mail to {who} came back: {reason}.{offer}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from outreach_sdk.domain.contact import plain_email
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.limits import SAME_ACCOUNT
@@ -432,10 +433,15 @@ def make_default(store: Store, owner_id: int, mailbox_id: int) -> None:
 
 
 def own_addresses(store: Store, workspace_id: int) -> set[str]:
-    """Every address that mailboxes of the workspace write as, aliases included, in lower case."""
-    rows = store.rows("SELECT address, identities FROM mailboxes WHERE workspace_id = ?", workspace_id)
-    aliases = {str(i["address"]).lower() for r in rows for i in json.loads(r["identities"] or "[]")}
-    return aliases | {str(r["address"]).lower() for r in rows}
+    """Every address that mailboxes of the workspace write as, aliases included, and its users', as they are stored."""
+    rows = store.rows(
+        "SELECT address, identities FROM mailboxes WHERE workspace_id = ? UNION ALL "
+        "SELECT email, NULL FROM users WHERE workspace_id = ? AND email IS NOT NULL",
+        workspace_id,
+        workspace_id,
+    )
+    aliases = {plain_email(str(i["address"])) for r in rows for i in json.loads(r["identities"] or "[]")}
+    return aliases | {plain_email(str(r["address"])) for r in rows}
 
 
 def remember_identities(store: Store, mailbox_id: int, found: Iterable[Identity]) -> None:

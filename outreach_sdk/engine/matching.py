@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from outreach_sdk.domain import threading
-from outreach_sdk.domain.contact import canonical, normalise_email
+from outreach_sdk.domain.contact import canonical, normalise_email, plain_email
 from outreach_sdk.domain.message import KEY_HEADER, IncomingMessage
 from outreach_sdk.domain.mime import address_pairs
 from outreach_sdk.engine.mailboxes import own_addresses
@@ -19,12 +19,14 @@ from outreach_sdk.storage.store import Store, in_marks
 if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
-__all__ = ["COLLEAGUES", "OURS", "belongs", "on_its_way", "own", "reply_to"]
+__all__ = ["COLLEAGUES", "OURS", "as_written", "belongs", "on_its_way_since", "own", "reply_to"]
 
 REPORTS = ("bounce", "delivery_notice", "complaint")
 
 CLOCKS = dt.timedelta(minutes=1)
 """How far a provider's clock may be behind."""
+
+NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 _COLUMNS = "j.id, j.candidate_id, j.owner_id, j.enrolled_at, j.ended_at"
 
@@ -32,19 +34,33 @@ _COLUMNS = "j.id, j.candidate_id, j.owner_id, j.enrolled_at, j.ended_at"
 OURS, COLLEAGUES = "ours", "a colleague's"
 
 
+def as_written(store: Store, box: dict[str, Any], message: IncomingMessage) -> IncomingMessage:
+    """A message with its author in From, where a group of ours has put itself there."""
+    if not threading.listed(message) or _has_our_key(store, box, message):
+        return message
+    return threading.posted(message, own_addresses(store, box["workspace_id"]))
+
+
+def _has_our_key(store: Store, box: dict[str, Any], message: IncomingMessage) -> bool:
+    key = message.header(KEY_HEADER)
+    if key is None:
+        return False
+    found = store.value(
+        "SELECT 1 FROM outbox WHERE send_key = ? AND workspace_id = ?", key.strip(), box["workspace_id"]
+    )
+    return bool(found)
+
+
 def own(store: Store, box: dict[str, Any], message: IncomingMessage) -> str | None:
     """Whether one of ours wrote it (rule 16). Colleagues may be candidates too: what one writes from the address that
     was written to, in that very thread, is an answer, save in the mailbox it was sent from. COLLEAGUES: it would be,
     if its thread were known for the candidate's."""
-    key = message.header(KEY_HEADER)
-    known = key is not None and store.value(
-        "SELECT 1 FROM outbox WHERE send_key = ? AND workspace_id = ?", key.strip(), box["workspace_id"]
-    )
-    if not threading.is_own(message, own_addresses(store, box["workspace_id"]), key_known=bool(known)):
+    known = _has_our_key(store, box, message)
+    if not threading.is_own(message, own_addresses(store, box["workspace_id"]), key_known=known):
         return None
     authors = threading.authors(message)
-    mine = {canonical(str(i["address"]).lower()) for i in json.loads(box.get("identities") or "[]")}
-    mine.add(canonical(str(box["address"]).lower()))
+    mine = {canonical(plain_email(str(i["address"]))) for i in json.loads(box.get("identities") or "[]")}
+    mine.add(canonical(plain_email(str(box["address"]))))
     if known or mine & {canonical(a) for a in authors}:
         return OURS
     people = owners(store, box["workspace_id"], authors)
@@ -54,17 +70,15 @@ def own(store: Store, box: dict[str, Any], message: IncomingMessage) -> str | No
     return None if found and any(found["candidate_id"] in who for who in people.values()) else COLLEAGUES
 
 
-def on_its_way(store: Store, workspace_id: int, received_at: dt.datetime) -> bool:
-    """Whether an e-mail that left, or may have left, before then isn't recorded yet under what its provider calls
-    it, so that an answer to it can't be told from other mail."""
-    return bool(
-        store.value(
-            "SELECT 1 FROM outbox WHERE state IN ('sending', 'unknown') AND lease_until IS NOT NULL AND "
-            "workspace_id = ? AND sending_at <= ? LIMIT 1",
-            workspace_id,
-            received_at + CLOCKS,
-        )
+def on_its_way_since(store: Store, workspace_id: int) -> dt.datetime:
+    """From when on what comes in may answer an e-mail that left, or may have left, and isn't recorded yet under what its
+    provider calls it, so that an answer to it can't be told from other mail. In the far future where there is none."""
+    row = store.one(
+        "SELECT MIN(sending_at) AS left_at FROM outbox WHERE state IN ('sending', 'unknown') AND lease_until IS NOT NULL "
+        "AND workspace_id = ?",
+        workspace_id,
     )
+    return NEVER if row is None or row["left_at"] is None else row["left_at"] - CLOCKS
 
 
 def belongs(
@@ -132,7 +146,7 @@ def _by_address(
     """By its sender; a report, which comes from a postmaster, by the recipient it names."""
     report = verdict.kind in REPORTS
     senders = threading.keys(message).addresses
-    wanted = list(dict.fromkeys(a.lower() for a in (sorted(verdict.recipients) if report else senders)))[:50]
+    wanted = list(dict.fromkeys(sorted(verdict.recipients) if report else senders))[:50]
     people = owners(store, box["workspace_id"], wanted)
     everybody = sorted({candidate for theirs in people.values() for candidate in theirs})
     if not everybody:

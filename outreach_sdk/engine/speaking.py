@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outreach_sdk.domain import threading
-from outreach_sdk.domain.contact import canonical
+from outreach_sdk.domain.contact import canonical, plain_email
 from outreach_sdk.domain.echo import without_echo
 from outreach_sdk.domain.freemail import is_free
 from outreach_sdk.domain.message import IncomingMessage
@@ -41,13 +41,13 @@ def addresses_of(store: Store, journey: dict[str, Any]) -> set[str]:
         journey["candidate_id"],
         journey["id"],
     )
-    return {str(r["address"]).lower() for r in rows}
+    return {plain_email(str(r["address"])) for r in rows}
 
 
 def copied(entries: list[dict[str, Any]]) -> set[str]:
     """Who got copies of these outbox entries."""
     return {
-        address.lower()
+        plain_email(address)
         for entry in entries
         for stored in (entry["cc"], entry["bcc"])
         for person in json.loads(stored or "[]")

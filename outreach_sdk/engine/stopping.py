@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import Any
 
+from outreach_sdk.domain.contact import plain_email
 from outreach_sdk.domain.journey import CancelReason, JourneyStatus
 from outreach_sdk.domain.threading import REPLY_WINDOW
 from outreach_sdk.engine import kinds
@@ -17,7 +18,7 @@ from outreach_sdk.storage import notes
 from outreach_sdk.storage.store import in_marks
 from outreach_sdk.storage.transitions import event, move_journeys
 
-__all__ = ["complained", "for_event", "kind_changed", "opted_out", "replied", "tell"]
+__all__ = ["complained", "for_event", "kind_changed", "opted_out", "replied", "tell", "tell_colleagues"]
 
 
 def for_event(row: dict[str, Any]) -> dict[str, Any]:
@@ -47,10 +48,18 @@ def _dedupe(row: dict[str, Any], kind: str) -> str:
     return f"{kind}:in{row['id']}"
 
 
-def _tell_colleagues(
-    engine: Engine, row: dict[str, Any], moved: list[dict[str, Any]], kind: str, said: str, now: dt.datetime
+def tell_colleagues(
+    engine: Engine,
+    row: dict[str, Any],
+    moved: list[dict[str, Any]],
+    kind: str,
+    what: str,
+    now: dt.datetime,
+    *,
+    then: str = "",
 ) -> None:
-    """Other owners whose journeys stopped with it, each once. What was written is for the one it was written to."""
+    """Other owners whose journeys stopped with it, each once, of `what` befell {who}. What was written is for the one
+    it was written to."""
     store = engine.store
     where = store.value("SELECT address FROM mailboxes WHERE id = ?", row["mailbox_id"])
     for owner, journey in {m["owner_id"]: m for m in reversed(moved)}.items():
@@ -61,7 +70,7 @@ def _tell_colleagues(
                 workspace_id=row["workspace_id"],
                 owner_id=owner,
                 kind=kind,
-                text=f"{who} {said}, in {where}. Your journey with them has stopped, too.",
+                text=f"{what.replace('{who}', who)}, in {where}. Your journey with them has stopped, too.{then}",
                 dedupe=f"{_dedupe(row, kind)}:{owner}",
                 now=now,
                 journey_id=journey["id"],
@@ -83,7 +92,7 @@ def replied(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
     moved = _stop_replied(engine, row, now)
     if late:
         own = [m for m in moved if m["owner_id"] == row["journey_owner"]]
-        _tell_colleagues(engine, row, moved, "replied", "answered", now)
+        tell_colleagues(engine, row, moved, "replied", "{who} answered", now)
         if not own:
             return
         living = next((m for m in own if m["candidate_id"] == row["candidate_id"]), own[0])
@@ -94,7 +103,7 @@ def replied(engine: Engine, row: dict[str, Any], now: dt.datetime) -> None:
         moved = own
     event(store, for_event(row), "replied", now, row["subject"])
     tell(engine, row, "replied", _reply_notice(engine, row, reply_kind), now)
-    _tell_colleagues(engine, row, moved, "replied", "answered", now)
+    tell_colleagues(engine, row, moved, "replied", "{who} answered", now)
 
 
 def _stop_replied(engine: Engine, row: dict[str, Any], now: dt.datetime) -> list[dict[str, Any]]:
@@ -176,7 +185,7 @@ def opted_out(engine: Engine, row: dict[str, Any], now: dt.datetime, *, by_perso
             f'{who} may be written to; if it was them, message.correct("unsubscribe") says so.'
         )
         tell(engine, row, CancelReason.OPTED_OUT, text, now)
-        _tell_colleagues(engine, row, moved, "replied", "answered", now)
+        tell_colleagues(engine, row, moved, "replied", "{who} answered", now)
     else:
         event(store, for_event(row), "opted_out", now, row["subject"])
         _suppress(engine, row, sender, "opted_out", now, of=row["candidate_id"])
@@ -207,7 +216,7 @@ def _suppress(
         row["journey_owner"],
         reason,
         now,
-        address.lower(),
+        plain_email(address),
         of,
     )
 
@@ -226,4 +235,4 @@ def _stop_everyone(
     for journey in moved:
         event(engine.store, journey, "journey_cancelled", now, reason)
     tell(engine, row, str(reason), text, now)
-    _tell_colleagues(engine, row, moved, str(reason), "asked not to be written to again", now)
+    tell_colleagues(engine, row, moved, str(reason), "{who} asked not to be written to again", now)

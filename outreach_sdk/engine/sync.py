@@ -8,6 +8,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from outreach_sdk.domain.contact import plain_email
 from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.engine import apart, failpoints, kinds, matching, turns
 from outreach_sdk.engine.absence import answered_by_itself
@@ -30,6 +31,7 @@ __all__ = ["poll_mailbox", "process_open", "read_again", "take_in", "with_journe
 
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
 READ_AGAIN_FOR = dt.timedelta(days=1)
+READ_AGAIN_AFTER = dt.timedelta(hours=1)
 READ_FOR = 20.0
 """Seconds after which a check that has more to read lets others have a turn."""
 
@@ -96,11 +98,12 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
     if known is not None and not _open_to(known, again):
         return False
     # Asked first: what is recorded from here on is found below.
-    waits = matching.on_its_way(store, box["workspace_id"], message.received_at)
+    waits = message.received_at >= matching.on_its_way_since(store, box["workspace_id"])
     kind, found, verdict = "own", None, None
+    message = matching.as_written(store, box, message)
     own = matching.own(store, box, message)
     if own is None:
-        verdict = classify.classify(message, now=now.date())
+        verdict = _as_stored(classify.classify(message, now=now.date()))
         found = matching.belongs(store, box, message, verdict)
         kind = verdict.kind
     words, more = message.text, dict[str, Any]()
@@ -139,7 +142,7 @@ def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, ag
             "candidate_id": found["candidate_id"],
             "writer_id": who.candidate_id,
             "writer_journey_id": who.journey_id,
-            "sender": message.sender.email if message.sender else None,
+            "sender": plain_email(message.sender.email) if message.sender else None,
             "reply_to": matching.reply_to(store, box, message) if kind == "human" else None,
             "subject": message.subject,
             "body_text": message.text,
@@ -182,7 +185,7 @@ def _open_to(known: dict[str, Any], again: bool) -> bool:
 
 
 def _put(store: Store, values: dict[str, Any], known_id: int | None, now: dt.datetime) -> bool:
-    """Write a message down; one that came to two mailboxes of the workspace, for the same journey, counts once: where
+    """Write a message down; one that came twice to mailboxes of the workspace, for the same journey, counts once: where
     that journey's thread is, if in either."""
     twin = _twin(store, values) if values["journey_id"] is not None else None
     if twin is not None:
@@ -218,52 +221,97 @@ _PLACE = ("owner_id", "mailbox_id", "provider_message_id", "provider_thread_id")
 
 
 def _twin(store: Store, values: dict[str, Any]) -> dict[str, Any] | None:
-    """The same message as it came to another mailbox."""
-    if values["rfc_message_id"] is None:
-        return None
+    """The same message as it came before: to another mailbox, once more to this one (a list's copy beside one's own), or
+    as a colleague's who connected the same account. Ids of messages aren't to be trusted within one mailbox: there
+    the texts agree, too."""
     if store.for_update:  # two mailboxes are read at once
         store.value("SELECT id FROM journeys WHERE id = ? FOR UPDATE", values["journey_id"])
-    return store.one(
-        f"SELECT id, matched_by, {', '.join(_PLACE)} FROM inbound WHERE rfc_message_id = ? AND journey_id = ? AND "
-        "mailbox_id <> ? AND kind = ? AND sender = ? LIMIT 1",
+    found = f"SELECT id, matched_by, body_text, {', '.join(_PLACE)} FROM inbound WHERE journey_id = ? AND kind = ? AND "
+    of = (values["journey_id"], values["kind"])
+    if values["rfc_message_id"] is None:
+        return store.one(
+            f"{found} provider_message_id = ? AND mailbox_id <> ? AND mailbox_id IN (SELECT s.id FROM mailboxes m JOIN "
+            "mailboxes s ON s.workspace_id = m.workspace_id AND s.address = m.address AND s.provider = m.provider "
+            "WHERE m.id = ?) LIMIT 1",
+            *of,
+            values["provider_message_id"],
+            values["mailbox_id"],
+            values["mailbox_id"],
+        )
+    rows = store.rows(
+        f"{found} rfc_message_id = ? AND sender = ? ORDER BY id LIMIT 20",
+        *of,
         values["rfc_message_id"],
-        values["journey_id"],
-        values["mailbox_id"],
-        values["kind"],
         values["sender"],
     )
+    for row in rows:
+        if row["mailbox_id"] != values["mailbox_id"]:
+            return row
+        if row["provider_message_id"] != values["provider_message_id"] and _one_text(row, values):
+            return row
+    return None
+
+
+def _one_text(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two messages say the same, save what a list puts above or below."""
+    shorter, longer = sorted((" ".join(m["body_text"].split()) for m in (one, other)), key=len)
+    return shorter in longer if shorter else not longer
 
 
 def read_again(engine: Engine, box: dict[str, Any], transport: MailTransport) -> None:
-    """Messages that belonged to nobody while what they may answer was on its way, once that has been settled."""
-    store = engine.store
-    for row in store.rows(
-        "SELECT provider_thread_id, MAX(received_at) AS last_at FROM inbound WHERE mailbox_id = ? AND "
-        "again_at IS NOT NULL AND provider_thread_id IS NOT NULL GROUP BY provider_thread_id ORDER BY 2 LIMIT 50",
-        box["id"],
-    ):
-        if matching.on_its_way(store, box["workspace_id"], row["last_at"]):
-            continue
-        thread = row["provider_thread_id"]
+    """Messages that belonged to nobody while what they may answer was on its way: for the last time once that has been
+    settled. What a colleague's mailbox keeps open isn't waited for: as soon as their thread is known for one of ours,
+    and ever more seldom besides."""
+    store, now = engine.store, engine.now()
+    since = matching.on_its_way_since(store, box["workspace_id"])
+    due = [row for row in _waiting(store, box) if row["last_at"] < since or _is_due(row, now)]
+    for row in due[:50]:
+        thread, last = row["provider_thread_id"], row["last_at"] < since
         try:
             for message in transport.read_thread(thread):
                 take_in(engine, box, message, again=True)
         except MailAuthError:
             raise
         except MailError as exc:  # what else came in is dealt with all the same
-            if not isinstance(exc, MailNotFound) and engine.now() - row["last_at"] < READ_AGAIN_FOR:
+            if not isinstance(exc, MailNotFound) and now - row["last_at"] < READ_AGAIN_FOR:
                 continue
+            last = True
         store.write(
-            "UPDATE inbound SET again_at = NULL WHERE mailbox_id = ? AND provider_thread_id = ? AND again_at IS NOT NULL",
+            "UPDATE inbound SET again_at = ? WHERE mailbox_id = ? AND provider_thread_id = ? AND again_at IS NOT NULL",
+            None if last else now,
             box["id"],
             thread,
         )
 
 
+def _waiting(store: Store, box: dict[str, Any]) -> list[dict[str, Any]]:
+    """Threads to be read again, those read longest ago first; `known`: by now an e-mail of this mailbox stands there."""
+    return store.rows(
+        "SELECT i.provider_thread_id, MAX(i.received_at) AS last_at, MIN(i.again_at) AS read_at, EXISTS (SELECT 1 FROM "
+        "outbox o WHERE o.provider_thread_id = i.provider_thread_id AND o.mailbox_id = i.mailbox_id) AS known "
+        "FROM inbound i WHERE i.mailbox_id = ? AND i.again_at IS NOT NULL AND i.provider_thread_id IS NOT NULL "
+        "GROUP BY i.mailbox_id, i.provider_thread_id ORDER BY 3, 1",
+        box["id"],
+    )
+
+
+def _is_due(row: dict[str, Any], now: dt.datetime) -> bool:
+    """After twice as long each time, up to an hour."""
+    return bool(row["known"]) or now - row["read_at"] >= min(
+        row["read_at"] - row["last_at"], READ_AGAIN_AFTER
+    )
+
+
+def _as_stored(verdict: classify.Verdict) -> classify.Verdict:
+    """With the addresses it names as they are stored."""
+    recipients, dead = (tuple(map(plain_email, named)) for named in (verdict.recipients, verdict.dead))
+    return dataclasses.replace(verdict, recipients=recipients, dead=dead)
+
+
 def _of_another(verdict: classify.Verdict, whose: str, message: IncomingMessage) -> classify.Verdict:
     """An automatic answer that an address is given up which nobody here wrote to: what somebody else's machine says.
     It is as good as "left" only where the one that answers may be the candidate's own by another name."""
-    own = message.sender is not None and message.sender.email.lower() in verdict.recipients
+    own = message.sender is not None and plain_email(message.sender.email) in verdict.recipients
     return dataclasses.replace(
         verdict, kind="auto_reply", hard=None, recipients=(), dead=(), left_company=whose != THEM and own
     )

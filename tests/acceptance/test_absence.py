@@ -77,16 +77,17 @@ def one(house: House) -> Answered:
     return begun(house)
 
 
-def begun(house: House, **step: Any) -> Answered:
+OURS = (
+    "Hi {{ first_name }}, are you open to talk about a position in Berlin?\n"
+    "Not for you? Just answer “please unsubscribe” and I stop e-mailing you.\n\nAda"
+)
+
+
+def begun(house: House, body: str = OURS, **step: Any) -> Answered:
     box = house.trusted(house.hostile())
     clock = Clock(house)
     seq = Sequence.create("Two", mailbox=box, timezone="UTC")
-    seq.add_email(
-        "Hello {{ first_name }}",
-        "Hi {{ first_name }}, are you open to talk about a position in Berlin?\n"
-        "Not for you? Just answer “please unsubscribe” and I stop e-mailing you.\n\nAda",
-        **step,
-    )
+    seq.add_email("Hello {{ first_name }}", body, **step)
     seq.add_email(body="Just checking.", when=Later(days=10))
     seq.enroll(house.people(1))
     seq.activate()
@@ -314,3 +315,24 @@ def test_their_own_words_between_ours_still_ask(one: Answered) -> None:
         "Not for you? Just answer “please unsubscribe” and I stop e-mailing you."
     )
     assert one.journey["reason"] == "opted_out"
+
+
+SUGGESTED = {
+    "Please remove me from your list": "If this isn't for you, just reply “please remove me from your list” and I stop.",
+    "do not contact me again": 'If you want me to stop, say "do not contact me again".',
+    "Bitte löschen Sie meine Daten": 'Wenn Sie nichts mehr hören möchten: "Bitte löschen Sie meine Daten" genügt.',
+}
+
+
+@pytest.mark.rule(19)
+@pytest.mark.parametrize("quoted", [False, True], ids=["alone", "with a quote"])
+@pytest.mark.parametrize("words", SUGGESTED)
+def test_whoever_answers_with_the_words_we_suggest_is_left_alone(
+    house: House, words: str, quoted: bool
+) -> None:
+    one = begun(house, body=f"Hi P0, a position in Berlin?\n\n{SUGGESTED[words]}\n\nAda")
+    quote = f"\n\nOn Mon, 2 Mar 2026 at 09:00, Ada <{one.box.address}> wrote:\n> Hi P0, a position in Berlin?\n>\n"
+    one.answer(words + (f"{quote}> {SUGGESTED[words]}\n" if quoted else ""))
+    assert one.journey["reason"] == "opted_out"
+    suppressed = house.engine.store.rows("SELECT value FROM suppressions")
+    assert [row["value"] for row in suppressed] == [address(0)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import outreach_sdk as outreach
 from outreach_sdk.domain.contact import canonical
 from outreach_sdk.domain.sequence import Later
 from outreach_sdk.engine import dispatch
+from outreach_sdk.errors import MailOutcomeUnknown, MailTemporary
+from outreach_sdk.mail.port import SentMessage
 from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.mailbox import Mailbox
 from outreach_sdk.objects.sequence import Sequence
@@ -23,10 +27,11 @@ from tests.acceptance.scenarios import (
     provider_of,
     read_mail,
     state,
+    through,
     told,
 )
 from tests.harness import ADDRESS, House
-from tests.mail.hostile import Faults
+from tests.mail.hostile import Faults, HostileTransport
 
 
 def completed(house: House, clock: Clock) -> Mailbox:
@@ -170,7 +175,34 @@ def test_a_bounce_and_an_absence_without_a_reference_belong_to_whose_mailbox_got
     provider_of(house).deliver(ADDRESS, bounce, at=clock.now)
     read_mail(house, clock)
     assert [("came back" in n) for n in told(ada)] == [True]
-    assert told(bob) == []
+    assert state(bob, his) == ("cancelled", "bounced")
+    (notice,) = told(bob)
+    assert notice.startswith(f"{address(0)} isn't an address of P0 Li any more (")
+    assert notice.endswith(f", in {ADDRESS}. Your journey with them has stopped, too.")
+
+
+@pytest.mark.rule(17, 18)
+@pytest.mark.parametrize("how", ["report", "left", "given up"])
+def test_colleagues_whose_journeys_stop_with_an_address_are_told_once(house: House, how: str) -> None:
+    clock = Clock(house)
+    ada, box, bob, other = boxes(house)
+    hers = written(house, ada, box, "Hello")
+    clock.on(hours=1)
+    his, another = written(house, bob, other, "Hi"), written(house, bob, other, "Once more")
+    carol = colleague(house, "carol")
+    elsewhere = written(house, carol, another_mailbox(house, carol, "carol@agency.example"), "Third")
+    elsewhere.journey(address(0)).cancel()
+    provider = provider_of(house)
+    first = provider.ledger()[0]
+    if how == "report":
+        provider.deliver_bounce(first, at=clock.now)
+    else:
+        text = "I have left the company for good." if how == "left" else "This mailbox has been closed."
+        provider.deliver_reply(first, text, headers=(("Auto-Submitted", "auto-replied"),), at=clock.now)
+    read_mail(house, clock)
+    assert {state(bob, seq)[0] for seq in (his, another)} | {state(ada, hers)[0]} == {"cancelled"}
+    assert [len(told(user)) for user in (ada, bob, carol)] == [1, 1, 0]
+    assert told(bob)[0].startswith(f"{address(0)} isn't an address of P0 Li any more (")
 
 
 @pytest.mark.rule(15)
@@ -201,6 +233,11 @@ def test_an_answer_in_a_very_old_thread_stops_the_journey_that_runs(house: House
         ("bo.li@googlemail.com", "boli@gmail.com"),
         ("bo+jobs@home.example", "bo@home.example"),
         ("bo@home.example", "bo+x@home.example"),
+        ("bo@bücher.example", "bo@bücher.example"),
+        ("bo@bücher.example", "Bo <BO@XN--BCHER-KVA.example>"),
+        ("bo@xn--bcher-kva.example", "Bo <bo@Bücher.example>"),
+        ("bo@home.example", '"bo"@home.example'),
+        ("bo@home.example", "bo@home.example."),
     ],
 )
 def test_a_fresh_answer_under_another_spelling_of_the_address_counts(
@@ -215,6 +252,40 @@ def test_a_fresh_answer_under_another_spelling_of_the_address_counts(
     read_mail(house, clock)
     assert state(house.session, seq, known) == ("cancelled", "replied")
     assert state(house.session, seq, "b.o@home.example") == ("active", None)
+
+
+@pytest.mark.rule(19, 21)
+@pytest.mark.parametrize("domain", ["bücher.example", "xn--bcher-kva.example"])
+def test_who_asks_to_be_left_alone_from_an_international_domain_is(house: House, domain: str) -> None:
+    clock = Clock(house)
+    bo = {"First Name": "Bo", "Last Name": "Li", "Email": "bo@bücher.example"}
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.enroll([bo])
+    seq.activate()
+    go(house)
+    (first,) = provider_of(house).ledger()
+    reference = f"In-Reply-To: {first.rfc_message_id}\r\n".encode()
+    answer = fresh("Please unsubscribe me.", sender=f"bo@{domain}")
+    provider_of(house).deliver(ADDRESS, reference + answer, at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, "bo@bücher.example") == ("cancelled", "opted_out")
+    assert told(house.session) == ["Bo Li asked not to be written to again by your e-mails."]
+    again = house.two_steps(house.hostile()).enroll([bo])
+    assert again.rows["reason"].to_list() == ["suppressed"]
+
+
+@pytest.mark.rule(18)
+def test_a_report_that_spells_an_international_domain_out_is_about_the_candidate(house: House) -> None:
+    clock = Clock(house)
+    seq = house.two_steps(house.hostile(), delay=3600)
+    seq.edit_step(1, cc=["ats@inbound.example"])
+    seq.enroll([{"First Name": "Bo", "Email": "bo@bücher.example"}])
+    seq.activate()
+    go(house)
+    (first,) = provider_of(house).ledger()
+    provider_of(house).deliver_bounce(first, "bo@bücher.example", at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, "bo@bücher.example") == ("cancelled", "bounced")
 
 
 @pytest.mark.rule(16)
@@ -312,3 +383,84 @@ def test_other_mail_that_came_meanwhile_is_read_once_more_and_stays_nobody_s(hou
     assert house.engine.store.rows("SELECT sender, subject, body_text FROM inbound") == [
         {"sender": None, "subject": "", "body_text": ""}
     ]
+
+
+class BobsIsOutOfOrder(HostileTransport):
+    """Nobody can say what became of what Bob sends."""
+
+    def send_draft(self, provider_draft_id: str) -> SentMessage:
+        if self._address.startswith("bob"):
+            raise MailOutcomeUnknown("504")
+        return super().send_draft(provider_draft_id)
+
+    def find_sent(self, **asked: Any) -> SentMessage | None:
+        if self._address.startswith("bob"):
+            raise MailTemporary("503")
+        return super().find_sent(**asked)
+
+
+@pytest.mark.rule(14, 16)
+@pytest.mark.parametrize("to", [ADDRESS, "carol@agency.example"], ids=["in the thread", "elsewhere"])
+def test_an_answer_doesn_t_wait_for_what_a_colleague_s_mailbox_keeps_open(house: House, to: str) -> None:
+    ada, box, bob, other = boxes(house)
+    another_mailbox(house, colleague(house, "carol"), "carol@agency.example")
+    provider, clock = provider_of(house), Clock(house)
+    with through(house, BobsIsOutOfOrder):
+        sessions.use(bob)
+        his = Sequence.create("His", mailbox=other, timezone="UTC")
+        his.add_email("Hi", "Are you open to talk?")
+        his.enroll(house.people(1, start=5))
+        his.activate()
+        go(house)
+        clock.on(minutes=20)
+        sessions.use(ada)
+        hers = Sequence.create("Hers", mailbox=box, timezone="UTC")
+        hers.add_email("Hello {{ first_name }}", "Are you open to talk?")
+        hers.enroll(house.people(1))
+        hers.activate()
+        provider.faults = Faults(**{**vars(Faults.none()), "send_answer_lost": 1.0})
+        dispatch.drain_sends(house.engine, threads=1)
+        provider.faults = Faults.none()
+        (first,) = (a for a in provider.ledger() if address(0) in a.recipients)
+        clock.on(seconds=2)
+        reference = f"In-Reply-To: {first.rfc_message_id}\r\n".encode()
+        answer = fresh("Gladly.", sender="private@home.example", to=to)
+        if to == ADDRESS:
+            provider.deliver_reply(first, "Gladly.", sender="private@home.example", at=clock.now)
+        else:
+            provider.deliver(to, reference + answer, at=clock.now)
+        dispatch.drain_polls(house.engine)
+        clock.on(minutes=6)
+        dispatch.drain_polls(house.engine)
+        assert told(ada) == []
+        go(house)
+        for _ in range(5):
+            clock.on(minutes=6)
+            dispatch.drain_polls(house.engine)
+        assert [n.split(" (")[0] for n in told(ada)] == ["P0 Li answered"]
+        states = house.engine.store.rows("SELECT state FROM outbox ORDER BY id")
+        assert [row["state"] for row in states] == ["unknown", "sent"]
+
+
+@pytest.mark.rule(16)
+def test_other_mail_is_read_again_ever_more_seldom_while_an_e_mail_stays_open(house: House) -> None:
+    _, _, bob, other = boxes(house)
+    provider, clock = provider_of(house), Clock(house)
+    with through(house, BobsIsOutOfOrder):
+        written(house, bob, other, "His")
+        clock.on(minutes=1)
+        reference = b"In-Reply-To: <other@shop.example>\r\n"
+        for number in range(3):
+            news = fresh("News.", sender="news@shop.example", number=number)
+            provider.deliver(ADDRESS, reference + news, at=clock.now)
+        dispatch.drain_polls(house.engine)
+        counts = []
+        for _ in range(2):
+            before = provider.calls("read_thread")
+            for _ in range(60):
+                clock.on(minutes=6)
+                dispatch.drain_polls(house.engine)
+            counts.append(provider.calls("read_thread") - before)
+    assert counts[1] <= 3 * 6
+    assert counts[0] <= 3 * 10
+    assert house.engine.store.value("SELECT COUNT(*) FROM inbound WHERE again_at IS NOT NULL") == 3

@@ -8,6 +8,8 @@ import outreach_sdk as outreach
 from outreach_sdk.domain.message import KEY_HEADER
 from outreach_sdk.engine import dispatch
 from outreach_sdk.errors import MissingField
+from outreach_sdk.mail.port import Identity
+from outreach_sdk.objects import session as sessions
 from outreach_sdk.objects.candidate import Candidate
 from outreach_sdk.objects.sequence import Sequence
 from tests.acceptance.scenarios import (
@@ -24,6 +26,7 @@ from tests.acceptance.scenarios import (
     told,
 )
 from tests.harness import ADDRESS, House
+from tests.mail.hostile import HostileTransport
 
 
 def _two(house: House) -> Sequence:
@@ -146,6 +149,29 @@ def test_a_colleague_who_is_a_candidate_answers_in_their_own_thread(house: House
     assert state(house.session, seq, ADDRESS) == ("active", None)
 
 
+@pytest.mark.rule(11, 16)
+def test_a_colleague_without_a_mailbox_who_was_copied_is_one_of_ours(house: House) -> None:
+    clock = Clock(house)
+    colleague(house, "carl")
+    seq = house.two_steps(house.hostile(), delay=86_400)
+    seq.edit_step(1, cc=["carl@agency.example"])
+    seq.enroll([*house.people(1), {"First Name": "Carl", "Email": "carl@agency.example"}])
+    seq.activate()
+    go(house)
+    _answers(house, clock, "Ada, that's the one I met at the fair.", "Carl <Carl@agency.example>")
+    assert [state(house.session, seq, a)[0] for a in (address(0), "carl@agency.example")] == ["active"] * 2
+    assert told(house.session) == []
+    (his,) = (
+        a
+        for a in provider_of(house).ledger()
+        if min(a.recipients) == "carl@agency.example" and len(a.recipients) == 1
+    )
+    provider_of(house).deliver_reply(his, "Yes, I'm open to talk.", at=clock.now)
+    read_mail(house, clock)
+    assert state(house.session, seq, "carl@agency.example") == ("cancelled", "replied")
+    assert state(house.session, seq)[0] == "active"
+
+
 @pytest.mark.rule(15, 16)
 @pytest.mark.parametrize("later", ["the colleague's", "the sender's"])
 def test_an_answer_that_reaches_two_mailboxes_counts_once(house: House, later: str) -> None:
@@ -164,6 +190,143 @@ def test_an_answer_that_reaches_two_mailboxes_counts_once(house: House, later: s
     message.reply("When?")
     dispatch.drain_sends(house.engine, threads=1)
     assert [(a.mailbox, a.subject) for a in provider.ledger()][1:] == [(ADDRESS, "Re: Your message")]
+
+
+@pytest.mark.rule(15, 16)
+@pytest.mark.parametrize("first", ["one's own", "the list's"])
+def test_an_answer_that_reaches_a_mailbox_twice_counts_once(house: House, first: str) -> None:
+    clock = Clock(house)
+    seq = opened(house)
+    provider = provider_of(house)
+    reference = f"In-Reply-To: {provider.ledger()[0].rfc_message_id}\r\n".encode()
+    own = reference + fresh("Let's talk.")
+    copy = (
+        b"List-Id: <jobs.agency.example>\r\n" + reference + fresh("Let's talk.\r\n____\r\nThe list of jobs")
+    )
+    for answer in (own, copy) if first == "one's own" else (copy, own):
+        provider.deliver(ADDRESS, answer, at=clock.now)
+    read_mail(house, clock)
+    assert len(told(house.session)) == 1
+    assert outreach.inbox().height == 1
+    assert len(seq.journey(address(0)).replies) == 1
+
+
+@pytest.mark.rule(15, 16, 19)
+def test_another_answer_under_the_same_id_is_another_answer(house: House) -> None:
+    clock = Clock(house)
+    seq = opened(house)
+    provider = provider_of(house)
+    reference = f"In-Reply-To: {provider.ledger()[0].rfc_message_id}\r\n".encode()
+    for text in ("Let's talk.", "On second thoughts, please unsubscribe me."):
+        provider.deliver(ADDRESS, reference + fresh(text), at=clock.now)
+        read_mail(house, clock)
+    assert len(seq.journey(address(0)).replies) == 2
+    assert house.engine.store.rows("SELECT value FROM suppressions") == [{"value": address(0)}]
+
+
+@pytest.mark.rule(15, 16)
+def test_an_answer_without_an_id_in_an_account_of_two_counts_once(house: House) -> None:
+    clock = Clock(house)
+    seq = opened(house)
+    provider = provider_of(house)
+    bob = colleague(house, "bob")
+    another_mailbox(house, bob, ADDRESS)
+    reference = f"In-Reply-To: {provider.ledger()[0].rfc_message_id}\r\n".encode()
+    answer = reference + fresh("Let's talk.").replace(b"Message-ID: <m1@home.example>\r\n", b"")
+    for _ in range(2):  # two answers, each of them in both
+        provider.deliver(ADDRESS, answer, at=clock.now)
+        read_mail(house, clock)
+    assert [len(told(user)) for user in (house.session, bob)] == [2, 0]
+    sessions.use(house.session)
+    assert len(seq.journey(address(0)).replies) == 2
+
+
+GROUP = "jobs@agency.example"
+LIST = f"List-ID: <jobs.agency.example>\r\nMailing-list: list {GROUP}\r\nPrecedence: list\r\n"
+NAMED = "X-Original-From: P0 Li <p0@candidate0.example>\r\nX-Original-Sender: p0@candidate0.example\r\n"
+
+
+def _by_the_group(house: House, clock: Clock, headers: str, text: str = "I have signed elsewhere.") -> None:
+    """An answer as a group of ours passes it on, from a domain that lets nobody else write for it."""
+    (first, *_) = provider_of(house).ledger()
+    raw = (
+        f"From: \"'P0 Li' via Jobs\" <{GROUP}>\r\nTo: Jobs <{GROUP}>\r\nSubject: Re: Hello P0\r\n"
+        f"Message-ID: <g@candidate0.example>\r\nIn-Reply-To: {first.rfc_message_id}\r\n{headers}\r\n{text}\r\n"
+    )
+    provider_of(house).deliver(ADDRESS, raw.encode(), at=clock.now)
+    read_mail(house, clock)
+
+
+def _as_the_group(house: House, monkeypatch: pytest.MonkeyPatch) -> Sequence:
+    """Two steps that leave under a group's address, of which the first has left."""
+    aliases = [Identity(ADDRESS, "Ada", default=True), Identity(GROUP, "Jobs")]
+    monkeypatch.setattr(HostileTransport, "identities", lambda self: aliases, raising=False)
+    seq = house.two_steps(house.hostile(), delay=3600)
+    for step in (1, 2):
+        seq.edit_step(step, alias=GROUP)
+    seq.enroll(house.people(1))
+    seq.activate()
+    go(house)
+    return seq
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        LIST + NAMED + "Reply-To: P0 Li <p0@candidate0.example>\r\n",
+        LIST + NAMED + f"Reply-To: {GROUP}\r\n",
+        LIST + "X-Original-Sender: p0@candidate0.example\r\n",
+        LIST + "Reply-To: P0 Li <p0@candidate0.example>\r\n",
+        "X-Google-Group-Id: 7\r\n" + NAMED,
+    ],
+)
+def test_an_answer_that_a_group_passes_on_under_its_own_address_is_its_author_s(
+    house: House, monkeypatch: pytest.MonkeyPatch, headers: str
+) -> None:
+    clock = Clock(house)
+    seq = _as_the_group(house, monkeypatch)
+    _by_the_group(house, clock, headers)
+    assert state(house.session, seq) == ("cancelled", "replied")
+    assert [n.split(" (")[0] for n in told(house.session)] == ["P0 Li answered"]
+    (message,) = seq.journey(address(0)).replies
+    assert message.sender == address(0)
+    message.reply("I wish you well there.")
+    clock.on(hours=2)
+    go(house)
+    subjects = [(a.subject, a.recipients) for a in provider_of(house).ledger()[1:]]
+    assert subjects == [("Re: Hello P0", frozenset({address(0)}))]
+
+
+@pytest.mark.rule(19)
+def test_whoever_asks_by_a_group_to_be_left_alone_is(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(house)
+    seq = _as_the_group(house, monkeypatch)
+    other = NAMED.replace("p0@candidate0.example", "p0@home.example")
+    _by_the_group(house, clock, LIST + other, "Please unsubscribe me.")
+    assert state(house.session, seq) == ("cancelled", "opted_out")
+    suppressed = {r["value"] for r in house.engine.store.rows("SELECT value FROM suppressions")}
+    assert suppressed == {"p0@home.example", address(0)}
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        LIST + f"X-Original-From: Ada <{ADDRESS}>\r\nReply-To: Client <client@acme.example>\r\n",
+        LIST,
+        "Reply-To: P0 Li <p0@candidate0.example>\r\n",
+    ],
+    ids=["by one of ours", "by nobody named", "by no list"],
+)
+def test_what_one_of_ours_writes_to_the_group_is_no_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch, headers: str
+) -> None:
+    clock = Clock(house)
+    seq = _as_the_group(house, monkeypatch)
+    _by_the_group(house, clock, headers)
+    assert state(house.session, seq) == ("active", None)
+    assert told(house.session) == []
 
 
 # -- answering -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from outreach_sdk.domain.contact import (
     normalise_email,
     normalise_linkedin,
     normalise_phone,
+    plain_email,
     split_emails,
     split_full_name,
 )
@@ -53,6 +54,24 @@ def test_one_address_has_one_form(written: str, normal: str) -> None:
 def test_what_is_no_address_is_refused_with_a_sentence(written: str) -> None:
     with pytest.raises(InvalidInput, match="e-mail: "):
         normalise_email(written)
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        (" Ana@Example.COM", "ana@example.com"),
+        ("ana@bücher.example", "ana@xn--bcher-kva.example"),
+        ('"ana.silva"@example.com', "ana.silva@example.com"),
+        ("ana@example.com.", "ana@example.com"),
+        ('"Ana Silva"@example.com', '"ana silva"@example.com'),
+        ("Ana@localhost", "ana@localhost"),
+        ("", ""),
+        ("@", "@"),
+    ],
+)
+def test_an_address_in_a_message_is_compared_as_stored(written: str, stored: str) -> None:
+    assert plain_email(written) == stored
 
 
 def test_a_cell_may_hold_several_addresses() -> None:

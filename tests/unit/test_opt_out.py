@@ -11,6 +11,12 @@ from outreach_sdk.domain.classify import asks_to_stop
 @pytest.mark.parametrize(
     "words",
     [
+        "Please unsubscribe me from your other newsletters, but I'm not interested in this one either.",
+        "Please unsubscribe me from your newsletter, but yes, I'm interested.",
+        "Please remove me from your other lists but I'd be happy to never hear from you again.",
+        "Unsubscribe me from your other newsletter, but yes, delete my data as well.",
+        "Please delete my data and unsubscribe me from your other newsletter, but yes, I got your mail.",
+        "Please unsubscribe me from your other newsletter.",
         "I'd rather not hear from your agency. Please take my address off your books.",
         "Could you erase my details from your CRM?",
         "Not interested, and please do not email me any more.",
@@ -99,6 +105,8 @@ def test_who_asks_to_be_left_alone_is_heard_in_any_language(words: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        "Please unsubscribe me from your other newsletter, but yes, I'm interested in this role.",
+        "Please remove me from all your marketing mailings but I'm happy to talk about this position.",
         "Please remove me from the interview loop for Thursday, I am ill.",
         "Take me off the cc, Tom has it from here.",
         "I deleted my old profile; here is my new one.",
