@@ -222,7 +222,8 @@ class GmailTransport:
             thread = self._api.read(
                 lambda users: users.threads().get(userId="me", id=provider_thread_id, format="minimal")
             )
-        except MailNotFound:
+        except (MailNotFound, MailRefused):
+            # 400 is an id that Gmail never gives, as of a provider that had the mailbox before.
             return []
         found = [
             self._message(str(entry["id"]))
@@ -234,7 +235,7 @@ class GmailTransport:
 
     def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
         known = Cursor.decode(cursor) if cursor is not None else None
-        resynced = False
+        resynced = cursor is not None and known is None
         if known is not None and not known.left:
             try:
                 return self._changes(known)

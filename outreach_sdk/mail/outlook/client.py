@@ -379,7 +379,10 @@ class OutlookTransport:
         fields = {"$filter": f"conversationId eq '{value}'", "$select": LISTED_FIELDS}
         try:
             found = list(self._graph.pages("me/messages", fields))
-        except MailNotFound:
+        except (
+            MailNotFound,
+            MailRefused,
+        ):  # refused as no id of Graph's: the mailbox was another provider's before
             return []
         return sorted(found, key=lambda m: str(m.get("receivedDateTime")))
 
