@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from outreach_sdk.errors import MailRateLimited, MailTemporary
+from outreach_sdk.errors import MailAuthError, MailRateLimited, MailTemporary
 from outreach_sdk.mail import batch
+from outreach_sdk.mail.gmail import client
 from outreach_sdk.mail.local import client as local_client
 from outreach_sdk.mail.port import MailTransport, PollResult
 from tests.mail.fault_proxy import Fault
+from tests.mail.graph_proxy import POLL
 from tests.mail.worlds import GmailWorld, LocalWorld, OutlookWorld, World, incoming
 
 FETCH = {"gmail": r"/messages/[^/?]+\?", "outlook": r"/messages/[^/?]+/\$value|/messages/[^/?]+\?"}
@@ -189,3 +195,99 @@ def test_odd_files_in_the_inbox_keep_back_no_other(local_world: LocalWorld) -> N
     assert read.provider_message_id.encode().decode() == latin, "a database takes it"
     assert read.provider_thread_id is not None
     assert latin in [m.provider_message_id for m in transport.read_thread(read.provider_thread_id)]
+
+
+def altered(world: GmailWorld, change: Callable[[str, dict[str, Any]], None]) -> None:
+    """From now on what Gmail answers to a GET is changed in place, given the path."""
+    usual = world.proxy._ask
+
+    def ask(method: str, path: str, body: bytes, headers: Any) -> Any:
+        status, heads, out = usual(method, path, body, headers)
+        if method == "GET" and status == 200:
+            data = json.loads(out)
+            change(path, data)
+            out = json.dumps(data).encode()
+            heads = [(k, v) for k, v in heads if k.lower() != "content-length"]
+        return status, heads, out
+
+    world.proxy._ask = ask  # type: ignore[method-assign]
+
+
+@pytest.mark.rule(16)
+def test_a_resync_doesnt_rest_on_the_search_index_which_lags(
+    gmail_world: GmailWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LISTED", 2)
+    transport, since = gmail_world.transport(), now() - dt.timedelta(hours=1)
+    for hours in (5, 4, 3, 2):
+        gmail_world.deliver(incoming(text="old", at=now() - dt.timedelta(hours=hours)))
+    cursor = transport.poll(None, since=since).cursor
+    arrived = [gmail_world.deliver(incoming(text=str(n))) for n in range(3)]
+
+    def lags(path: str, data: dict[str, Any]) -> None:
+        if "q=" in path:
+            data["messages"] = []
+
+    altered(gmail_world, lags)
+    told = transport.poll(gmail_world.expire(cursor), since=since)
+    assert told.resynced
+    assert sorted(ids(told)) == sorted(arrived)
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("value", ["999999999999999", "-99999999999999", "soon", None])
+def test_a_moment_that_no_calendar_has_keeps_back_nothing(gmail_world: GmailWorld, value: str | None) -> None:
+    transport, since = gmail_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = gmail_world.deliver(incoming(text="odd"))
+    good = gmail_world.deliver(incoming(text="good"))
+
+    def odd(path: str, data: dict[str, Any]) -> None:
+        if f"/messages/{bad}" in path:
+            data["internalDate"] = value
+
+    altered(gmail_world, odd)
+    told = transport.poll(cursor, since=since)
+    assert sorted(ids(told)) == sorted([bad, good])
+    assert all(abs((m.received_at - now()).total_seconds()) < 60 for m in told.messages)
+
+
+@pytest.mark.rule(16)
+def test_a_message_without_its_content_is_read_by_parts(gmail_world: GmailWorld) -> None:
+    transport, since = gmail_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = gmail_world.deliver(incoming(text="odd"))
+    good = gmail_world.deliver(incoming(text="good"))
+    altered(gmail_world, lambda path, data: data.pop("raw", None) if bad in path else None)
+    told = transport.poll(cursor, since=since)
+    assert sorted(ids(told)) == sorted([bad, good])
+
+
+@pytest.mark.rule(16)
+def test_one_message_that_outlook_keeps_to_itself_costs_no_grant(
+    outlook_world: OutlookWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, since = outlook_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = outlook_world.deliver(incoming(text="protected"))
+    good = outlook_world.deliver(incoming(text="good"))
+    denied = Fault(
+        "answer",
+        method="GET",
+        path=rf"/messages/{re.escape(bad)}(?![\w-])",
+        status=403,
+        reason="ErrorAccessDenied",
+        count=None,
+    )
+    outlook_world.proxy.add(denied)
+    monkeypatch.setattr(batch, "TOLD_AFTER", -1.0)
+    told = transport.poll(cursor, since=since)
+    assert denied.struck
+    assert ids(told) == [good]
+    (unread,) = told.unread
+    assert "403" in unread.why
+    outlook_world.proxy.add(
+        Fault("answer", method="GET", path=POLL, status=403, reason="ErrorAccessDenied", count=None)
+    )
+    with pytest.raises(MailAuthError):
+        transport.poll(told.cursor, since=since)
