@@ -14,6 +14,8 @@ from tests.acceptance.scenarios import (
     Clock,
     NoWake,
     address,
+    another_mailbox,
+    colleague,
     fresh,
     go,
     opened,
@@ -182,3 +184,37 @@ def test_a_grant_that_dies_while_its_mailbox_is_read_stays_the_reason(house: Hou
         dispatch.drain_polls(house.engine)
     row = Mailbox.list().to_dicts()[0]
     assert (row["status"], row["detail"]) == ("reauthorise", "Google no longer accepts this mailbox's grant")
+
+
+@pytest.mark.rule(16)
+def test_a_mailbox_whose_provider_hangs_holds_up_no_other(house: House) -> None:
+    opened(house)
+    another_mailbox(house, colleague(house, "bob"), "bob@agency.example")
+    store, provider, over = house.engine.store, provider_of(house), threading.Event()
+
+    class Hangs(HostileTransport):
+        def poll(self, *args: Any, **kwargs: Any) -> Any:
+            if self._address.startswith("bob"):
+                over.wait(30)
+            return super().poll(*args, **kwargs)
+
+    ends: dict[str, int] = {}
+
+    def reader() -> None:
+        ends.update(dispatch.drain_polls(house.engine))
+        store.idle()
+
+    with through(house, Hangs):
+        before = provider.calls("poll")
+        store.write("UPDATE mailboxes SET next_poll_at = 0")
+        reading = threading.Thread(target=reader)
+        reading.start()
+        try:
+            wait_until(lambda: provider.calls("poll") > before, seconds=10)
+            provider.deliver_reply(provider.ledger()[0], "No, thanks.")
+            store.write("UPDATE mailboxes SET next_poll_at = 0 WHERE address = ?", ADDRESS)
+            wait_until(lambda: store.value("SELECT 1 FROM inbound WHERE kind = 'human'"), seconds=10)
+        finally:
+            over.set()
+            reading.join()
+    assert ends == {"read": 3, "failed": 0, "messages": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import os
 import re
@@ -69,8 +70,7 @@ def test_much_comes_in_batches_each_message_once(
 ) -> None:
     most = 3 if bound == "count" else 1
     name, value = ("BATCH", 3) if bound == "count" else ("BATCH_BYTES", 1)
-    for module in (batch, local_client):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(batch, name, value)
     transport = world.transport()
     since = now()
     cursor = None if first else transport.poll(None, since=since).cursor
@@ -180,7 +180,10 @@ def test_where_no_message_can_be_read_it_isnt_the_messages(remote: GmailWorld | 
 
 
 @pytest.mark.rule(16)
-def test_odd_files_in_the_inbox_keep_back_no_other(local_world: LocalWorld) -> None:
+def test_odd_files_in_the_inbox_keep_back_no_other(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "TOLD_AFTER", -1.0)
     transport, since = local_world.transport(), now()
     cursor = transport.poll(None, since=since).cursor
     inbox = local_world.root / "new"
@@ -291,3 +294,72 @@ def test_one_message_that_outlook_keeps_to_itself_costs_no_grant(
     )
     with pytest.raises(MailAuthError):
         transport.poll(told.cursor, since=since)
+
+
+@pytest.mark.rule(16)
+def test_a_file_that_cant_be_read_for_a_moment_is_read_once_it_can_be(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, since = local_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = local_world.deliver(incoming(text="bad"))
+    good = local_world.deliver(incoming(text="good"))
+    usual = local_client._read
+
+    def fails(path: Path) -> Any:
+        if path.name.startswith(bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return usual(path)
+
+    monkeypatch.setattr(local_client, "_read", fails)
+    told = transport.poll(cursor, since=since)
+    assert ids(told) == [good]
+    assert told.unread == [], "it may pass"
+    monkeypatch.setattr(local_client, "_read", usual)
+    later = batch.time.time() + 61
+    monkeypatch.setattr(batch.time, "time", lambda: later)
+    last = transport.poll(told.cursor, since=since)
+    assert bad in ids(last)
+    assert last.unread == []
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("lost", [False, True], ids=["found at once", "found by the next poll"])
+def test_a_message_moved_during_a_batch_that_is_cut_is_told(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    monkeypatch.setattr(batch, "BATCH", 4)
+    transport, since = local_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    arrived = [local_world.deliver(incoming(text=str(n))) for n in range(9)]
+    usual, real = local_client._read, batch.time.time
+    moved: list[str] = []
+
+    def moves(path: Path) -> Any:
+        if path.name == arrived[2]:
+            moved.append(path.name)
+            os.rename(path, path.parent.parent / "cur" / f"{path.name}:2,S")
+        return None if lost and len(moved) == 1 and path.name.startswith(arrived[2]) else usual(path)
+
+    monkeypatch.setattr(local_client, "_read", moves)
+    first = transport.poll(cursor, since=since)
+    assert moved
+    monkeypatch.setattr(local_client, "_read", usual)
+    monkeypatch.setattr(batch.time, "time", lambda: real() + 5)  # the batch was stored and acted on
+    rest, _ = all_of(transport, first.cursor, since)
+    assert sorted({*ids(first), *(i for some in rest for i in some)}) == sorted(arrived)
+
+
+@pytest.mark.rule(16)
+def test_a_clock_that_was_ahead_and_is_set_back_hides_nothing(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, since = local_world.transport(), now()
+    real = batch.time.time
+    monkeypatch.setattr(batch.time, "time", lambda: real() + 86_400)
+    cursor = transport.poll(None, since=since).cursor
+    new = local_world.deliver(incoming(text="new"))
+    monkeypatch.setattr(batch.time, "time", lambda: real() + 60)
+    told = transport.poll(cursor, since=now() + dt.timedelta(days=1))
+    assert ids(told) == [new]
+    assert ids(transport.poll(told.cursor, since=since)) == []
