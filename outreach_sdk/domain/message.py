@@ -17,7 +17,7 @@ from email.message import EmailMessage, Message
 
 import nh3
 
-from outreach_sdk.domain.mime import address_pairs, charset_of, decoded, header_text, read_bounded
+from outreach_sdk.domain.mime import address_pairs, charset_of, clean, decoded, header_text, read_bounded
 from outreach_sdk.errors import HeaderInjection, InvalidInput, NaiveDatetime
 
 __all__ = [
@@ -45,7 +45,8 @@ POLICY = email.policy.SMTP.clone(max_line_length=998)
 _FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
 _ADDRESS = re.compile(r"^[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+$")
-_MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+_MESSAGE_ID = re.compile("<[^<>\\s\x00\ud800-\udfff]+>")
+_MAX_ID = 998
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,8 +371,8 @@ def text_hash(text: str) -> str:
 
 
 def message_ids(value: str | None) -> tuple[str, ...]:
-    """The <…> ids of a References or In-Reply-To header, in order."""
-    return tuple(_MESSAGE_ID.findall(value or ""))
+    """The <…> ids of a References or In-Reply-To header, in order. What is longer than a line may be is none."""
+    return tuple(i for i in _MESSAGE_ID.findall(value or "") if len(i.encode()) <= _MAX_ID)
 
 
 def _addresses(values: Iterable[str]) -> tuple[Address, ...]:
@@ -383,13 +384,13 @@ def _addresses(values: Iterable[str]) -> tuple[Address, ...]:
 def _part_text(part: Message) -> str:
     payload = part.get_payload(decode=True)
     if not isinstance(payload, bytes):
-        return str(part.get_payload() or "")
+        return clean(str(part.get_payload() or ""))
     for name in (charset_of(part), "utf-8", "cp1252"):
         try:
-            return payload.decode(name)
+            return clean(payload.decode(name))
         except (LookupError, ValueError):
             continue
-    return payload.decode("latin-1")
+    return clean(payload.decode("latin-1"))
 
 
 _MAX_HEADERS = 2_000
@@ -405,7 +406,7 @@ def parse_incoming(
     """Read a message as it came, however malformed: never raises on content.
 
     `text` is the first text/plain body, or the plain reading of the HTML where that is empty, with
-    `>` before what it quotes; attachments are left out.
+    `>` before what it quotes; attachments are left out. No text has what a database refuses (`mime.clean`).
     """
     parsed = read_bounded(raw)
     headers = tuple((k, " ".join(decoded(v).split())) for k, v in parsed.items()[:_MAX_HEADERS])

@@ -3,6 +3,7 @@ along nested parts and takes the square of some lengths."""
 
 from __future__ import annotations
 
+import codecs
 import email
 import email.errors
 import email.header
@@ -12,7 +13,7 @@ import io
 import re
 from email.message import Message
 
-__all__ = ["address_pairs", "charset_of", "decoded", "header_text", "read_bounded", "unix_lines"]
+__all__ = ["address_pairs", "charset_of", "clean", "decoded", "header_text", "read_bounded", "unix_lines"]
 
 _MAX_RAW = 1_500_000
 _MAX_KEPT_LINES = 30_000
@@ -22,6 +23,24 @@ _MAX_HEAD = 32_768
 _STATUS_PART = re.compile(
     rb"(?<![^\r\n])(content-type:[ \t]*+(?:[\r\n]{1,2}[ \t]++)?)message/(?:global-)?delivery-status\b", re.I
 )
+
+_UNSTORABLE = re.compile("[\ud800-\udfff]")
+_NO_CHARSETS = frozenset(
+    {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+)
+"""What Python decodes text with that no mail is written in."""
+
+
+def clean(text: str) -> str:
+    """`text` as a database takes it: without NULs, and with U+FFFD for halves of surrogate pairs."""
+    return _UNSTORABLE.sub("\ufffd", text.replace("\x00", ""))
+
+
+def _is_charset(name: str) -> bool:
+    try:
+        return codecs.lookup(name).name not in _NO_CHARSETS
+    except (LookupError, ValueError):
+        return False
 
 
 def _shortened(raw: bytes) -> bytes:
@@ -80,9 +99,9 @@ def address_pairs(value: str) -> list[tuple[str, str]]:
 def header_text(value: object) -> str:
     """A header as it was written, its encoded words untouched. Bytes beyond ASCII are UTF-8 (RFC 6532)."""
     if not isinstance(value, email.header.Header):
-        return str(value)
+        return clean(str(value))
     pieces = email.header.decode_header(value)
-    return "".join(p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p, _ in pieces)
+    return clean("".join(p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p, _ in pieces))
 
 
 def decoded(value: object) -> str:
@@ -91,7 +110,10 @@ def decoded(value: object) -> str:
     if "=?" not in text:
         return text
     try:
-        return str(email.header.make_header(email.header.decode_header(text)))
+        pieces = email.header.decode_header(text)
+        if not all(charset is None or _is_charset(charset) for _, charset in pieces):
+            return text
+        return clean(str(email.header.make_header(pieces)))
     except (LookupError, ValueError, UnicodeError, email.errors.MessageError):
         return text
 
@@ -99,6 +121,7 @@ def decoded(value: object) -> str:
 def charset_of(part: Message) -> str:
     """The character set a part names, or UTF-8. The parser stumbles over some malformed parameters."""
     try:
-        return part.get_content_charset() or "utf-8"
+        name = part.get_content_charset()
+        return name if name and _is_charset(name) else "utf-8"
     except (TypeError, ValueError, LookupError, AttributeError):
         return "utf-8"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from outreach_sdk.domain.mime import address_pairs, charset_of, decoded, header_text, read_bounded
+from outreach_sdk.domain.mime import address_pairs, charset_of, clean, decoded, header_text, read_bounded
 
 __all__ = [
     "Fields",
@@ -201,18 +201,18 @@ def text(part: Message) -> str:
     """A part's text, decoded as it says, else as UTF-8, else as Latin-1."""
     payload = part.get_payload(decode=True)
     if not isinstance(payload, bytes):
-        return "" if part.is_multipart() else str(part.get_payload() or "")[:_MAX_TEXT]
+        return "" if part.is_multipart() else clean(str(part.get_payload() or "")[:_MAX_TEXT])
     payload = payload[:_MAX_TEXT]
     for name in (charset_of(part), "utf-8"):
         for cut in (0, 1, 2, 3):  # the bound may fall within a character
             try:
-                return payload[: len(payload) - cut].decode(name)
+                return clean(payload[: len(payload) - cut].decode(name))
             except (UnicodeDecodeError, ValueError):
                 if len(payload) < _MAX_TEXT:
                     break
             except LookupError:
                 break
-    return payload.decode("latin-1")
+    return clean(payload.decode("latin-1"))
 
 
 def body(parts: list[Message]) -> str:

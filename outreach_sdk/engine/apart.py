@@ -12,7 +12,7 @@ from outreach_sdk.engine.progress import person_name
 from outreach_sdk.errors import DatabaseUnavailable, OutreachError, StorageError
 from outreach_sdk.storage.transitions import move_journey
 
-__all__ = ["each", "part"]
+__all__ = ["each", "in_words", "part"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,8 @@ def each(engine: Engine, journey_id: int, work: Callable[[], bool], failed: str)
     except DatabaseUnavailable:
         raise
     except (*FAULTS, OutreachError) as exc:
-        why = f"{failed}: {_in_words(exc)}"
+        beyond = "a time set for its step lies beyond the calendar; change that time, then resume it"
+        why = f"{failed}: {beyond if isinstance(exc, OverflowError) else in_words(exc)}"
         engine.store.run(lambda: _pause(engine, journey_id, why))  # raises where nothing can be written
         logger.exception("journey %d: %s", journey_id, failed)
         return False
@@ -46,12 +47,11 @@ def part(work: Callable[[], int], name: str) -> int:
         return 0
 
 
-def _in_words(exc: Exception) -> str:
-    if isinstance(exc, OverflowError):
-        return "a time set for its step lies beyond the calendar; change that time, then resume it"
+def in_words(exc: Exception) -> str:
+    """What an owner is told of it, without a full stop."""
     if isinstance(exc, OutreachError):
         return str(exc).rstrip(".")
-    return f"an error in the program ({type(exc).__name__}); the clock's log has it whole"
+    return f"an error in the program ({type(exc).__name__}); the log has it whole"
 
 
 def _pause(engine: Engine, journey_id: int, why: str) -> None:

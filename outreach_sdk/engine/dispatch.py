@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 from outreach_sdk.domain.journey import JourneyStatus, PauseReason
@@ -203,8 +203,12 @@ def _end_pauses(engine: Engine) -> int:
     return count
 
 
+LOOK_EVERY = 0.5
+"""Seconds between two looks at which mailboxes are due while one is being read and none ends."""
+
+
 def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:
-    """Check every mailbox whose check is due; how many were read and how many couldn't be."""
+    """Check every mailbox whose check is due, each as one before it ends; how many were read and how many couldn't be."""
     ends = {"read": 0, "failed": 0, "messages": 0}
     until = time.monotonic() + engine.drain_for.total_seconds()
 
@@ -222,15 +226,23 @@ def drain_polls(engine: Engine, *, threads: int = 8) -> dict[str, int]:
         finally:
             engine.store.idle()
 
+    running: set[Future[int | None]] = set()
+    old: set[Future[int | None]] = set()
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
         while True:
-            boxes = claim_mailbox_polls(
-                engine.store, engine.now(), limit=threads, lease=dt.timedelta(seconds=60)
-            )
-            if not boxes:
+            late = time.monotonic() >= until
+            # Those begun in time may be held up by their providers; the others don't wait for them.
+            if not late or old & running:
+                boxes = claim_mailbox_polls(
+                    engine.store, engine.now(), limit=threads - len(running), lease=dt.timedelta(seconds=60)
+                )
+                begun = {pool.submit(one, box) for box in boxes}
+                running |= begun
+                old |= set() if late else begun
+            if not running:  # the clock wakes the next one
                 return ends
-            for result in pool.map(one, boxes):
+            done, running = wait(running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+            for each in done:
+                result = each.result()
                 ends["failed" if result is None else "read"] += 1
                 ends["messages"] += result or 0
-            if time.monotonic() >= until:  # the clock wakes the next one
-                return ends

@@ -99,6 +99,11 @@ def connected(
             "ON CONFLICT (workspace_id, address, owner_id) DO UPDATE SET status = 'connected', status_detail = NULL, "
             "checked_at = CASE WHEN mailboxes.provider = excluded.provider THEN mailboxes.checked_at "
             "ELSE excluded.checked_at END, check_failed = NULL, check_next_at = NULL, check_tries = NULL, "
+            # Where reading goes on is the old provider's own; what came since is asked of the new one at once.
+            "cursor = CASE WHEN mailboxes.provider = excluded.provider THEN mailboxes.cursor END, "
+            "next_poll_at = CASE WHEN mailboxes.provider = excluded.provider THEN mailboxes.next_poll_at "
+            "ELSE excluded.next_poll_at END, "
+            "reading_until = CASE WHEN mailboxes.provider = excluded.provider THEN mailboxes.reading_until END, "
             "provider = excluded.provider, credentials = excluded.credentials, config = excluded.config, "
             # What was to be revoked is the grant given again just now.
             "revoking = NULL, wait_until = CASE WHEN mailboxes.unusable IS NULL THEN mailboxes.wait_until END, "

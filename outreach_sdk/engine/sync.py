@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,15 @@ from outreach_sdk.engine.progress import person_name
 from outreach_sdk.engine.soft_bounce import soft_bounced
 from outreach_sdk.engine.speaking import THEM, Author, addresses_of, author, own_words, speaker
 from outreach_sdk.engine.stopping import complained, for_event, opted_out, replied, tell
-from outreach_sdk.errors import ConfigError, MailAuthError, MailError, MailNotFound
-from outreach_sdk.mail.port import MailTransport
+from outreach_sdk.errors import (
+    ConfigError,
+    DatabaseUnavailable,
+    MailAuthError,
+    MailError,
+    MailNotFound,
+    MailTemporary,
+)
+from outreach_sdk.mail.port import MailTransport, Unread
 from outreach_sdk.storage.store import Store, in_marks
 from outreach_sdk.storage.transitions import event
 
@@ -28,6 +36,8 @@ if TYPE_CHECKING:
     from outreach_sdk.domain import classify
 
 __all__ = ["poll_mailbox", "process_open", "read_again", "take_in", "with_journey"]
+
+logger = logging.getLogger(__name__)
 
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
 READ_AGAIN_FOR = dt.timedelta(days=1)
@@ -53,20 +63,28 @@ def poll_mailbox(engine: Engine, mailbox_id: int) -> int:
     except ConfigError as exc:
         mailbox_locked(engine, mailbox_id, str(exc))
         raise
+    except DatabaseUnavailable:
+        raise
+    except Exception as exc:  # of whatever kind: nobody sees what comes in there, so it counts and is told
+        logger.exception("mailbox %d", mailbox_id)
+        trouble = MailTemporary(f"Reading it fails: {apart.in_words(exc)}.")
+        turns.failed(engine, box, trouble)
+        raise trouble from exc
     finally:
         turns.give_back(engine, box)
 
 
 def _read_on(engine: Engine, box: dict[str, Any]) -> int:
     transport, new = engine.transport(box), 0
-    since = (box["polled_at"] or box["created_at"] or engine.now()) - FIRST_LOOK_BACK
+    since = min(box["polled_at"] or box["created_at"] or engine.now(), engine.now()) - FIRST_LOOK_BACK
     until = time.monotonic() + READ_FOR
     while True:
         began = engine.now()
         engine.store.idle()
-        result = transport.poll(box["cursor"], since=since)
-        new += sum(take_in(engine, box, message) for message in result.messages)
-        turns.tell_unread(engine, box, result)
+        with turns.going_on(engine, box):
+            result = transport.poll(box["cursor"], since=since)
+            new += sum(_stored(engine, box, message) for message in result.messages)
+        turns.tell_unread(engine, box, result.unread)
         failpoints.hit("batch_stored")
         if not result.more:
             read_again(engine, box, transport)
@@ -80,6 +98,18 @@ def _read_on(engine: Engine, box: dict[str, Any]) -> int:
             turns.give_back(engine, box, again=True)
             return new
         del result  # before the next batch is there, not after
+
+
+def _stored(engine: Engine, box: dict[str, Any], message: IncomingMessage) -> bool:
+    try:
+        return take_in(engine, box, message)
+    except DatabaseUnavailable:
+        raise
+    except Exception as exc:  # whatever it is about one message, those after it are read
+        logger.exception("mailbox %d: message %s can't be stored", box["id"], message.provider_message_id)
+        unread = Unread(message.provider_message_id, f"storing it failed: {apart.in_words(exc)}")
+        turns.tell_unread(engine, box, [unread])  # raises where nothing can be written
+        return False
 
 
 def take_in(engine: Engine, box: dict[str, Any], message: IncomingMessage, *, again: bool = False) -> bool:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from outreach_sdk.engine.context import Engine
 from outreach_sdk.engine.notify import notify
-from outreach_sdk.errors import MailError
-from outreach_sdk.mail.port import PollResult, Unread
+from outreach_sdk.errors import MailError, OutreachError
+from outreach_sdk.mail.port import Unread
 from outreach_sdk.storage.store import Store
 
-__all__ = ["failed", "give_back", "held", "keep", "take", "tell_unread", "took", "waits"]
+__all__ = ["failed", "give_back", "going_on", "held", "keep", "take", "tell_unread", "took", "waits"]
 
 logger = logging.getLogger(__name__)
 
 TURN = dt.timedelta(seconds=90)
-"""How long one batch may take before its reader counts as dead."""
+"""How long a reader that doesn't say that it goes on counts as alive."""
+LONGEST_BATCH = dt.timedelta(minutes=15)
+"""How long one batch may take before its reader counts as stuck."""
 LONGEST = dt.timedelta(hours=1)
 """The most that a provider's own time to wait is taken for."""
 FAILED_WAITS = (15.0, 300.0)
@@ -52,6 +57,40 @@ def _turn(engine: Engine) -> dt.timedelta:
     return min(TURN, engine.lease)
 
 
+@contextmanager
+def going_on(engine: Engine, box: dict[str, Any]) -> Iterator[None]:
+    """Within this the turn goes on, however slowly a batch comes in; the row is nobody else's to change."""
+    over = threading.Event()
+    every = _turn(engine) / 3
+
+    def go_on() -> None:
+        try:
+            for _ in range(LONGEST_BATCH // every):
+                if over.wait(every.total_seconds()) or not _extended(engine, box):
+                    return
+        except OutreachError as exc:  # the reader itself finds out
+            logger.warning("mailbox %d: its turn couldn't be extended: %s", box["id"], exc)
+        finally:
+            engine.store.idle()
+
+    going = threading.Thread(target=go_on, name=f"turn-{box['id']}", daemon=True)
+    going.start()
+    try:
+        yield
+    finally:
+        over.set()
+        going.join()
+
+
+def _extended(engine: Engine, box: dict[str, Any], sets: str = "", *params: Any) -> bool:
+    """Whether the turn, which lasts anew, was still this reader's."""
+    until = engine.now() + _turn(engine)
+    if not _write(engine.store, box, f"{sets}reading_until = ?", *params, until):
+        return False
+    box["reading_until"] = until
+    return True
+
+
 def held(box: dict[str, Any], now: dt.datetime) -> bool:
     """Whether somebody is reading it."""
     return box["reading_until"] is not None and now < box["reading_until"] <= now + TURN
@@ -65,11 +104,14 @@ def waits(box: dict[str, Any], now: dt.datetime) -> float:
 
 def keep(engine: Engine, box: dict[str, Any], cursor: str) -> bool:
     """A batch is stored: the cursor moves, the turn goes on. False: it is somebody else's by now."""
-    until = engine.now() + _turn(engine)
-    if not _write(engine.store, box, "cursor = ?, reading_until = ?, first_failed_at = NULL", cursor, until):
+    if not _extended(engine, box, "cursor = ?, first_failed_at = NULL, ", cursor):
         return False
-    box.update(cursor=cursor, reading_until=until, first_failed_at=None)
+    box.update(cursor=cursor, first_failed_at=None)
     return True
+
+
+_WELL = "CASE WHEN status = 'connected' THEN NULL ELSE status_detail END"
+"""SQL: what else is wrong with it stays said, as that its grant died while it was read."""
 
 
 def took(engine: Engine, box: dict[str, Any], cursor: str, began: dt.datetime) -> None:
@@ -79,7 +121,7 @@ def took(engine: Engine, box: dict[str, Any], cursor: str, began: dt.datetime) -
         box,
         # A push that came meanwhile, or whose message didn't show yet, is looked for again soon.
         "cursor = ?, polled_at = ?, next_poll_at = CASE WHEN look_again_at > ? THEN look_again_at ELSE CAST(? AS BIGINT) "
-        "END, status_detail = NULL, read_wait_until = NULL, read_tries = 0, "
+        f"END, status_detail = {_WELL}, read_wait_until = NULL, read_tries = 0, "
         "first_failed_at = NULL, reading_until = NULL, unusable = NULL, "
         "wait_until = CASE WHEN unusable IS NULL THEN wait_until END",
         cursor,
@@ -92,7 +134,7 @@ def took(engine: Engine, box: dict[str, Any], cursor: str, began: dt.datetime) -
 def give_back(engine: Engine, box: dict[str, Any], *, again: bool = False) -> None:
     """Somebody else may read it; `again`, for there is more."""
     if again:
-        _write(engine.store, box, "next_poll_at = ?, status_detail = NULL, read_tries = 0", engine.now())
+        _write(engine.store, box, f"next_poll_at = ?, status_detail = {_WELL}, read_tries = 0", engine.now())
     _write(engine.store, box, "reading_until = NULL")
 
 
@@ -109,7 +151,8 @@ def failed(engine: Engine, box: dict[str, Any], exc: MailError) -> None:
     _write(
         store,
         box,
-        "status_detail = ?, first_failed_at = ?, read_tries = ?, read_wait_until = ?, next_poll_at = ?",
+        f"status_detail = {_WELL.replace('NULL', '?')}, first_failed_at = ?, read_tries = ?, read_wait_until = ?, "
+        "next_poll_at = ?",
         str(exc),
         since,
         tries,
@@ -130,9 +173,9 @@ def failed(engine: Engine, box: dict[str, Any], exc: MailError) -> None:
         )
 
 
-def tell_unread(engine: Engine, box: dict[str, Any], result: PollResult) -> None:
+def tell_unread(engine: Engine, box: dict[str, Any], unread: Iterable[Unread]) -> None:
     """Say which messages can't be read: one of them may be an answer."""
-    for one in result.unread:
+    for one in unread:
         if _tell(engine, box, one):
             logger.warning("mailbox %d: message %s can't be read", box["id"], one.provider_message_id)
 

@@ -10,7 +10,7 @@ from outreach_sdk.domain.message import IncomingMessage
 from outreach_sdk.errors import MailError, MailRefused, MailTemporary
 from outreach_sdk.mail.port import BATCH, BATCH_BYTES, Unread
 
-__all__ = ["FEW", "Batch", "Failing"]
+__all__ = ["FEW", "Batch", "Failing", "unread"]
 
 FEW = 3
 """Messages of one poll that can't be read and are passed over; more of them, and it isn't about the messages."""
@@ -98,4 +98,9 @@ class Batch:
 
     def unread(self) -> list[Unread]:
         """What couldn't be read for so long that somebody should know."""
-        return [Unread(i, f.why) for i, f in self.failing.items() if self._now - f.since >= TOLD_AFTER]
+        return unread(self.failing, self._now)
+
+
+def unread(failing: Mapping[str, Failing], now: float) -> list[Unread]:
+    """Those that have been failing for so long."""
+    return [Unread(i, f.why) for i, f in failing.items() if now - f.since >= TOLD_AFTER]

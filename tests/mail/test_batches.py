@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from outreach_sdk.errors import MailRateLimited, MailTemporary
+from outreach_sdk.errors import MailAuthError, MailRateLimited, MailTemporary
 from outreach_sdk.mail import batch
+from outreach_sdk.mail.gmail import client
 from outreach_sdk.mail.local import client as local_client
 from outreach_sdk.mail.port import MailTransport, PollResult
 from tests.mail.fault_proxy import Fault
+from tests.mail.graph_proxy import POLL
 from tests.mail.worlds import GmailWorld, LocalWorld, OutlookWorld, World, incoming
 
 FETCH = {"gmail": r"/messages/[^/?]+\?", "outlook": r"/messages/[^/?]+/\$value|/messages/[^/?]+\?"}
@@ -63,8 +70,7 @@ def test_much_comes_in_batches_each_message_once(
 ) -> None:
     most = 3 if bound == "count" else 1
     name, value = ("BATCH", 3) if bound == "count" else ("BATCH_BYTES", 1)
-    for module in (batch, local_client):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(batch, name, value)
     transport = world.transport()
     since = now()
     cursor = None if first else transport.poll(None, since=since).cursor
@@ -174,7 +180,10 @@ def test_where_no_message_can_be_read_it_isnt_the_messages(remote: GmailWorld | 
 
 
 @pytest.mark.rule(16)
-def test_odd_files_in_the_inbox_keep_back_no_other(local_world: LocalWorld) -> None:
+def test_odd_files_in_the_inbox_keep_back_no_other(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "TOLD_AFTER", -1.0)
     transport, since = local_world.transport(), now()
     cursor = transport.poll(None, since=since).cursor
     inbox = local_world.root / "new"
@@ -189,3 +198,168 @@ def test_odd_files_in_the_inbox_keep_back_no_other(local_world: LocalWorld) -> N
     assert read.provider_message_id.encode().decode() == latin, "a database takes it"
     assert read.provider_thread_id is not None
     assert latin in [m.provider_message_id for m in transport.read_thread(read.provider_thread_id)]
+
+
+def altered(world: GmailWorld, change: Callable[[str, dict[str, Any]], None]) -> None:
+    """From now on what Gmail answers to a GET is changed in place, given the path."""
+    usual = world.proxy._ask
+
+    def ask(method: str, path: str, body: bytes, headers: Any) -> Any:
+        status, heads, out = usual(method, path, body, headers)
+        if method == "GET" and status == 200:
+            data = json.loads(out)
+            change(path, data)
+            out = json.dumps(data).encode()
+            heads = [(k, v) for k, v in heads if k.lower() != "content-length"]
+        return status, heads, out
+
+    world.proxy._ask = ask  # type: ignore[method-assign]
+
+
+@pytest.mark.rule(16)
+def test_a_resync_doesnt_rest_on_the_search_index_which_lags(
+    gmail_world: GmailWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LISTED", 2)
+    transport, since = gmail_world.transport(), now() - dt.timedelta(hours=1)
+    for hours in (5, 4, 3, 2):
+        gmail_world.deliver(incoming(text="old", at=now() - dt.timedelta(hours=hours)))
+    cursor = transport.poll(None, since=since).cursor
+    arrived = [gmail_world.deliver(incoming(text=str(n))) for n in range(3)]
+
+    def lags(path: str, data: dict[str, Any]) -> None:
+        if "q=" in path:
+            data["messages"] = []
+
+    altered(gmail_world, lags)
+    told = transport.poll(gmail_world.expire(cursor), since=since)
+    assert told.resynced
+    assert sorted(ids(told)) == sorted(arrived)
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("value", ["999999999999999", "-99999999999999", "soon", None])
+def test_a_moment_that_no_calendar_has_keeps_back_nothing(gmail_world: GmailWorld, value: str | None) -> None:
+    transport, since = gmail_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = gmail_world.deliver(incoming(text="odd"))
+    good = gmail_world.deliver(incoming(text="good"))
+
+    def odd(path: str, data: dict[str, Any]) -> None:
+        if f"/messages/{bad}" in path:
+            data["internalDate"] = value
+
+    altered(gmail_world, odd)
+    told = transport.poll(cursor, since=since)
+    assert sorted(ids(told)) == sorted([bad, good])
+    assert all(abs((m.received_at - now()).total_seconds()) < 60 for m in told.messages)
+
+
+@pytest.mark.rule(16)
+def test_a_message_without_its_content_is_read_by_parts(gmail_world: GmailWorld) -> None:
+    transport, since = gmail_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = gmail_world.deliver(incoming(text="odd"))
+    good = gmail_world.deliver(incoming(text="good"))
+    altered(gmail_world, lambda path, data: data.pop("raw", None) if bad in path else None)
+    told = transport.poll(cursor, since=since)
+    assert sorted(ids(told)) == sorted([bad, good])
+
+
+@pytest.mark.rule(16)
+def test_one_message_that_outlook_keeps_to_itself_costs_no_grant(
+    outlook_world: OutlookWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, since = outlook_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = outlook_world.deliver(incoming(text="protected"))
+    good = outlook_world.deliver(incoming(text="good"))
+    denied = Fault(
+        "answer",
+        method="GET",
+        path=rf"/messages/{re.escape(bad)}(?![\w-])",
+        status=403,
+        reason="ErrorAccessDenied",
+        count=None,
+    )
+    outlook_world.proxy.add(denied)
+    monkeypatch.setattr(batch, "TOLD_AFTER", -1.0)
+    told = transport.poll(cursor, since=since)
+    assert denied.struck
+    assert ids(told) == [good]
+    (unread,) = told.unread
+    assert "403" in unread.why
+    outlook_world.proxy.add(
+        Fault("answer", method="GET", path=POLL, status=403, reason="ErrorAccessDenied", count=None)
+    )
+    with pytest.raises(MailAuthError):
+        transport.poll(told.cursor, since=since)
+
+
+@pytest.mark.rule(16)
+def test_a_file_that_cant_be_read_for_a_moment_is_read_once_it_can_be(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, since = local_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = local_world.deliver(incoming(text="bad"))
+    good = local_world.deliver(incoming(text="good"))
+    usual = local_client._read
+
+    def fails(path: Path) -> Any:
+        if path.name.startswith(bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return usual(path)
+
+    monkeypatch.setattr(local_client, "_read", fails)
+    told = transport.poll(cursor, since=since)
+    assert ids(told) == [good]
+    assert told.unread == [], "it may pass"
+    monkeypatch.setattr(local_client, "_read", usual)
+    later = batch.time.time() + 61
+    monkeypatch.setattr(batch.time, "time", lambda: later)
+    last = transport.poll(told.cursor, since=since)
+    assert bad in ids(last)
+    assert last.unread == []
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("lost", [False, True], ids=["found at once", "found by the next poll"])
+def test_a_message_moved_during_a_batch_that_is_cut_is_told(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    monkeypatch.setattr(batch, "BATCH", 4)
+    transport, since = local_world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    arrived = [local_world.deliver(incoming(text=str(n))) for n in range(9)]
+    usual, real = local_client._read, batch.time.time
+    moved: list[str] = []
+
+    def moves(path: Path) -> Any:
+        if path.name == arrived[2]:
+            moved.append(path.name)
+            os.rename(path, path.parent.parent / "cur" / f"{path.name}:2,S")
+        return None if lost and len(moved) == 1 and path.name.startswith(arrived[2]) else usual(path)
+
+    monkeypatch.setattr(local_client, "_read", moves)
+    first = transport.poll(cursor, since=since)
+    assert moved
+    monkeypatch.setattr(local_client, "_read", usual)
+    monkeypatch.setattr(batch.time, "time", lambda: real() + 5)  # the batch was stored and acted on
+    rest, _ = all_of(transport, first.cursor, since)
+    assert sorted({*ids(first), *(i for some in rest for i in some)}) == sorted(arrived)
+
+
+@pytest.mark.rule(16)
+def test_a_clock_that_was_ahead_and_is_set_back_hides_nothing(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, since = local_world.transport(), now()
+    real = batch.time.time
+    monkeypatch.setattr(batch.time, "time", lambda: real() + 86_400)
+    cursor = transport.poll(None, since=since).cursor
+    new = local_world.deliver(incoming(text="new"))
+    monkeypatch.setattr(batch.time, "time", lambda: real() + 60)
+    told = transport.poll(cursor, since=now() + dt.timedelta(days=1))
+    assert ids(told) == [new]
+    assert ids(transport.poll(told.cursor, since=since)) == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +35,7 @@ from outreach_sdk.mail.gmail.parse import (
     encode_raw,
     identities_from,
     is_incoming,
+    moment,
     read_message,
     seen_from,
     with_raw,
@@ -51,6 +53,7 @@ from outreach_sdk.mail.port import (
 __all__ = ["GmailTransport", "refresh_credentials"]
 
 PAGE = 100
+LISTED = 500
 REMEMBERED = 2000
 CLOCK_SLACK = dt.timedelta(minutes=10)
 """How much further back than `since` Sent is read for the key, in case the two clocks disagree."""
@@ -222,7 +225,8 @@ class GmailTransport:
             thread = self._api.read(
                 lambda users: users.threads().get(userId="me", id=provider_thread_id, format="minimal")
             )
-        except MailNotFound:
+        except (MailNotFound, MailRefused):
+            # 400 is an id that Gmail never gives, as of a provider that had the mailbox before.
             return []
         found = [
             self._message(str(entry["id"]))
@@ -234,7 +238,7 @@ class GmailTransport:
 
     def poll(self, cursor: str | None, *, since: dt.datetime) -> PollResult:
         known = Cursor.decode(cursor) if cursor is not None else None
-        resynced = False
+        resynced = cursor is not None and known is None
         if known is not None and not known.left:
             try:
                 return self._changes(known)
@@ -298,14 +302,40 @@ class GmailTransport:
         """All that is to be read where history can't tell."""
         # Taken first: what arrives during the listing is told twice, never lost.
         start = self._current_history_id()
-        epoch = int(since.timestamp()) - 1
-        listed = self._api.pages(
-            lambda users, token: users.messages().list(
-                userId="me", q=f"after:{epoch}", maxResults=PAGE, pageToken=token, includeSpamTrash=True
-            ),
-            "messages",
+        found: list[str] = []
+        token: str | None = None
+        while True:
+            page = self._latest(token)
+            ids = [str(entry["id"]) for entry in page.get("messages", [])]
+            if ids and self._came_before(ids[-1], since):
+                ids = ids[
+                    : bisect_left(ids, True, key=lambda message_id: self._came_before(message_id, since))
+                ]
+                token = None
+            else:
+                token = page.get("nextPageToken")
+            found += ids
+            if not token:
+                return Cursor(start, tuple(reversed(found)))
+
+    def _latest(self, token: str | None) -> dict[str, Any]:
+        """A page of all messages, the latest first. Not by search, whose index lags."""
+        return self._api.read(
+            lambda users: users.messages().list(
+                userId="me", maxResults=LISTED, pageToken=token, includeSpamTrash=True
+            )
         )
-        return Cursor(start, tuple(reversed([str(entry["id"]) for entry in listed])))
+
+    def _came_before(self, message_id: str, since: dt.datetime) -> bool:
+        """False where that can't be told: then it is read."""
+        try:
+            found = self._api.read(
+                lambda users: users.messages().get(userId="me", id=message_id, format="minimal")
+            )
+        except (MailNotFound, MailTemporary, MailRefused):
+            return False
+        at = moment(found)
+        return at is not None and at < since.replace(microsecond=0)
 
     def _rest(self, known: Cursor, resynced: bool) -> PollResult:
         batch = Batch(self._arrived, known.failing)
@@ -344,7 +374,10 @@ class GmailTransport:
             return lambda users: users.messages().get(userId="me", id=message_id, format=form)
 
         try:
-            return self._api.read(get("raw"))
+            found = self._api.read(get("raw"))
+            if isinstance(found.get("raw"), str):
+                return found
+            why: MailError = MailTemporary("Gmail sent a message without its content.")
         except MailNotFound:
             return None
         except (MailTemporary, MailRefused) as exc:

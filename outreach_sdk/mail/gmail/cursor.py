@@ -27,10 +27,13 @@ class Cursor:
         return json.dumps({"h": self.history_id, "left": self.left, "failing": failing})
 
     @classmethod
-    def decode(cls, text: str) -> Cursor:
-        """What isn't one of ours is taken for a history id, which Gmail then refuses."""
-        if not text.startswith("{"):
+    def decode(cls, text: str) -> Cursor | None:
+        """None for what isn't one of ours, as another provider's."""
+        if text.isascii() and text.isdigit():
             return cls(text)
-        inner = json.loads(text)
-        failing = {str(name): Failing.decode(value) for name, value in inner["failing"].items()}
-        return cls(str(inner["h"]), tuple(map(str, inner["left"])), failing)
+        try:
+            inner = json.loads(text)
+            failing = {str(name): Failing.decode(value) for name, value in inner["failing"].items()}
+            return cls(str(inner["h"]), tuple(map(str, inner["left"])), failing)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None

@@ -35,6 +35,7 @@ __all__ = [
     "error_from",
     "identities_from",
     "is_incoming",
+    "moment",
     "read_message",
     "seen_from",
     "with_raw",
@@ -146,9 +147,14 @@ def is_incoming(label_ids: object) -> bool:
     return not (isinstance(label_ids, list) and NOT_INCOMING.intersection(label_ids))
 
 
-def moment(resource: Mapping[str, Any]) -> dt.datetime:
-    """`internalDate` (milliseconds): when Gmail took the message in, or sent it."""
-    return dt.datetime.fromtimestamp(int(resource["internalDate"]) / 1000, dt.UTC)
+def moment(resource: Mapping[str, Any]) -> dt.datetime | None:
+    """`internalDate` (milliseconds): when Gmail took the message in, or sent it. None where no calendar has that, or a
+    day that hasn't begun yet anywhere."""
+    try:
+        at = dt.datetime.fromtimestamp(int(resource["internalDate"]) / 1000, dt.UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
+    return at if at <= dt.datetime.now(dt.UTC) + dt.timedelta(days=1) else None
 
 
 def with_raw(resource: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,11 +189,14 @@ def _parts(part: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 def read_message(resource: Mapping[str, Any]) -> IncomingMessage:
     """A Message resource fetched with format=raw."""
+    raw = resource.get("raw")
+    if not isinstance(raw, str):
+        raise MailTemporary("Gmail sent a message without its content.")
     return parse_incoming(
-        decode_raw(str(resource["raw"])),
+        decode_raw(raw),
         provider_message_id=str(resource["id"]),
         provider_thread_id=str(resource["threadId"]) if resource.get("threadId") else None,
-        received_at=moment(resource),
+        received_at=moment(resource) or dt.datetime.now(dt.UTC),
     )
 
 

@@ -17,14 +17,15 @@ import email
 import email.policy
 import hashlib
 import itertools
+import json
 import os
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from outreach_sdk.domain.message import (
@@ -38,20 +39,21 @@ from outreach_sdk.domain.message import (
     text_hash,
 )
 from outreach_sdk.errors import InvalidInput, MailNotFound, MailOutcomeUnknown, MailRefused, MailTemporary
+from outreach_sdk.mail.batch import Batch, Failing, unread
 from outreach_sdk.mail.port import (
-    BATCH,
-    BATCH_BYTES,
     Draft,
     Fingerprint,
     PollResult,
     SentMessage,
-    Unread,
 )
 
 __all__ = ["LocalTransport"]
 
 OVERLAP = 2.0
 """Seconds told again by the next poll: file systems stamp changes with a clock coarser than ours."""
+
+SET_BACK, CLOCK_BACK = 2.0, dt.timedelta(hours=1)
+"""By how many seconds the last poll lies ahead where the clock has been set back, and how far back is looked then."""
 
 _HEAD = 65536
 _NAME = re.compile(r"^(?P<unique>[^:]+?)(?::2,(?P<flags>[A-Za-z]*))?$")
@@ -67,6 +69,10 @@ def _digest(value: str) -> str:
 def _unique(name: str) -> str:
     """The part of a file's name that stays. Bytes in it that are no UTF-8 are spelled out: it goes into the database."""
     return os.fsencode(name.partition(":")[0]).decode("utf-8", "backslashreplace")
+
+
+def _short(path: Path) -> str:
+    return _digest(_unique(path.name))[:12]
 
 
 def _tags(name: str) -> dict[str, str]:
@@ -227,8 +233,15 @@ class LocalTransport:
             before = time.time()
             stamps = self._stamps()
             known = _parse_cursor(cursor)
-            if known is not None and known.stamps == stamps:
-                return PollResult([], cursor or "")
+            failing = known.failing if known is not None else {}
+            if known is not None and known.at > before + SET_BACK:
+                known, since = None, min(since, dt.datetime.fromtimestamp(before, dt.UTC) - CLOCK_BACK)
+            if (
+                known is not None
+                and known.stamps == stamps
+                and not any(f.again <= before for f in failing.values())
+            ):
+                return PollResult([], cursor or "", unread=unread(failing, before))
             floor = since.timestamp() if known is None else known.at - OVERLAP
             told = known.told if known is not None else frozenset[str]()
             waiting: list[tuple[float, Path]] = []
@@ -241,38 +254,48 @@ class LocalTransport:
                     stamps = (0, 0)
                     continue
                 if changed >= floor:
-                    short = _digest(_unique(path.name))[:12]
+                    short = _short(path)
                     if short in told:
                         passed.append((changed, short))
                     else:
                         waiting.append((changed, path))
         waiting.sort(key=lambda w: (w[0], w[1].name))
-        messages, unread, done, size = list[IncomingMessage](), list[Unread](), 0, 0
+        batch = Batch(self._arrived, failing)
+        done = 0
         for _, path in waiting:
-            if len(messages) >= BATCH or size >= BATCH_BYTES:
+            if not batch.take({_unique(path.name): str(path)}, may_stop=done > 0):
                 break
             done += 1
-            try:
-                message = _read(path)
-                if message is not None:
-                    thread = self._incoming_thread(path)
-                    messages.append(replace(message, provider_thread_id=thread))
-                    size += len(message.raw)
-            except FileNotFoundError:
-                stamps = (0, 0)
-            except OSError as exc:
-                unread.append(Unread(_unique(path.name), f"The file {path.name!r}: {exc.strerror or exc}."))
-        messages.sort(key=lambda m: (m.received_at, m.provider_message_id))
+        read = {m.provider_message_id for m in batch.messages}
+        # One that was moved away while others were read hasn't been told: its change of place shows it again.
+        gone = {
+            n for n, (_, p) in enumerate(waiting[:done]) if _unique(p.name) not in read | batch.failing.keys()
+        }
+        messages = sorted(batch.messages, key=lambda m: (m.received_at, m.provider_message_id))
         resynced = cursor is not None and known is None
         if done < len(waiting):
-            at = min(waiting[done - 1][0], before)
-            passed += [(changed, _digest(_unique(p.name))[:12]) for changed, p in waiting[:done]]
+            at = min(waiting[done - 1][0], before) if done else floor + OVERLAP
+            passed += [(c, _short(p)) for n, (c, p) in enumerate(waiting[:done]) if n not in gone]
             again = {short for changed, short in passed if changed >= at - OVERLAP}
-            return PollResult(messages, _Cursor(at, told=frozenset(again)).encode(), resynced, True, unread)
-        # A folder changed this recently may change again within the same tick of the file system's clock.
-        settled = max(stamps) / 1e9 < before - OVERLAP
-        following = _Cursor(before, stamps if settled else (0, 0))
-        return PollResult(messages, following.encode(), resynced, unread=unread)
+            following = _Cursor(at, told=frozenset(again), failing=batch.failing)
+        else:
+            # A folder changed this recently may change again within the same tick of the file system's clock.
+            settled = not gone and max(stamps) / 1e9 < before - OVERLAP
+            following = _Cursor(before, stamps if settled else (0, 0), failing=batch.failing)
+        return PollResult(messages, following.encode(), resynced, done < len(waiting), batch.unread())
+
+    def _arrived(self, unique: str, place: str) -> IncomingMessage | None:
+        path = Path(place)
+        try:
+            message = _read(path)
+            if message is None:
+                path = _locate(self.root, unique, "") or path
+                message = _read(path)
+            return message and replace(message, provider_thread_id=self._incoming_thread(path))
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise MailTemporary(f"The file {unique!r}: {exc.strerror or exc}.") from exc
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -445,21 +468,29 @@ def _same(message: IncomingMessage, wanted: Fingerprint) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """Files changed since shortly before `at` are told, but for those `told` already (digests of their names). With the
-    folders' `stamps` as they were nothing has changed."""
+    """Files changed since shortly before `at` are told, but for those `told` already (digests of their names) and those
+    `failing`. With the folders' `stamps` as they were nothing has changed."""
 
     at: float
     stamps: tuple[int, int] = (0, 0)
     told: frozenset[str] = frozenset()
+    failing: Mapping[str, Failing] = field(default_factory=dict)
 
     def encode(self) -> str:
-        told = "/" + ",".join(sorted(self.told)) if self.told else ""
-        return f"{self.at:.6f}/{self.stamps[0]}/{self.stamps[1]}{told}"
+        failing = {name: f.encode() for name, f in self.failing.items()}
+        rest = f"/{','.join(sorted(self.told))}" if self.told or failing else ""
+        return f"{self.at:.6f}/{self.stamps[0]}/{self.stamps[1]}{rest}" + (
+            f"/{json.dumps(failing)}" if failing else ""
+        )
 
 
 def _parse_cursor(cursor: str | None) -> _Cursor | None:
-    match = re.fullmatch(r"(\d+\.\d+)/(\d+)/(\d+)(?:/([0-9a-f,]+))?", cursor or "")
+    match = re.fullmatch(r"(\d+\.\d+)/(\d+)/(\d+)(?:/([0-9a-f,]*))?(?:/(\{.*\}))?", cursor or "")
     if match is None:
         return None
     told = frozenset(match[4].split(",")) if match[4] else frozenset[str]()
-    return _Cursor(float(match[1]), (int(match[2]), int(match[3])), told)
+    try:
+        failing = {str(k): Failing.decode(v) for k, v in json.loads(match[5] or "{}").items()}
+    except (ValueError, TypeError):
+        return None
+    return _Cursor(float(match[1]), (int(match[2]), int(match[3])), told, failing)

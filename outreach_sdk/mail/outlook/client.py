@@ -379,7 +379,10 @@ class OutlookTransport:
         fields = {"$filter": f"conversationId eq '{value}'", "$select": LISTED_FIELDS}
         try:
             found = list(self._graph.pages("me/messages", fields))
-        except MailNotFound:
+        except (
+            MailNotFound,
+            MailRefused,
+        ):  # refused as no id of Graph's: the mailbox was another provider's before
             return []
         return sorted(found, key=lambda m: str(m.get("receivedDateTime")))
 
@@ -400,7 +403,7 @@ class OutlookTransport:
                 raw = self._graph.content(f"{path}/$value")
             except (MailTemporary, MailRefused):
                 # Exchange fails for good to convert some messages; one of them mustn't block the mailbox.
-                raw = mime_from(self._graph.read("GET", path, {"$select": WHOLE_FIELDS}))
+                raw = mime_from(self._graph.whole(path, {"$select": WHOLE_FIELDS}))
         except MailNotFound:
             return None
         at, _, conversation = memo.partition(" ")

@@ -33,6 +33,7 @@ from outreach_sdk.mail.port import Draft, Fingerprint, SentMessage
 __all__ = [
     "KEY_PROPERTY",
     "Cursor",
+    "Denied",
     "draft_from",
     "error_from",
     "has_key",
@@ -64,13 +65,18 @@ HEADER_PROPERTIES = {
     "list-unsubscribe": "String 0x1045",
 }
 
+
+class Denied(MailAuthError):
+    """403: the grant doesn't reach so far, be it to anything or to one message."""
+
+
 # (status, code) before (status, None); what isn't here is temporary from 500 up and refused below.
 ERRORS: dict[tuple[int, str | None], type[MailError]] = {
     (400, None): MailRefused,
     (400, "ErrorInvalidIdMalformed"): MailNotFound,
     (400, "ErrorInvalidId"): MailNotFound,
     (401, None): MailAuthError,
-    (403, None): MailAuthError,
+    (403, None): Denied,
     (403, "ErrorSendAsDenied"): MailRefused,
     (403, "ErrorInvalidRecipients"): MailRefused,
     (403, "ErrorItemNotFound"): MailNotFound,
@@ -97,6 +103,7 @@ SENTENCES: dict[type[MailError], str] = {
     MailRateLimited: "Outlook asks to wait",
     MailTemporary: "Outlook couldn't answer",
     MailAuthError: "Outlook no longer lets us in; reconnect the mailbox",
+    Denied: "Outlook no longer lets us in; reconnect the mailbox",
     MailNotFound: "Outlook doesn't have it",
     MailOutcomeUnknown: "Outlook gave no clear answer to the send",
 }
