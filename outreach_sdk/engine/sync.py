@@ -91,9 +91,11 @@ def _read_on(engine: Engine, box: dict[str, Any]) -> int:
             process_open(engine)
             turns.took(engine, box, result.cursor, began)
             return new
-        if not turns.keep(engine, box, result.cursor):
+        if not turns.keep(engine, box, result.cursor, well=result.stopped is None or bool(result.messages)):
             return new
         process_open(engine)
+        if result.stopped is not None:
+            raise result.stopped
         if time.monotonic() >= until:
             turns.give_back(engine, box, again=True)
             return new

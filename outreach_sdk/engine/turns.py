@@ -102,11 +102,13 @@ def waits(box: dict[str, Any], now: dt.datetime) -> float:
     return (until - now).total_seconds() if until is not None and now < until <= now + LONGEST else 0.0
 
 
-def keep(engine: Engine, box: dict[str, Any], cursor: str) -> bool:
-    """A batch is stored: the cursor moves, the turn goes on. False: it is somebody else's by now."""
-    if not _extended(engine, box, "cursor = ?, first_failed_at = NULL, ", cursor):
+def keep(engine: Engine, box: dict[str, Any], cursor: str, *, well: bool = True) -> bool:
+    """A batch is stored: the cursor moves, the turn goes on. False: it is somebody else's by now. Unless that went `well`
+    it goes on counting as failing."""
+    since = None if well else box["first_failed_at"]
+    if not _extended(engine, box, "cursor = ?, first_failed_at = ?, ", cursor, since):
         return False
-    box.update(cursor=cursor, first_failed_at=None)
+    box.update(cursor=cursor, first_failed_at=since)
     return True
 
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from outreach_sdk.domain.message import IncomingMessage, OutgoingMessage
+from outreach_sdk.errors import MailError
 
 __all__ = [
     "BATCH",
     "BATCH_BYTES",
+    "BATCH_SECONDS",
     "ByDevice",
     "CanWatch",
     "Draft",
@@ -77,7 +79,9 @@ class Unread:
 
 BATCH = 50
 BATCH_BYTES = 8 * 2**20
-"""How many messages, and how much of them, one poll gives at most (a larger message comes alone)."""
+BATCH_SECONDS = 30.0
+"""How many messages, and how much of them, one poll gives at most (a larger message comes alone), and after how long it
+ends with those it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +89,16 @@ class PollResult:
     """Messages that came in since the cursor (possibly some seen before: the reader dedupes by
     `provider_message_id`), the next cursor, and whether the cursor had expired and a bounded resync
     was done instead. `more`: this was a batch, and a poll from the next cursor brings the next one. `unread`: what
-    hasn't been read for so long that somebody should know; it may be named again and again."""
+    hasn't been read for so long that somebody should know; it may be named again and again. `stopped`: why this is no
+    more, where the provider lists messages and gives none of several; from the next cursor it is tried again, and what
+    hasn't been given for so long as to be `unread` is passed over."""
 
     messages: list[IncomingMessage] = field(default_factory=list)
     cursor: str = ""
     resynced: bool = False
     more: bool = False
     unread: list[Unread] = field(default_factory=list)
+    stopped: MailError | None = None
 
 
 @runtime_checkable

@@ -168,15 +168,54 @@ def test_a_message_that_cant_be_read_keeps_back_no_other_and_is_read_once_it_can
 
 
 @pytest.mark.rule(16)
-def test_where_no_message_can_be_read_it_isnt_the_messages(remote: GmailWorld | OutlookWorld) -> None:
+def test_where_no_message_can_be_read_it_isnt_the_messages(
+    remote: GmailWorld | OutlookWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     transport, since = remote.transport(), now()
     cursor = transport.poll(None, since=since).cursor
     arrived = [remote.deliver(incoming(text=str(n))) for n in range(5)]
     remote.proxy.add(Fault("answer", method="GET", path=fetch(remote), status=503, count=None))
-    with pytest.raises(MailTemporary):
-        transport.poll(cursor, since=since)
+    told = transport.poll(cursor, since=since)
+    assert isinstance(told.stopped, MailTemporary)
+    assert (told.messages, told.more, told.unread) == ([], True, [])
+    assert isinstance(transport.poll(told.cursor, since=since).stopped, MailTemporary), "nor the next time"
     remote.proxy.clear()
     assert sorted(ids(transport.poll(cursor, since=since))) == sorted(arrived)
+    later = batch.time.time() + 61
+    monkeypatch.setattr(batch.time, "time", lambda: later)
+    assert sorted(ids(transport.poll(told.cursor, since=since))) == sorted(arrived)
+
+
+@pytest.mark.rule(16)
+def test_several_messages_that_cant_be_read_are_passed_over_after_an_hour(
+    remote: GmailWorld | OutlookWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, since = remote.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    bad = [remote.deliver(incoming(text="unreadable")) for _ in range(5)]
+    good = remote.deliver(incoming(text="good"))
+    for one in bad:
+        path = rf"/messages/{re.escape(one)}(?![\w-])"
+        remote.proxy.add(Fault("answer", method="GET", path=path, status=500, reason="odd", count=None))
+    told = transport.poll(cursor, since=since)
+    assert told.stopped is not None
+    real = batch.time.time
+    monkeypatch.setattr(batch.time, "time", lambda: real() + 3_700)
+    last = transport.poll(told.cursor, since=since)
+    assert last.stopped is None
+    assert ids(last) == [good]
+    assert len(last.unread) == batch.FEW
+
+
+@pytest.mark.rule(16)
+def test_a_batch_that_takes_long_ends_with_what_it_has(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "BATCH_SECONDS", 0.0)
+    transport, since = world.transport(), now()
+    cursor = transport.poll(None, since=since).cursor
+    arrived = [world.deliver(incoming(text=str(n))) for n in range(3)]
+    batches, _ = all_of(transport, cursor, since)
+    assert sorted(i for some in batches for i in some) == sorted(arrived)
+    assert max(map(len, batches)) == 1
 
 
 @pytest.mark.rule(16)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
-from outreach_sdk.mail.batch import FEW, Batch
+from outreach_sdk.mail.batch import FEW, STALLED, Batch
 from outreach_sdk.mail.gmail.api import Credentials, GmailApi, refresh_credentials
 from outreach_sdk.mail.gmail.cursor import Cursor
 from outreach_sdk.mail.gmail.parse import (
@@ -373,6 +374,7 @@ class GmailTransport:
         def get(form: str) -> Callable[[Any], Any]:
             return lambda users: users.messages().get(userId="me", id=message_id, format=form)
 
+        began = time.monotonic()
         try:
             found = self._api.read(get("raw"))
             if isinstance(found.get("raw"), str):
@@ -381,6 +383,8 @@ class GmailTransport:
         except MailNotFound:
             return None
         except (MailTemporary, MailRefused) as exc:
+            if time.monotonic() - began >= STALLED:
+                raise
             why = exc
         for form in ("full", "metadata"):
             try:
@@ -420,7 +424,7 @@ class GmailTransport:
 
 def _batch(batch: Batch, following: Cursor, *, more: bool = False, resynced: bool = False) -> PollResult:
     cursor = replace(following, failing=batch.failing).encode()
-    return PollResult(batch.sorted(), cursor, resynced, more, batch.unread())
+    return PollResult(batch.sorted(), cursor, resynced, more, batch.unread(), batch.stopped)
 
 
 def _draft(resource: dict[str, Any]) -> Draft:

@@ -282,7 +282,8 @@ class LocalTransport:
             # A folder changed this recently may change again within the same tick of the file system's clock.
             settled = not gone and max(stamps) / 1e9 < before - OVERLAP
             following = _Cursor(before, stamps if settled else (0, 0), failing=batch.failing)
-        return PollResult(messages, following.encode(), resynced, done < len(waiting), batch.unread())
+        more = done < len(waiting)
+        return PollResult(messages, following.encode(), resynced, more, batch.unread(), batch.stopped)
 
     def _arrived(self, unique: str, place: str) -> IncomingMessage | None:
         path = Path(place)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +35,7 @@ from outreach_sdk.errors import (
     MailRefused,
     MailTemporary,
 )
-from outreach_sdk.mail.batch import Batch
+from outreach_sdk.mail.batch import STALLED, Batch
 from outreach_sdk.mail.outlook.graph import GRAPH, READ_ATTEMPTS, Graph
 from outreach_sdk.mail.outlook.parse import (
     FLAGS_PROPERTY,
@@ -292,7 +293,7 @@ class OutlookTransport:
         if whole:
             following, whole = self._sweep(following, batch)
         cursor = replace(following, failing=batch.failing).encode()
-        return PollResult(batch.sorted(), cursor, resynced, not whole, batch.unread())
+        return PollResult(batch.sorted(), cursor, resynced, not whole, batch.unread(), batch.stopped)
 
     def _list(self, known: Cursor, batch: Batch) -> tuple[list[_Listed], bool]:
         """What the mailbox received since then, up to where the batch ends; whether that is all."""
@@ -397,11 +398,13 @@ class OutlookTransport:
 
     def _read(self, message_id: str, memo: str) -> IncomingMessage | None:
         """The listed message with its bytes, or None if it has gone since."""
-        path = _path(message_id)
+        path, began = _path(message_id), time.monotonic()
         try:
             try:
                 raw = self._graph.content(f"{path}/$value")
             except (MailTemporary, MailRefused):
+                if time.monotonic() - began >= STALLED:
+                    raise
                 # Exchange fails for good to convert some messages; one of them mustn't block the mailbox.
                 raw = mime_from(self._graph.whole(path, {"$select": WHOLE_FIELDS}))
         except MailNotFound:

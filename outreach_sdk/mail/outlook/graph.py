@@ -8,14 +8,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
 
-from outreach_sdk.errors import MailOutcomeUnknown, MailRefused, MailTemporary
-from outreach_sdk.mail.outlook.parse import Denied, error_from
+from outreach_sdk.errors import MailOutcomeUnknown, MailTemporary
+from outreach_sdk.mail.outlook.parse import error_from
 
 __all__ = ["GRAPH", "PAGE", "READ_ATTEMPTS", "Graph"]
 
@@ -81,13 +80,11 @@ class Graph:
 
     def content(self, path: str) -> bytes:
         """The bytes behind one message's `path`, asked for as `read` does. MailRefused where it alone is kept from us."""
-        with _of_one_message():
-            return self._repeated("GET", path).content
+        return self._repeated("GET", path, alone=True).content
 
     def whole(self, path: str, fields: Fields) -> dict[str, Any]:
         """One message, asked for likewise."""
-        with _of_one_message():
-            return self.read("GET", path, fields)
+        return _object(self._repeated("GET", path, fields, alone=True))
 
     def pages(self, path: str, fields: Fields, *, at_most: int | None = None) -> Iterator[dict[str, Any]]:
         """The entries of a collection."""
@@ -135,10 +132,11 @@ class Graph:
         *,
         body: Body | None = None,
         pages_of: int | None = None,
+        alone: bool = False,
     ) -> requests.Response:
         for attempt in range(READ_ATTEMPTS):
             try:
-                return self._answer(method, path, fields, body=body, pages_of=pages_of)
+                return self._answer(method, path, fields, body=body, pages_of=pages_of, alone=alone)
             except MailTemporary:
                 if attempt == READ_ATTEMPTS - 1:
                     raise
@@ -154,6 +152,7 @@ class Graph:
         body: Body | None = None,
         sending: bool = False,
         pages_of: int | None = None,
+        alone: bool = False,
     ) -> requests.Response:
         token = self._token(None)
         answer = self._once(method, path, fields, body, token, sending, pages_of)
@@ -163,7 +162,9 @@ class Graph:
         if 200 <= answer.status_code < 300:
             return answer
         now = dt.datetime.now(dt.UTC)
-        raise error_from(answer.status_code, answer.headers, answer.content, sending=sending, now=now)
+        raise error_from(
+            answer.status_code, answer.headers, answer.content, sending=sending, alone=alone, now=now
+        )
 
     def _once(
         self,
@@ -194,15 +195,6 @@ class Graph:
         except requests.RequestException as exc:
             kind = MailOutcomeUnknown if sending else MailTemporary
             raise kind(f"Outlook didn't answer ({type(exc).__name__}).") from exc
-
-
-@contextmanager
-def _of_one_message() -> Iterator[None]:
-    """403 says no to that one, as where its sender protected it; a grant that is too narrow shows at the listing."""
-    try:
-        yield
-    except Denied as exc:
-        raise MailRefused(f"Outlook refuses that message alone ({str(exc).partition('(')[2]}") from exc
 
 
 def _object(answer: requests.Response) -> dict[str, Any]:

@@ -33,7 +33,6 @@ from outreach_sdk.mail.port import Draft, Fingerprint, SentMessage
 __all__ = [
     "KEY_PROPERTY",
     "Cursor",
-    "Denied",
     "draft_from",
     "error_from",
     "has_key",
@@ -65,18 +64,13 @@ HEADER_PROPERTIES = {
     "list-unsubscribe": "String 0x1045",
 }
 
-
-class Denied(MailAuthError):
-    """403: the grant doesn't reach so far, be it to anything or to one message."""
-
-
 # (status, code) before (status, None); what isn't here is temporary from 500 up and refused below.
 ERRORS: dict[tuple[int, str | None], type[MailError]] = {
     (400, None): MailRefused,
     (400, "ErrorInvalidIdMalformed"): MailNotFound,
     (400, "ErrorInvalidId"): MailNotFound,
     (401, None): MailAuthError,
-    (403, None): Denied,
+    (403, None): MailAuthError,
     (403, "ErrorSendAsDenied"): MailRefused,
     (403, "ErrorInvalidRecipients"): MailRefused,
     (403, "ErrorItemNotFound"): MailNotFound,
@@ -103,7 +97,6 @@ SENTENCES: dict[type[MailError], str] = {
     MailRateLimited: "Outlook asks to wait",
     MailTemporary: "Outlook couldn't answer",
     MailAuthError: "Outlook no longer lets us in; reconnect the mailbox",
-    Denied: "Outlook no longer lets us in; reconnect the mailbox",
     MailNotFound: "Outlook doesn't have it",
     MailOutcomeUnknown: "Outlook gave no clear answer to the send",
 }
@@ -113,9 +106,16 @@ DAILY_RETRY_AFTER = 3600.0
 
 
 def error_from(
-    status: int, headers: Mapping[str, str], body: bytes, *, sending: bool = False, now: dt.datetime
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    sending: bool = False,
+    alone: bool = False,
+    now: dt.datetime,
 ) -> MailError:
-    """The error an answer stands for. With `sending`, whatever isn't a definite no is an unknown outcome."""
+    """The error an answer stands for. With `sending`, whatever isn't a definite no is an unknown outcome. With `alone`, 403
+    is a no to one message, as where its sender protected it: a grant that is too narrow shows at the listing."""
     code, text = _code_and_text(body)
     kind = ERRORS.get((status, code)) or ERRORS.get((status, None))
     if kind is None:
@@ -124,6 +124,8 @@ def error_from(
         kind = MailTemporary
     if sending and kind is MailTemporary:
         kind = MailOutcomeUnknown
+    if alone and status == 403 and kind is MailAuthError:
+        kind = MailRefused
     shown = " ".join(p for p in (str(status), code, text) if p)
     sentence = f"{SENTENCES[kind]} ({without_secrets(shown)[:300]})."
     wait = retry_after(headers, now)
