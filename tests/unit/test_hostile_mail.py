@@ -32,10 +32,9 @@ HEADERS = [
 # What grows with the square of its size takes minutes at two megabytes; how long it really takes is measured by
 # `make fuzz`.
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("size", [100_000, 2_000_000])
-def test_hostile_bodies_are_judged_in_bounded_time(head: str, size: int) -> None:
+def test_hostile_bodies_are_judged_in_bounded_time(head: str) -> None:
     for piece in PIECES:
-        assert judged(HEADS[head] + piece * (size // len(piece))).kind, piece
+        assert judged(HEADS[head] + piece * (2_000_000 // len(piece))).kind, piece
 
 
 @pytest.mark.parametrize("size", [100_000, 2_000_000])
@@ -66,6 +65,6 @@ def test_a_message_of_25_mb_takes_little_memory() -> None:
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < 60_000  # kB
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_mutated_mail_is_judged_whatever_it_is(seed: int) -> None:
     assert run(1_250, seed)[1] < 1
