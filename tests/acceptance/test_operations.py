@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -43,14 +42,6 @@ from outreach_sdk.objects.workspace import Workspace
 from outreach_sdk.storage.store import open_store
 from outreach_sdk.wiring import Vault, open_engine
 from tests.harness import ROOT, SECRET_KEY, House, wait_until
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Iterator[House]:
-    (tmp_path / "home").mkdir()
-    house = House(tmp_path / "home", f"sqlite:///{tmp_path / 'home' / 'db.sqlite'}")
-    yield house
-    house.close()
 
 
 # -- copies and restored backups ---------------------------------------------------------------

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,6 @@ from outreach_sdk.objects.session import open_session, use
 from outreach_sdk.storage.store import open_store
 from tests.acceptance.scenarios import NoWake, go
 from tests.harness import ROOT, House, wait_until
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Iterator[House]:
-    (tmp_path / "home").mkdir()
-    house = House(tmp_path / "home", f"sqlite:///{tmp_path / 'home' / 'db.sqlite'}")
-    yield house
-    house.close()
 
 
 def run_for_a_day(house: House) -> None:
@@ -58,11 +51,12 @@ def test_a_home_that_is_put_back_whole_starts_disarmed(plain: House, tmp_path: P
     assert dispatch.drain_sends(plain.engine, threads=1)["sent"] >= 2
     plain.close()
     # As `cp -a backup/. home/` does it: the same files, their marks among them, with what was in them then.
-    for name in ("db.sqlite-wal", "db.sqlite-shm"):
-        (plain.home / name).unlink(missing_ok=True)
-    for kept in (tmp_path / "backup").iterdir():
-        if kept.is_file():
-            (plain.home / kept.name).write_bytes(kept.read_bytes())
+    (plain.home / "seen.json").write_bytes((tmp_path / "backup" / "seen.json").read_bytes())
+    with (
+        closing(sqlite3.connect(tmp_path / "backup" / "db.sqlite")) as kept,
+        closing(sqlite3.connect(plain.home / "db.sqlite")) as there,
+    ):
+        kept.backup(there)
     session = use(open_session(plain.settings))
     session.engine.now = plain.engine.now
     assert "rolled back" in (check_identity(session.engine, plain.home) or "")
